@@ -1,0 +1,82 @@
+"""Learning curves: what was measured per epoch, one line a run, its stages one after the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from reports.comparison import Budget, Comparison, affordable, method_order
+from reports.figures.style import INK, WIDTH, colours
+
+FIRST_KEYS = ("train_loss", "val_sad", "val_mad", "val_grad")
+PANELS = 3
+
+
+def data(comparison: Comparison, runs: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, key and epoch: `x` counts a run's epochs over its stages, `last_stage` marks its last one.
+
+    Stages come in the order in which their epochs were written.
+    """
+    run_ids = {run for runs_of in comparison.cells["run_ids"] for run in runs_of}
+    part = epochs[epochs["run_id"].isin(run_ids) & epochs["value"].notna()]
+    part = part.merge(runs[["run_id", "method", "label", "seed", "mattes", "masks"]], on="run_id")
+    keys = [key for key in FIRST_KEYS if key in set(part["key"])]
+    keys += sorted(set(part["key"]) - set(keys) - {"lr"})
+    part = part[part["key"].isin(keys[:PANELS])].copy()
+    if part.empty:
+        return part.assign(x=[], last_stage=[])
+    stages = part.groupby(["run_id", "stage"], sort=False)["epoch"].max().reset_index()
+    stages["start"] = stages.groupby("run_id")["epoch"].transform(lambda last: (last + 1).cumsum() - (last + 1))
+    stages["last_stage"] = ~stages.duplicated("run_id", keep="last")
+    part = part.merge(stages[["run_id", "stage", "start", "last_stage"]], on=["run_id", "stage"])
+    part["x"] = part["start"] + part["epoch"] + 1
+    columns = ["run_id", "method", "label", "seed", "mattes", "masks", "stage", "last_stage", "key", "x", "value"]
+    order = part["key"].map({key: index for index, key in enumerate(keys)})
+    return (
+        part.assign(order=order)
+        .sort_values(["order", "label", "run_id", "x"], kind="stable")[columns]
+        .reset_index(drop=True)
+    )
+
+
+def draw(frame: pd.DataFrame, budget: Budget) -> Figure:
+    keep = [affordable(row.method, row.mattes, row.masks, budget) for row in frame.itertuples()]
+    frame = frame[keep]
+    keys = list(dict.fromkeys(frame["key"]))
+    labels = method_order(list(frame["label"]))
+    colour = colours(labels)
+    figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+    panels = figure.subplots(1, len(keys), squeeze=False)[0]
+    for axes, key in zip(panels, keys, strict=True):
+        for last, style in ((False, (0, (2.5, 1.5))), (True, "solid")):
+            part = frame[(frame["key"] == key) & (frame["last_stage"] == last)]
+            if len(part):
+                sns.lineplot(
+                    part.assign(line=part["run_id"] + part["stage"]),
+                    x="x",
+                    y="value",
+                    hue="label",
+                    palette=colour,
+                    units="line",
+                    estimator=None,
+                    linestyle=style,
+                    linewidth=1.4,
+                    ax=axes,
+                    legend=False,
+                )
+        axes.set_title(key)
+        axes.set_xlabel("epoch, stages one after the other")
+        axes.set_ylabel("")
+        values = frame.loc[frame["key"] == key, "value"].to_numpy()
+        if (values > 0).all() and np.ptp(np.log10(values)) > 1.3:
+            axes.set_yscale("log")
+    handles = [Line2D([], [], color=colour[label], label=label) for label in labels]
+    if not frame["last_stage"].all():
+        handles.append(
+            Line2D([], [], color=INK, linestyle=(0, (2.5, 1.5)), label="earlier stage (such as the teacher)")
+        )
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7), fontsize=8.5)
+    return figure

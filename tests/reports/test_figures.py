@@ -1,0 +1,137 @@
+"""What figures show: the frames they are drawn from, and the look that all share."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cost import CostModel
+from bench.store import Store
+from reports.comparison import compare
+from reports.figures import cost, curves, methods, qualitative, speed, style
+from reports.load import load
+from tests.reports.example_store import BACKBONE, TIMED_ONLY, VERSIONS, fill
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    store = fill(tmp_path_factory.mktemp("store"), images=8)
+    frames = load(store.root)
+    [comparison] = compare(frames, CostModel())
+    return frames, comparison
+
+
+def test_methods_figure_ranks_a_methods_labels_by_their_cost(example):
+    frame = methods.data(example[1])
+    assert set(frame["measure"]) == {"sad", "grad", "mad_boundary"}
+    mlb = frame[(frame["label"] == "mlb") & (frame["measure"] == "sad")].set_index("rank")
+    assert list(mlb.loc[[0, 1], "mattes"]) == [40, 10]
+
+
+def test_cost_figure_is_in_the_prices_unit(example):
+    hours = cost.data(example[1], CostModel()).set_index(["label", "mattes"])
+    assert hours.loc[("mlb", 40), "cost"] == pytest.approx((40 * 690 + 1000 * 79.2) / 3600)
+    assert hours.loc[("seg_only", 0), "cost"] == pytest.approx(22)
+    [comparison] = compare(example[0], euros := CostModel.parse("matte=23EUR,mask=2EUR"))
+    money = cost.data(comparison, euros).set_index(["label", "mattes"])
+    assert money.loc[("mlb", 40), "cost"] == 2920
+    assert set(money["cost_unit"]) == {"EUR"}
+
+
+def test_speed_panels_hold_only_what_was_timed_alike(example):
+    frames, comparison = example
+    frame = speed.data([comparison], frames.speed)
+    assert frame["panel"].nunique() == 2
+    for panel, part in frame.groupby("panel"):
+        timed = frames.speed[(frames.speed["batch"] == 1) & (frames.speed["status"] == "ok")]
+        scope = "model" if panel.startswith("model only") else "end_to_end"
+        expected = timed[(timed["scope"] == scope)].set_index("backbone")["fps"]
+        trained = part[part["kind"] == "trained"]
+        assert set(trained["backbone"]) == {BACKBONE}
+        assert trained["fps"].to_numpy() == pytest.approx(expected[BACKBONE])
+        assert set(trained.loc[trained["label"] == "mlb", "mattes"]) == {40}
+        only = part[part["kind"] == "timed"]
+        assert list(only["backbone"]) == [TIMED_ONLY]
+        assert only["fps"].iloc[0] == pytest.approx(expected[TIMED_ONLY])
+        assert list(part.loc[part["on_front"], "label"]) == ["mlb"]  # the oracle is lower but does not compete
+        assert ((part["fps_low"] < part["fps"]) & (part["fps"] < part["fps_high"])).all()
+
+
+def test_a_runs_own_timing_goes_before_its_backbones(example, tmp_path):
+    frames, comparison = example
+    store = Store(tmp_path)
+    row = frames.speed[(frames.speed["batch"] == 1) & (frames.speed["status"] == "ok")].iloc[0]
+    row = {
+        key: row[key] for key in row.index if key not in ("samples_ms", "versions", "run_id", "energy_j", "compile_s")
+    }
+    row = {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
+    row = {key: value for key, value in row.items() if value is not None and value == value} | {"versions": VERSIONS}
+    row |= {"backbone": BACKBONE, "model": "trained", "run_id": "mlb-40-1000-0", "fps": 5.0}
+    store.write("speed", [row, row | {"run_id": None, "model": "generic", "fps": 7.0}])
+    frame = speed.data([comparison], store.read("speed")).set_index("label")
+    assert frame.loc["mlb", "fps"] == 5.0
+    assert frame.loc["joint", "fps"] == 7.0
+
+
+def test_curves_put_stages_one_after_the_other(example):
+    frames, comparison = example
+    frame = curves.data(comparison, frames.runs, frames.epochs)
+    part = frame[(frame["run_id"] == "mlb-40-1000-0") & (frame["key"] == "val_sad")]
+    assert list(part["x"]) == list(range(1, 9))
+    assert list(part["stage"]) == ["teacher"] * 4 + ["student"] * 4
+    assert list(part["last_stage"]) == [False] * 4 + [True] * 4
+
+
+def test_qualitative_sheet_takes_teacher_and_label_from_the_largest_mlb_run(example):
+    frames, comparison = example
+    frame = qualitative.data(comparison, comparison.budgets[0], frames.runs, frames.scores, frames.samples)
+    assert frame["image"].nunique() == 4
+    one = frame[frame["image"] == "test-0000"].set_index("column")
+    methods_shown = ["matte_only", "seg_only", "joint", "matte_then_seg", "mlb", "oracle"]
+    assert set(one.index) == {"photo", "mask", "teacher matte", "blended label", "truth", *methods_shown}
+    assert one.loc["blended label", "run_id"] == "mlb-40-1000-0"
+    assert one.loc["matte_only", "run_id"] == "matte_only-40-0-0"
+    scores = frames.scores[(frames.scores["run_id"] == "mlb-40-1000-0") & (frames.scores["region"] == "whole")]
+    assert one.loc["mlb", "sad"] == scores.set_index("image").loc["test-0000", "sad"]
+
+
+def test_a_damaged_picture_does_not_lose_the_sheet(example):
+    frames, comparison = example
+    frame = qualitative.data(comparison, comparison.budgets[0], frames.runs, frames.scores, frames.samples)
+    frame.loc[0, "png"] = b"no picture"
+    texts = [text.get_text() for axes in qualitative.draw(frame).axes for text in axes.texts]
+    assert texts.count("damaged") == 1
+
+
+def test_every_method_has_its_own_colour_whatever_else_is_shown():
+    everything = style.colours(list(style.COLOURS))
+    assert len({everything[name] for name in style.COLOURS if name not in ("mlb_masklabel", "oracle")}) == 5
+    assert style.colours(["joint", "new_method", "mlb"])["mlb"] == everything["mlb"]
+    assert len(set(style.colours(["mlb, band=1", "mlb, band=2", "mlb, band=3"]).values())) == 3
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=12), st.floats(0.01, 2))
+def test_labels_are_moved_apart_in_order_and_around_where_they_belong(positions, gap):
+    moved = np.array(style.apart(positions, gap))
+    ordered = moved[np.argsort(positions, kind="stable")]
+    assert (np.diff(ordered) >= gap - 1e-6).all()
+    assert moved.mean() == pytest.approx(np.mean(positions), abs=1e-6)
+    if len(positions) == 1 or np.diff(np.sort(positions)).min() >= gap:
+        assert moved == pytest.approx(positions, abs=1e-6)
+
+
+def test_an_inlined_drawing_has_ids_of_its_own_and_no_fixed_neutral_colour(example):
+    with style.theme():
+        figure = cost.draw(cost.data(example[1], CostModel()))
+    _, text = style.png_and_svg(figure)
+    body = style.inline(text, "cost")
+    assert body.startswith("<svg")
+    assert all(name.startswith("cost-") for name in re.findall(r'\bid="([^"]*)"', body))
+    used = set(re.findall(r'(?:url\(|href=")#([^")]*)', body))
+    assert used <= set(re.findall(r'\bid="([^"]*)"', body))
+    assert not any(colour in body for colour in style.CSS_VARIABLES)
+    assert ">mlb<" in body  # text stays text

@@ -1,0 +1,53 @@
+"""The `wsshm` command: one model, from data to prediction. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsshm.data.cli import app as data_app
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Weakly semi-supervised human matting: data, training, prediction.",
+)
+app.add_typer(data_app, name="data")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="folder of a trained model (model.safetensors, model.json)")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="pictures, or folders of pictures")],
+    out: Annotated[Path, typer.Option(help="folder for STEM_alpha.png and STEM_cutout.png")],
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="native, or shortN: shorter side resized to N px; default: the size it was trained at"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0")] = "auto",
+) -> None:
+    """Matte pictures: an 8-bit alpha and an RGBA cut-out of each.
+
+    The cut-out has the photo's own colours, not decontaminated: partly transparent pixels still show what was behind.
+    A picture that cannot be read is named and the others are finished; exit status 1 then.
+
+    Example: wsshm predict runs/quickstart/models/0123456789abcdef photo.jpg --out mattes
+    """
+    from wsshm.checkpoint import load_model
+    from wsshm.predict import Protocol, find_inputs, parse_protocol, pick_device, plan_outputs, predict_files
+
+    rule = parse_protocol(protocol) if protocol else None
+    pictures = find_inputs(inputs)
+    plan_outputs(pictures, out)
+    place = pick_device(device)
+    network, card = load_model(model)
+    network = network.to(place)
+    failures = predict_files(network, pictures, out, protocol=rule or Protocol(card.size), device=place)
+    for failure in failures:
+        typer.echo(f"error: {failure}", err=True)
+    typer.echo(f"{out}: {len(pictures) - len(failures)} of {len(pictures)} pictures matted")
+    if failures:
+        raise typer.Exit(1)

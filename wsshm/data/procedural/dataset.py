@@ -1,0 +1,298 @@
+"""The embedded data set on disk: manifests and PNG files, made in parallel, resumable, cached."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from wsshm.commandline import track
+from wsshm.data.manifest import Manifest, Sample, content_hash
+from wsshm.data.procedural import masks
+from wsshm.data.procedural.backgrounds import KINDS, background
+from wsshm.data.procedural.camera import to_8bit
+from wsshm.data.procedural.pictures import CUTOUT_SCALE, draw_cutout, draw_photo, plan_cutout, plan_photo
+from wsshm.data.procedural.texture import Array
+from wsshm.errors import UserError, nearest
+
+PARTS = ("synthetic", "natural", "val", "test")
+DEFAULT_COUNTS: dict[str, int] = {"cutouts": 100, "backgrounds": 200, "natural": 1000, "val": 60, "test": 100}
+GENERATOR_VERSION = 1  # part of the cache's key: raise it whenever the pictures change
+SMALLEST = 32
+LICENCE = "Apache-2.0"
+INLINE = 6  # so few pictures are drawn without starting processes
+
+# The streams of random numbers; a picture's generator is seeded by (seed, stream, index) and by nothing else.
+_STREAMS = {"cutouts": 1, "backgrounds": 2, "natural": 3, "val": 4, "test": 5}
+_MASK_STREAM = 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that one part's pictures depend on, their number apart."""
+
+    part: str
+    size: int
+    seed: int
+    mask_coarseness: float
+
+    def asdict(self) -> dict[str, float | int | str]:
+        pictures: dict[str, float | int | str] = {
+            "generator": GENERATOR_VERSION,
+            "part": self.part,
+            "size": self.size,
+            "seed": self.seed,
+        }
+        return pictures if self.part == "synthetic" else {**pictures, "mask_coarseness": self.mask_coarseness}
+
+
+def make(
+    out: Path,
+    size: int,
+    *,
+    counts: Mapping[str, int] | None = None,
+    seed: int = 0,
+    mask_coarseness: float = 1.0,
+    workers: int | None = None,
+) -> dict[str, Path]:
+    """Write all four parts as `out/PART.parquet` and PNG folders; returns {part: manifest}.
+
+    `size` is the pictures' side in pixels (cut-outs are 1.75 times as large), `counts` overrides `DEFAULT_COUNTS`,
+    `mask_coarseness` see `masks.annotate`, `workers` the number of processes (default: the CPUs this one may use).
+    Asked again, it keeps the pictures that are there and adds those that are missing. Picture i is the same whatever
+    the counts and workers. Raises UserError for impossible values.
+    """
+    number = _checked(size, counts, seed, mask_coarseness, workers)
+    out = Path(out)
+    return {part: _make_part(out, Recipe(part, size, seed, float(mask_coarseness)), number, workers) for part in PARTS}
+
+
+def ensure(
+    part: str,
+    size: int,
+    *,
+    counts: Mapping[str, int] | None = None,
+    seed: int = 0,
+    mask_coarseness: float = 1.0,
+    cache: Path | None = None,
+    workers: int | None = None,
+) -> Path:
+    """The manifest of one part from the cache, made on first use.
+
+    The cache is `cache`, else $WSSHM_CACHE, else ~/.cache/wsshm. Several processes may ask at once: one makes the
+    part, the others wait for it. A part whose making was killed is completed by the next one to ask.
+    """
+    if part not in PARTS:
+        raise UserError(f"the embedded data set has no part {part!r}; {nearest(part, PARTS)}")
+    number = _checked(size, counts, seed, mask_coarseness, workers)
+    recipe = Recipe(part, size, seed, float(mask_coarseness))
+    home = Path(cache or os.environ.get("WSSHM_CACHE") or Path.home() / ".cache" / "wsshm") / "procedural"
+    amount = "+".join(str(number[kind]) for kind in _kinds(part))
+    name = f"{part}-v{GENERATOR_VERSION}-{size}px-seed{seed}-{amount}"
+    if part != "synthetic":
+        name += f"-coarse{recipe.mask_coarseness:g}"
+    manifest = home / name / f"{part}.parquet"
+    if manifest.is_file():
+        return manifest
+    home.mkdir(parents=True, exist_ok=True)
+    with _lock(home / f".{name}.lock"):
+        if not manifest.is_file():
+            unfinished = home / f".{name}.partial"
+            _make_part(unfinished, recipe, number, workers)
+            os.rename(unfinished, home / name)
+    return manifest
+
+
+def _kinds(part: str) -> tuple[str, ...]:
+    return ("cutouts", "backgrounds") if part == "synthetic" else (part,)
+
+
+def _checked(
+    size: int, counts: Mapping[str, int] | None, seed: int, mask_coarseness: float, workers: int | None
+) -> dict[str, int]:
+    if size < SMALLEST:
+        raise UserError(f"pictures of {size} px are too small to show a person; choose a size of at least {SMALLEST}")
+    if seed < 0:
+        raise UserError(f"the seed {seed} is negative; choose 0 or more")
+    if not 0 <= mask_coarseness < float("inf"):
+        raise UserError(f"mask coarseness {mask_coarseness} is not possible; choose 0 (exact) or more, 1 is usual")
+    if workers is not None and workers < 1:
+        raise UserError(f"{workers} workers cannot draw; choose 1 or more")
+    for kind, count in (counts or {}).items():
+        if kind not in DEFAULT_COUNTS:
+            raise UserError(f"the embedded data set has no {kind!r} to count; {nearest(kind, DEFAULT_COUNTS)}")
+        if count < 0:
+            raise UserError(f"{count} {kind} cannot be made; choose a count of 0 or more")
+    return {**DEFAULT_COUNTS, **(counts or {})}
+
+
+def _make_part(out: Path, recipe: Recipe, number: Mapping[str, int], workers: int | None) -> Path:
+    manifest = out / f"{recipe.part}.parquet"
+    jobs = [(kind, index) for kind in _kinds(recipe.part) for index in range(number[kind])]
+    if not _prepare(out, recipe, manifest) and manifest.is_file():
+        known = Manifest.read(manifest)
+        if len(known) == len(jobs) and {s.id for s in known.samples} == {_id(*job) for job in jobs}:
+            return manifest
+    draw = partial(make_sample, out, recipe)
+    processes = min(workers or _cpus(), max(len(jobs) // 2, 1))
+    label = f"drawing {recipe.part} at {recipe.size} px"
+    if processes == 1 or len(jobs) <= INLINE:
+        samples = list(track(map(draw, jobs), len(jobs), label))
+    else:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(processes, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+            try:
+                samples = list(track(pool.map(draw, jobs, chunksize=4), len(jobs), label))
+            except BrokenProcessPool as error:
+                raise UserError(
+                    "a process that draws the embedded data set was killed, probably for lack of memory; "
+                    "run the same command again with fewer workers"
+                ) from error
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return Manifest(out, samples).write(manifest)
+
+
+def _prepare(out: Path, recipe: Recipe, manifest: Path) -> bool:
+    """Make `out` ready, dropping pictures of another recipe; returns whether any were dropped."""
+    folder = out / recipe.part
+    note = folder / "recipe.json"
+    wanted = recipe.asdict()
+    if note.is_file():
+        found = json.loads(note.read_text())
+        if found == wanted:
+            return False
+        manifest.unlink(missing_ok=True)
+        only_masks = {**found, "mask_coarseness": 0} == {**wanted, "mask_coarseness": 0}
+        for sub in folder.iterdir():
+            if sub.is_dir() and (sub.name == "mask" or not only_masks):
+                shutil.rmtree(sub)
+    elif folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds files that are not this data set's; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(note, json.dumps(wanted).encode())
+    return True
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _id(kind: str, index: int) -> str:
+    return f"{kind.rstrip('s')}-{index:05d}"
+
+
+def make_sample(out: Path, recipe: Recipe, job: tuple[str, int]) -> Sample:
+    """Draw and write one sample, or only what is missing of it; returns its manifest row."""
+    kind, index = job
+    rng = np.random.default_rng([recipe.seed, _STREAMS[kind], index])
+    side = recipe.size
+    row = Sample(
+        id=_id(kind, index),
+        split="train" if kind not in ("val", "test") else kind,
+        kind={"cutouts": "cutout", "backgrounds": "background"}.get(kind, "photo"),
+        source=f"wsshm procedural v{GENERATOR_VERSION}",
+        licence=LICENCE,
+    )
+
+    def path(column: str) -> str:
+        return f"{recipe.part}/{column}/{index:05d}.png"
+
+    if kind == "backgrounds":
+        files = {"image": path("background")}
+        pattern = str(rng.choice(KINDS))
+        if _missing(out, files):
+            _png(out / files["image"], to_8bit(background(rng, pattern, side)))
+        row = replace(row, image=files["image"], attributes={"pattern": pattern})
+    elif kind == "cutouts":
+        plan = plan_cutout(rng)
+        files = {"foreground": path("foreground"), "matte": path("matte")}
+        if _missing(out, files):
+            colours, alpha = draw_cutout(plan, side)
+            _png(out / files["foreground"], colours)
+            _png(out / files["matte"], alpha)
+        side = round(side * CUTOUT_SCALE)
+        row = replace(
+            row,
+            foreground=files["foreground"],
+            matte=files["matte"],
+            domain="synthetic",
+            attributes=plan.attributes(),
+        )
+    else:
+        row = _photo(out, recipe, rng, row, {c: path(c) for c in ("image", "matte", "mask", "trimap")}, index)
+    row = replace(row, width=side, height=side)
+    return replace(row, sha256=content_hash(out, row))
+
+
+def _photo(
+    out: Path, recipe: Recipe, rng: np.random.Generator, row: Sample, files: dict[str, str], index: int
+) -> Sample:
+    plan = plan_photo(rng)
+    pictures = {c: files[c] for c in ("image", "matte", "trimap")}
+    if _missing(out, pictures):
+        image, alpha = draw_photo(plan, recipe.size)
+        _png(out / files["image"], image)
+        _png(out / files["trimap"], masks.trimap(alpha))
+        _png(out / files["matte"], alpha)
+    if _missing(out, {"mask": files["mask"]}):
+        alpha = np.asarray(cv2.imread(str(out / files["matte"]), cv2.IMREAD_GRAYSCALE))
+        annotator = np.random.default_rng([recipe.seed, _STREAMS[recipe.part] + _MASK_STREAM, index])
+        _png(out / files["mask"], masks.annotate(annotator, alpha, recipe.mask_coarseness))
+    return replace(
+        row,
+        image=files["image"],
+        matte=files["matte"],
+        mask=files["mask"],
+        trimap=files["trimap"],
+        domain="natural",
+        attributes=plan.attributes(),
+    )
+
+
+def _missing(out: Path, files: Mapping[str, str]) -> bool:
+    return any(not (out / name).is_file() for name in files.values())
+
+
+def _png(path: Path, pixels: Array) -> None:
+    """Write RGB or grey pixels as PNG, whole or not at all."""
+    _, packed = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    _write(path, packed.tobytes())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file; released by the system even when the holder is killed."""
+    try:
+        import fcntl
+    except ImportError as error:  # Windows
+        raise UserError(
+            "the cache of the embedded data set needs a system with file locks; write it with "
+            "`wsshm data make procedural --out DIR` and give data.root"
+        ) from error
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

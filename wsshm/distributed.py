@@ -1,0 +1,121 @@
+"""What several workers of one run need of each other: their ranks, exact sums, and batch norm over all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import timm.layers
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class World:
+    """This worker's place among the workers of a run, and its device."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of `values` over all workers, the same on each."""
+        if self.size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return values
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every worker's picklable `value`, in order of rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def from_first(self, value: Any) -> Any:
+        """The first worker's picklable `value`, on every worker."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values)
+        return values[0]
+
+
+class _SumOverWorkers(torch.autograd.Function):
+    """All-reduce whose gradient is the all-reduced gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        values = values.clone()
+        dist.all_reduce(values)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].clone()
+        dist.all_reduce(gradient)
+        return gradient
+
+
+class SyncedBatchNorm(nn.BatchNorm2d):
+    """Batch norm with the statistics of the global batch, on any backend (torch's own is for CUDA only).
+
+    Every worker must hold as many samples. `drop` and `act` carry over what timm fuses into its batch norms.
+    """
+
+    drop: nn.Module = nn.Identity()
+    act: nn.Module = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.running_mean is None or self.running_var is None:
+            return self.act(self.drop(super().forward(x)))
+        wide = x.float()
+        moments = torch.stack([wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))])
+        mean, square = _SumOverWorkers.apply(moments) / dist.get_world_size()
+        variance = (square - mean.square()).clamp_min(0)
+        with torch.no_grad():
+            count = x.numel() / x.shape[1] * dist.get_world_size()
+            momentum = self.momentum if self.momentum is not None else 0.1
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked += 1
+        scale = torch.rsqrt(variance + self.eps)
+        if self.weight is not None:
+            scale = scale * self.weight
+        result = (wide - mean.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1)
+        if self.bias is not None:
+            result = result + self.bias.view(1, -1, 1, 1)
+        return self.act(self.drop(result.to(x.dtype)))
+
+
+def synchronise_batchnorm(model: nn.Module, world: World) -> Any:
+    """Replace batch norms by ones over all workers; nothing to do for one worker."""
+    if world.size == 1:
+        return model
+    if world.device.type == "cuda":
+        return timm.layers.convert_sync_batchnorm(model)
+    return _replaced(model)
+
+
+def _replaced(module: nn.Module) -> nn.Module:
+    if isinstance(module, nn.BatchNorm2d):
+        synced = SyncedBatchNorm(module.num_features, module.eps, module.momentum, module.affine)
+        synced.weight, synced.bias = module.weight, module.bias
+        synced.running_mean, synced.running_var = module.running_mean, module.running_var
+        synced.num_batches_tracked = module.num_batches_tracked
+        if isinstance(module, timm.layers.BatchNormAct2d):
+            synced.drop, synced.act = module.drop, module.act
+        return synced.train(module.training)
+    for name, child in module.named_children():
+        setattr(module, name, _replaced(child))
+    return module
+
+
+def freeze_batchnorm(model: nn.Module) -> None:
+    """Put every batch norm in eval mode: its statistics stay, its scale and shift still learn."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()

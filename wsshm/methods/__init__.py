@@ -1,0 +1,36 @@
+"""Training methods by name. Each file makes a list of stages; the same engine trains them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from wsshm.config import RunConfig
+from wsshm.errors import UserError
+from wsshm.methods import joint, matte_only, matte_then_seg, mlb, mlb_masklabel, oracle, seg_only
+from wsshm.methods.stage import Stage
+
+METHODS: dict[str, Callable[[RunConfig], list[Stage]]] = {
+    "matte_only": matte_only.stages,
+    "seg_only": seg_only.stages,
+    "joint": joint.stages,
+    "matte_then_seg": matte_then_seg.stages,
+    "mlb": mlb.stages,
+    "mlb_masklabel": mlb_masklabel.stages,
+    "oracle": oracle.stages,
+}
+
+
+def stages_of(config: RunConfig) -> list[Stage]:
+    """The stages of a run, in order. A share that no sample of a batch falls on is rounded to none.
+
+    Raises UserError where a stage would have no steps.
+    """
+    stages = []
+    for stage in METHODS[config.method.name](config):
+        if stage.steps < 1:
+            raise UserError(
+                f"{config.method.name} has no step left for its stage {stage.name!r}; raise train.steps or lower refresh"
+            )
+        stages.append(replace(stage, matte_share=round(stage.matte_share * config.train.batch) / config.train.batch))
+    return stages

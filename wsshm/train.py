@@ -1,0 +1,285 @@
+"""Train one run: all its stages inside one `TorchTrainer.fit` of Ray Train, on one worker or many."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import math
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import torch
+from ray.train import FailureConfig, ScalingConfig
+from ray.train import RunConfig as RayRunConfig
+from ray.train.torch import TorchTrainer
+
+from wsshm.commandline import DISK_FULL
+from wsshm.config import RunConfig, parse
+from wsshm.data.sources import Sources, check_budget, open_sources
+from wsshm.distributed import World
+from wsshm.engine import TrainingDiverged, train_stage
+from wsshm.errors import UserError
+from wsshm.methods import stages_of
+from wsshm.methods.stage import Stage
+from wsshm.models import weights
+from wsshm.models.encoder import check_backbone
+from wsshm.progress import ProgressFile
+from wsshm.stages import AddressedStage, StageFolder, addressed_stages, run_id_of
+
+POLL_S = 1.0
+log = logging.getLogger(__name__)
+
+
+class TrainingFailed(RuntimeError):
+    """A run that did not finish. `status` is `failed` or `oom`; the message is one sentence."""
+
+    def __init__(self, message: str, status: str = "failed") -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: its identity, where each stage's model lies, what is known of each stage.
+
+    `stages` are results as in `StageFolder.result`, in order; `trained_here` says which of them this call trained
+    (the others were found). `train_s` is the wall time of the last stage, `teacher_s` that of all stages before it,
+    whenever and by whomever they were trained, plus the teachers' forward passes in later stages.
+    """
+
+    run_id: str
+    folders: dict[str, Path]
+    stages: list[dict[str, Any]]
+    addresses: dict[str, str]
+    trained_here: list[str]
+    train_s: float
+    teacher_s: float
+
+    @property
+    def model(self) -> Path:
+        """The folder of the run's final model."""
+        return list(self.folders.values())[-1]
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """The configuration with `model.weights: auto` replaced by what can be had here, and its backbone checked."""
+    check_backbone(config.model.backbone)
+    origin = weights.resolve(config.model.backbone, config.model.weights)
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": origin})})
+
+
+def checked_sources(config: RunConfig, opened: Sources | None = None) -> Sources:
+    """Open a run's data (or take it opened) and hold its budget and method's needs against it, before any training."""
+    sources = opened or open_sources(config.data)
+    check_budget(config.budget, sources)
+    if any(stage.photo_label == "truth" for stage in stages_of(config)):
+        without = [s.id for s in sources.masks.samples if s.matte is None]
+        if without:
+            raise UserError(
+                f"the control {config.method.name!r} needs true mattes of the natural pictures, and {len(without)} of"
+                f" data.masks have none ({without[0]!r} is the first); leave this control out"
+            )
+    return sources
+
+
+def labels_used(config: RunConfig, sources: Sources) -> tuple[int, int]:
+    """(mattes, masks) that any stage of a run learns from: what its annotation costs."""
+    stages = stages_of(config)
+    mattes = len(sources.mattes) if config.budget.mattes is None else config.budget.mattes
+    photos = len(sources.masks) if config.budget.masks is None else config.budget.masks
+    true_mattes = any(stage.photo_label == "truth" for stage in stages)
+    return (
+        mattes * any(stage.uses_mattes for stage in stages) + photos * true_mattes,
+        photos * (any(stage.uses_photos for stage in stages) and not true_mattes),
+    )
+
+
+def train(config: RunConfig, stages_root: Path, progress_file: Path | None = None) -> Trained:
+    """Train a run (`resolved`, with `checked_sources`) or find it trained, and return where its models lie.
+
+    Finished stages are taken from `stages_root`, a half-trained one goes on from its checkpoint. `train.workers: 0`
+    trains in this process, without a cluster. Raises TrainingFailed.
+    """
+    sources = open_sources(config.data)
+    stages = addressed_stages(config, sources)
+    folders = {entry.stage.name: StageFolder(stages_root.resolve(), entry.address) for entry in stages}
+    missing = [entry.stage.name for entry in stages if not folders[entry.stage.name].done]
+    here = _fit(config, stages_root.resolve(), progress_file) if missing else []
+    results = [folders[entry.stage.name].result() for entry in stages]
+    return Trained(
+        run_id=run_id_of(config, sources),
+        folders={name: folder.final for name, folder in folders.items()},
+        stages=results,
+        addresses={entry.stage.name: entry.address for entry in stages},
+        trained_here=here,
+        train_s=results[-1]["seconds"],
+        teacher_s=sum(r["seconds"] for r in results[:-1]) + sum(r["teacher_forward_s"] for r in results),
+    )
+
+
+def _fit(config: RunConfig, stages_root: Path, progress_file: Path | None) -> list[str]:
+    options = config.train
+    gpu = options.gpus_per_worker > 0
+    resources = {"CPU": float(options.cpus_per_worker + options.loader_workers)}
+    if gpu:
+        resources["GPU"] = options.gpus_per_worker
+    if options.workers:
+        _require(resources, options.workers)
+    name = f"run-{os.getpid()}-{time.time_ns()}"
+    ray_files = stages_root / "ray"
+    trainer = TorchTrainer(
+        _work,  # its return value comes back, whatever Ray's annotation says
+        train_loop_config={
+            "config": config.model_dump(mode="json"),
+            "stages_root": str(stages_root),
+            "progress_file": str(progress_file.resolve()) if progress_file else None,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=options.workers, use_gpu=gpu, resources_per_worker=resources if options.workers else None
+        ),
+        run_config=RayRunConfig(
+            name=name,
+            storage_path=str(ray_files),
+            failure_config=FailureConfig(max_failures=options.max_failures),
+        ),
+    )
+    try:
+        outcome: dict[str, Any] = trainer.fit().return_value  # type: ignore[attr-defined]
+    except ray.train.TrainingFailedError as error:
+        raise _explained(error) from error
+    finally:
+        shutil.rmtree(ray_files / name, ignore_errors=True)
+    if outcome["error"]:
+        raise TrainingFailed(outcome["error"], outcome["status"])
+    return outcome["trained"]
+
+
+def _require(resources: dict[str, float], workers: int) -> None:
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    have = ray.cluster_resources()
+    for kind, amount in resources.items():
+        if amount * workers > have.get(kind, 0.0) + 1e-9:
+            raise UserError(
+                f"the run asks for {amount * workers:g} {kind} ({workers} workers x {amount:g}) but the cluster has"
+                f" {have.get(kind, 0.0):g}; lower train.workers, cpus_per_worker or gpus_per_worker"
+            )
+
+
+def _explained(error: BaseException) -> TrainingFailed:
+    """One sentence and a status from Ray's nested errors."""
+    failures = getattr(error, "worker_failures", None) or {}
+    cause: BaseException = next(iter(failures.values()), error)
+    cause = getattr(cause, "cause", None) or cause
+    text = str(cause).strip().splitlines()
+    if isinstance(cause, UserError):
+        return TrainingFailed(str(cause))
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TrainingFailed(DISK_FULL.format(where=cause.filename or "a file"))
+    message = f"{type(cause).__name__}: {text[-1] if text else 'no message'}"
+    memory = any(word in str(error) for word in ("OutOfMemory", "out of memory", "OOM"))
+    return TrainingFailed(message, "oom" if memory else "failed")
+
+
+def _work(task: dict) -> Any:
+    """What each Ray Train worker runs: all missing stages of the run, in order."""
+    config: RunConfig = parse(task["config"])
+    world = _world(config)
+    sources = open_sources(config.data)
+    entries = addressed_stages(config, sources)
+    clock = _Clock(task["progress_file"] if world.rank == 0 else None, entries, config)
+    trained: list[str] = []
+    error, status = "", "finished"
+    try:
+        for entry in entries:
+            clock.begin(entry)
+            if _ensure_stage(entry, entries, config, sources, Path(task["stages_root"]), world, clock):
+                trained.append(entry.stage.name)
+    except TrainingDiverged as diverged:  # the same on every worker, and would be again: no use in a retry
+        error, status = str(diverged), "failed"
+    except UserError as mistake:
+        if world.size > 1:  # the others may not have met it, and would wait for this worker for ever
+            raise
+        error, status = str(mistake), "failed"
+    return {"trained": trained, "error": error, "status": status}
+
+
+def _world(config: RunConfig) -> World:
+    context = ray.train.get_context()
+    rank, size = context.get_world_rank(), context.get_world_size()
+    if config.train.gpus_per_worker > 0:
+        device = ray.train.torch.get_device()
+        torch.backends.cudnn.benchmark = True
+    else:
+        device = torch.device("cpu")
+        torch.set_num_threads(config.train.cpus_per_worker)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return World(rank, size, device)
+
+
+def _ensure_stage(
+    entry: AddressedStage,
+    entries: list[AddressedStage],
+    config: RunConfig,
+    sources: Sources,
+    root: Path,
+    world: World,
+    clock: _Clock,
+) -> bool:
+    """Train a stage unless it is there; wait for another run that trains it. True if it was trained here."""
+    folder = StageFolder(root, entry.address)
+    upstream = {e.stage.name: StageFolder(root, e.address).final for e in entries}
+    while True:
+        turn = None
+        if world.rank == 0:
+            turn = "done" if folder.done else "mine" if folder.try_claim() else "wait"
+        turn = world.from_first(turn)
+        if turn == "done":
+            return False
+        if turn == "mine":
+            break
+        time.sleep(POLL_S)
+    with folder.held() if world.rank == 0 else contextlib.nullcontext():
+        train_stage(entry.stage, config, sources, folder, upstream, world, clock.step, ray.train.report)
+        world.gather(None)  # nobody goes on before the first worker has written the model
+    return True
+
+
+class _Clock:
+    """Sums up a run's work over its stages and tells it to a `ProgressFile`."""
+
+    def __init__(self, file: str | None, entries: list[AddressedStage], config: RunConfig) -> None:
+        self.config = config
+        self.file = ProgressFile(Path(file) if file else None, sum(work_of(e.stage, config) for e in entries))
+        self.before = 0.0
+        self.entry: AddressedStage | None = None
+
+    def begin(self, entry: AddressedStage) -> None:
+        """A stage begins (or is found trained)."""
+        if self.entry is not None:
+            self.before += work_of(self.entry.stage, self.config)
+        self.entry = entry
+
+    def step(self, step: int) -> None:
+        """Optimiser steps done in the current stage."""
+        assert self.entry is not None
+        self.file.tell(self.entry.stage.name, self.before + work_of(self.entry.stage, self.config, step))
+
+
+def work_of(stage: Stage, config: RunConfig, steps: int | None = None) -> float:
+    """A stage's work up to a step, in steps at full size; a step at half size is 1/4, a teacher's pass 1/3."""
+    steps = stage.steps if steps is None else steps
+    halved = min(steps, math.ceil(config.train.half_resolution * stage.steps))
+    return (steps - halved + halved / 4) * (4 / 3 if stage.teacher else 1.0)
+
+
+def run_work(config: RunConfig) -> float:
+    """A whole run's work, in steps at full size."""
+    return sum(work_of(stage, config) for stage in stages_of(config))
