@@ -9,7 +9,7 @@ import rich.console
 import rich.table
 import typer
 
-from bench import speed as timing
+from bench.speed import expand, speed_table
 from bench.store import Store
 from wsshm.errors import UserError
 
@@ -43,7 +43,7 @@ def speed(
 
     Example: python -m bench speed --models resnet18,mobilenetv3_large_100 --sizes 512,1080p --store runs/speed/store
     """
-    specs = timing.expand(
+    specs = expand(
         _listed(models, "--models"),
         _listed(sizes, "--sizes"),
         _whole(batches, "--batches"),
@@ -54,7 +54,7 @@ def speed(
         device=device,
         layout=layout,
     )
-    rows = timing.speed_table(specs, threads, store=Store(store) if store else None)
+    rows = speed_table(specs, threads, store=Store(store) if store else None)
     _print_speed(rows)
 
 
@@ -93,7 +93,7 @@ def _print_speed(rows: list[dict[str, Any]]) -> None:
         table.add_row(row["model"], row["scope"], size, *(str(row[name]) for name in differ), *_measured(row))
     console = rich.console.Console()
     # a narrow terminal, a pipe or a log wraps lines; no number is cut
-    console.width = max(console.width, console.measure(table).maximum)
+    console.width = max(console.width, rich.console.Console(width=1000).measure(table).maximum)
     console.print(table)
 
 

@@ -89,15 +89,16 @@ class Comparison:
     images: list[str]
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def pictures(self) -> str:
+        """On what the means are taken, in words."""
+        count = len(self.images)
+        return f"{count} {'image' if count == 1 else 'images'} of {self.ground['dataset']}"
+
     def at(self, budget: Budget) -> list[int]:
         """The cells that `budget` pays for, in the order of `cells`."""
         once = self.cells.drop_duplicates("cell")
         return [int(row.cell) for row in once.itertuples() if affordable(row.method, row.mattes, row.masks, budget)]
-
-    def cell(self, cell: int, measure: str) -> pd.Series | None:
-        """The row of `cells`, or None where the cell has no value for the measure."""
-        found = self.cells[(self.cells["cell"] == cell) & (self.cells["measure"] == measure)]
-        return None if found.empty else found.iloc[0]
 
     def reference(self, budget: Budget) -> int | None:
         """The `mlb` cell of a budget; of several variants the one whose first run was written first."""
@@ -138,7 +139,9 @@ def compare(frames: Frames, cost: CostModel) -> list[Comparison]:
         for (network, scores), name in zip(inner, names, strict=True):
             full = f"{title}, {name}" if len(inner) > 1 else title
             slug = f"-{len(result) + 1}" if result else ""
-            result.append(_compare(ground, network, scores, full, slug, cost))
+            comparison = _compare(ground, network, scores, full, slug, cost)
+            if len(comparison.cells):  # none where scores hold no value at all
+                result.append(comparison)
     return result
 
 

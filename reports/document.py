@@ -77,20 +77,21 @@ class Section:
 
 
 def decimals(values: Iterable[float], significant: int = 3) -> int:
-    """Decimals for a whole column: the smallest value gets `significant` digits, the largest at most two more."""
+    """Decimals for a whole column: the smallest value gets `significant` digits, the largest at most one more."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value]
     if not sizes:
         return significant - 1
     least, most = (math.floor(math.log10(size)) for size in (min(sizes), max(sizes)))
-    return max(0, min(significant - 1 - least, significant + 1 - most))
+    return max(0, min(significant - 1 - least, significant - most))
 
 
 def number(value: float, places: int, sign: bool = False) -> str:
     """`value` with `places` decimals and a true minus; a dash where there is none."""
     if not math.isfinite(value):
         return "–"
-    text = f"{value:{'+' if sign else ''},.{places}f}"
-    return text.replace("-", "−")
+    rounded = round(value, places)
+    text = f"{abs(rounded):,.{places}f}"
+    return f"−{text}" if rounded < 0 else f"+{text}" if sign and rounded > 0 else text
 
 
 def between(low: float, high: float, places: int, sign: bool = False) -> str:

@@ -78,7 +78,7 @@ def _methods(frames: Frames, comparisons: list[Comparison], cost: CostModel) -> 
         section.notes += [f"{comparison.title}: {note}" if len(comparisons) > 1 else note for note in comparison.notes]
         frame = methods_figure.data(comparison)
         if len(frame):
-            caption = f"Dots are means over {_images(comparison)}, bars 95 % bootstrap intervals. {_seeds(comparison)}"
+            caption = f"Dots are means over {comparison.pictures}, bars 95 % bootstrap intervals. {_seeds(comparison)}"
             section.blocks.append(
                 Picture(f"methods{comparison.slug}", comparison.title, caption, methods_figure.draw(frame), frame)
             )
@@ -96,7 +96,7 @@ def _cost(comparisons: list[Comparison], cost: CostModel) -> Section:
         if frame.empty:
             continue
         caption = (
-            f"SAD over {_images(comparison)} against the cost of every label that any stage of a method used; bands "
+            f"SAD over {comparison.pictures} against the cost of every label that any stage of a method used; bands "
             f"and bars are 95 % bootstrap intervals. {_seeds(comparison)} Methods with one number of labels are points."
         )
         section.blocks.append(
@@ -127,7 +127,10 @@ def _speed(frames: Frames, comparisons: list[Comparison]) -> Section:
                 "not compete."
             )
         if (frame["kind"] == "timed").any():
-            parts.append("Dotted lines are models that were timed but that no finished run was trained with.")
+            parts.append(
+                "Dotted lines, and panels without errors, are models that were timed but that no finished run was "
+                "trained with."
+            )
         title = group[0].ground["dataset"] if group else "timed models"
         name = f"speed-{index + 1}" if index else "speed"
         section.blocks.append(Picture(name, title, " ".join(parts), speed.draw(frame), frame))
@@ -138,18 +141,16 @@ def _speed(frames: Frames, comparisons: list[Comparison]) -> Section:
 def _curves(frames: Frames, comparisons: list[Comparison]) -> Section:
     section = Section("curves", "Learning curves", missing=f"No finished run wrote its epochs; {RUN}")
     for comparison in comparisons:
-        frame = curves.data(comparison, frames.runs, frames.epochs)
-        if frame.empty:
-            continue
         for budget in comparison.budgets:
+            frame = curves.data(comparison, budget, frames.runs, frames.epochs)
+            if frame.empty:
+                continue
             caption = (
                 "One line a run. A loss is comparable only within one stage and method: each has labels of its "
                 "own; val_ measures are the same for all."
             )
             name = f"curves{comparison.slug}-{budget.slug}"
-            section.blocks.append(
-                Picture(name, f"{comparison.title}, {budget}", caption, curves.draw(frame, budget), frame)
-            )
+            section.blocks.append(Picture(name, f"{comparison.title}, {budget}", caption, curves.draw(frame), frame))
     return section
 
 
@@ -196,11 +197,6 @@ def _provenance(frames: Frames, comparisons: list[Comparison], cost: CostModel) 
     section.blocks = [tables.provenance(frames.runs, frames.scores, frames.speed)]
     section.blocks += [tables.run_ids(comparison) for comparison in comparisons]
     return section
-
-
-def _images(comparison: Comparison) -> str:
-    count = len(comparison.images)
-    return f"{count} {'image' if count == 1 else 'images'} of {comparison.ground['dataset']}"
 
 
 def _seeds(comparison: Comparison) -> str:

@@ -59,9 +59,8 @@ def methods(comparison: Comparison, budget: Budget, cost: CostModel) -> Table:
             spread = values["seed_sd"].get("sad", math.nan)
             row.append(Cell(f"{head['seeds']}", f"± {number(spread, places['sad'])}" if math.isfinite(spread) else ""))
         rows.append(row)
-    pictures = f"{len(comparison.images)} images of {comparison.ground['dataset']}"
     caption = (
-        f"{budget}, {pictures}: means over images"
+        f"{budget}, {comparison.pictures}: means over images"
         + (" of seed-averaged values" if seeds else "")
         + ", below them 95 % bootstrap intervals over images. Bold: the best of a column, controls apart."
     )
@@ -124,14 +123,14 @@ def speed(frame: pd.DataFrame) -> Table:
     }
     present = {key: shown for key, shown in optional.items() if frame[key].notna().any()}
     columns = [Column("model", False), Column("conditions", False), Column("size", unit="px"), Column("batch")]
-    columns += [Column("parameters", unit="10⁶"), Column("GMACs", unit="per call")]
-    columns += [Column(f"{key.removesuffix('_ms')} ↓", group="latency of a call", unit="ms") for key in percentiles]
+    columns += [Column("params", unit="10⁶"), Column("GMACs")]
+    columns += [Column(f"{key.removesuffix('_ms')} ↓", group="latency", unit="ms") for key in percentiles]
     columns += [Column("FPS ↑"), Column("images/s ↑"), *(Column(name, unit=unit) for name, unit, _ in present.values())]
     columns += [Column("calls")]
     caption = (
-        "Below the median its 95 % interval. FPS is 1000 / p50 at batch 1; images/s is taken over the whole timed "
-        f"block. p99 is shown from {P99_FROM:,} calls on. Model only leaves out reading, resizing and copying; end to "
-        "end counts them."
+        "GMACs and latency are those of one call. Below the median its 95 % interval. FPS is 1000 / p50 at batch 1; "
+        f"images/s is taken over the whole timed block. p99 is shown from {P99_FROM:,} calls on. Model only leaves out "
+        "reading, resizing and copying; end to end counts them."
     )
     rows = [
         _timing(row, percentiles, {key: places for key, (_, _, places) in present.items()})

@@ -36,8 +36,9 @@ def rendered(table: Table) -> rich.table.Table:
         title=Text(table.caption.partition(":")[0]), title_justify="left", box=rich.box.SIMPLE_HEAD
     )
     for column in table.columns:
-        group = column.group.removesuffix(" image").removesuffix(" region").removesuffix(" pixels")
-        header = f"{group}\n{column.title}" if group else column.title
+        header = (
+            "\n".join((column.group.partition(" ")[0], column.header, column.unit)) if table.groups() else column.title
+        )
         result.add_column(Text(header), justify="right" if column.numeric else "left", no_wrap=not column.numeric)
     for row in table.rows:
         result.add_row(*(Text(cell.text, style=STYLES.get(cell.tone, "")) for cell in row))

@@ -32,10 +32,11 @@ def run(
 
     Example: python -m sweeps run quickstart --set base.train.lr=1e-3 --out runs/slower
     """
-    from sweeps.execute import run_plan
     from sweeps.plan import load_plan
 
     loaded = load_plan(plan, assignments)
+    from sweeps.execute import run_plan  # only now: a mistake in the plan need not wait for torch and ray
+
     outcome = run_plan(loaded, out or Path("runs") / loaded.name)
     typer.echo(f"{outcome.finished} runs finished, {len(outcome.failed)} failed; report: {outcome.report}")
     for run_id, error in outcome.failed.items():
@@ -72,11 +73,14 @@ def show(plan: PlanArgument, assignments: SetOption = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sweeps.plan import expand, load_plan
+    from sweeps.plan import load_plan
+
+    loaded = load_plan(plan, assignments)
+    from sweeps.expand import expand
     from wsshm.stages import addressed_stages
     from wsshm.train import labels_used
 
-    runs = expand(load_plan(plan, assignments))
+    runs = expand(loaded)
     table = Table(box=None, pad_edge=False)
     for heading, justify in (
         ("run", "left"),

@@ -16,7 +16,8 @@ from ray import tune
 from bench import speed
 from reports.page import build
 from sweeps.cluster import check_disk, check_shared, cluster, concurrent_runs
-from sweeps.plan import Plan, PlannedRun, expand
+from sweeps.expand import PlannedRun, expand
+from sweeps.plan import Plan
 from sweeps.trial import Place, trial
 from wsshm.config import EXECUTION_KEYS
 from wsshm.errors import UserError
@@ -140,7 +141,7 @@ def _tune(plan: Plan, runs: list[PlannedRun], place: Place) -> None:
     shutil.rmtree(place.out / "progress", ignore_errors=True)
     with Watcher(watched, plan.name):
         tune.Tuner(
-            tune.with_resources(_unpacked, {"CPU": DRIVER_CPUS}),
+            tune.with_resources(trial, {"CPU": DRIVER_CPUS}),
             param_space={"run": tune.grid_search(params)},
             tune_config=tune.TuneConfig(
                 max_concurrent_trials=at_once,
@@ -151,10 +152,6 @@ def _tune(plan: Plan, runs: list[PlannedRun], place: Place) -> None:
         ).fit()
     shutil.rmtree(place.out / "ray", ignore_errors=True)
     shutil.rmtree(place.out / "progress", ignore_errors=True)
-
-
-def _unpacked(config: dict[str, Any]) -> None:
-    trial(config["run"])
 
 
 def _speed_specs(plan: Plan, runs: list[PlannedRun]) -> list[speed.SpeedSpec]:

@@ -53,8 +53,12 @@ class Place:
         return self.out / "progress" / f"{run_id}.json"
 
 
-def trial(params: dict[str, Any]) -> None:
-    """Run one planned run; its end, good or bad, is a row of the store."""
+def trial(space: dict[str, Any]) -> None:
+    """Run the planned run `space["run"]`; its end, good or bad, is a row of the store.
+
+    Tune's processes import this module: it must not draw in what only the sweep's driver needs.
+    """
+    params = space["run"]
     config: RunConfig = parse(params["config"])
     place, run_id = Place(Path(params["out"])), params["run_id"]
     started = provenance.now()

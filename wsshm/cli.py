@@ -19,6 +19,28 @@ app.add_typer(data_app, name="data")
 
 
 @app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML file: one run's configuration, as the base of a plan")],
+    out: Annotated[Path, typer.Option(help="folder for OUT/model and OUT/stages; asked again, training goes on")],
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key, e.g. train.steps=800")
+    ] = None,
+) -> None:
+    """Train one model by Ray Train: all stages of its method, from its last checkpoint where there is one.
+
+    With train.workers: 0 it trains in this process, without a Ray cluster.
+
+    Example: wsshm train run.yaml --out runs/one --set method.name=mlb --set budget.mattes=40
+    """
+    from wsshm.config import RunConfig, load_document, override, parse
+
+    checked = parse(override(load_document(config), assignments or []), RunConfig, str(config))
+    from wsshm.single import train_single  # only now: a mistake in the file need not wait for torch
+
+    typer.echo(train_single(checked, out))
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="folder of a trained model (model.safetensors, model.json)")],
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="pictures, or folders of pictures")],

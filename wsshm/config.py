@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from wsshm.errors import UserError, nearest
 

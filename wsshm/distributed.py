@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import timm.layers
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,14 @@ class SyncedBatchNorm(nn.BatchNorm2d):
     Every worker must hold as many samples. `drop` and `act` carry over what timm fuses into its batch norms.
     """
 
-    drop: nn.Module = nn.Identity()
-    act: nn.Module = nn.Identity()
+    def __init__(self, like: nn.BatchNorm2d) -> None:
+        super().__init__(like.num_features, like.eps, like.momentum, like.affine)
+        self.weight, self.bias = like.weight, like.bias
+        self.running_mean, self.running_var = like.running_mean, like.running_var
+        self.num_batches_tracked = like.num_batches_tracked
+        fused: Any = like if isinstance(like, timm.layers.BatchNormAct2d) else None
+        self.drop: nn.Module = fused.drop if fused else nn.Identity()
+        self.act: nn.Module = fused.act if fused else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.running_mean is None or self.running_var is None:
@@ -102,16 +110,23 @@ def synchronise_batchnorm(model: nn.Module, world: World) -> Any:
 
 def _replaced(module: nn.Module) -> nn.Module:
     if isinstance(module, nn.BatchNorm2d):
-        synced = SyncedBatchNorm(module.num_features, module.eps, module.momentum, module.affine)
-        synced.weight, synced.bias = module.weight, module.bias
-        synced.running_mean, synced.running_var = module.running_mean, module.running_var
-        synced.num_batches_tracked = module.num_batches_tracked
-        if isinstance(module, timm.layers.BatchNormAct2d):
-            synced.drop, synced.act = module.drop, module.act
-        return synced.train(module.training)
+        return SyncedBatchNorm(module).train(module.training)
     for name, child in module.named_children():
         setattr(module, name, _replaced(child))
     return module
+
+
+def over_workers(model: nn.Module, world: World) -> nn.Module:
+    """The network with its gradients averaged over all workers; the network itself for one worker.
+
+    Buffers are not broadcast at each step: synced batch norms have the same anyway, frozen ones do not change.
+    """
+    if world.size == 1:
+        return model
+    with warnings.catch_warnings():
+        # The argument's new name is not known to the oldest torch that this suite admits.
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(model, broadcast_buffers=False)
 
 
 def freeze_batchnorm(model: nn.Module) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from wsshm.checkpoint import (
     ModelCard,
@@ -29,7 +28,7 @@ from wsshm.checkpoint import (
 from wsshm.config import RunConfig, TrainConfig
 from wsshm.data.loading import Batch, StepDataset, loader
 from wsshm.data.sources import Sources
-from wsshm.distributed import World, freeze_batchnorm, synchronise_batchnorm
+from wsshm.distributed import World, freeze_batchnorm, over_workers, synchronise_batchnorm
 from wsshm.labels import sample_weights, target_of
 from wsshm.losses import sample_losses
 from wsshm.methods.stage import Stage
@@ -79,7 +78,7 @@ def train_stage(
     optimiser = torch.optim.AdamW(model.parameters(), config.train.lr, weight_decay=config.train.weight_decay)
     ema = ModelEmaV3(model, decay=config.train.ema) if config.train.ema else None
     progress = _resume(folder, model, optimiser, ema)
-    wrapped = DistributedDataParallel(model, broadcast_buffers=False) if world.size > 1 else model
+    wrapped = over_workers(model, world)
     step_fn = _Step(wrapped, model, teacher, optimiser, stage, config, world)
     if progress.scaler:
         step_fn.scaler.load_state_dict(progress.scaler)

@@ -163,7 +163,7 @@ def _fit(config: RunConfig, stages_root: Path, progress_file: Path | None) -> li
 
 def _require(resources: dict[str, float], workers: int) -> None:
     if not ray.is_initialized():
-        ray.init(log_to_driver=False)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
     have = ray.cluster_resources()
     for kind, amount in resources.items():
         if amount * workers > have.get(kind, 0.0) + 1e-9:

@@ -7,20 +7,23 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from reports.comparison import Budget, Comparison, affordable, method_order
+from reports.comparison import Budget, Comparison, method_order
 from reports.figures.style import INK, WIDTH, colours
 
 FIRST_KEYS = ("train_loss", "val_sad", "val_mad", "val_grad")
 PANELS = 3
+FEW_EPOCHS = 12  # with dots up to here, so that a stage of one epoch is seen
 
 
-def data(comparison: Comparison, runs: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
-    """One row per run, key and epoch: `x` counts a run's epochs over its stages, `last_stage` marks its last one.
+def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run of a budget, key and epoch: `x` counts epochs over stages, `last_stage` marks a run's last one.
 
     Stages come in the order in which their epochs were written.
     """
-    run_ids = {run for runs_of in comparison.cells["run_ids"] for run in runs_of}
+    cells = comparison.cells[comparison.cells["cell"].isin(comparison.at(budget))]
+    run_ids = {run for runs_of in cells["run_ids"] for run in runs_of}
     part = epochs[epochs["run_id"].isin(run_ids) & epochs["value"].notna()]
     part = part.merge(runs[["run_id", "method", "label", "seed", "mattes", "masks"]], on="run_id")
     keys = [key for key in FIRST_KEYS if key in set(part["key"])]
@@ -28,8 +31,10 @@ def data(comparison: Comparison, runs: pd.DataFrame, epochs: pd.DataFrame) -> pd
     part = part[part["key"].isin(keys[:PANELS])].copy()
     if part.empty:
         return part.assign(x=[], last_stage=[])
-    stages = part.groupby(["run_id", "stage"], sort=False)["epoch"].max().reset_index()
-    stages["start"] = stages.groupby("run_id")["epoch"].transform(lambda last: (last + 1).cumsum() - (last + 1))
+    stages = part.groupby(["run_id", "stage"], sort=False)["epoch"].agg(["min", "max"]).reset_index()
+    stages["length"] = stages["max"] - stages["min"] + 1
+    ends = stages.groupby("run_id")["length"].cumsum()
+    stages["start"] = ends - stages["length"] - stages["min"]  # epochs are counted from 0 or from 1
     stages["last_stage"] = ~stages.duplicated("run_id", keep="last")
     part = part.merge(stages[["run_id", "stage", "start", "last_stage"]], on=["run_id", "stage"])
     part["x"] = part["start"] + part["epoch"] + 1
@@ -42,12 +47,11 @@ def data(comparison: Comparison, runs: pd.DataFrame, epochs: pd.DataFrame) -> pd
     )
 
 
-def draw(frame: pd.DataFrame, budget: Budget) -> Figure:
-    keep = [affordable(row.method, row.mattes, row.masks, budget) for row in frame.itertuples()]
-    frame = frame[keep]
+def draw(frame: pd.DataFrame) -> Figure:
     keys = list(dict.fromkeys(frame["key"]))
     labels = method_order(list(frame["label"]))
     colour = colours(labels)
+    few = frame["x"].max() <= FEW_EPOCHS
     figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
     panels = figure.subplots(1, len(keys), squeeze=False)[0]
     for axes, key in zip(panels, keys, strict=True):
@@ -64,12 +68,16 @@ def draw(frame: pd.DataFrame, budget: Budget) -> Figure:
                     estimator=None,
                     linestyle=style,
                     linewidth=1.4,
+                    marker="o" if few else None,
+                    markersize=3.5,
+                    markeredgewidth=0,
                     ax=axes,
                     legend=False,
                 )
         axes.set_title(key)
         axes.set_xlabel("epoch, stages one after the other")
         axes.set_ylabel("")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         values = frame.loc[frame["key"] == key, "value"].to_numpy()
         if (values > 0).all() and np.ptp(np.log10(values)) > 1.3:
             axes.set_yscale("log")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.comparison import BY_NAME, Comparison, method_order
-from reports.figures.style import INK, MUTED, WIDTH, Point, colours, fit_y, log_axis, marker, name_points
+from reports.figures.style import INK, MUTED, WIDTH, Point, apart, colours, fit_y, log_axis, marker, name_points
 from reports.pareto import front
 
 MEASURE = "sad"
@@ -86,7 +86,8 @@ def _trained(comparison: Comparison, timed: pd.DataFrame) -> list[dict]:
 
 
 def _rates(row: pd.Series) -> dict[str, float]:
-    return {"fps": row["fps"], "fps_low": 1000 / row["median_high_ms"], "fps_high": 1000 / row["median_low_ms"]}
+    slow, fast = (row[key] if pd.notna(row[key]) else row["p50_ms"] for key in ("median_high_ms", "median_low_ms"))
+    return {"fps": row["fps"], "fps_low": 1000 / slow, "fps_high": 1000 / fast}
 
 
 def _with_front(rows: list[dict]) -> list[dict]:
@@ -97,19 +98,27 @@ def _with_front(rows: list[dict]) -> list[dict]:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    panels = list(dict.fromkeys(frame["panel"]))
+    panels = [(name, part) for name, part in frame.groupby("panel", sort=False)]
     labels = method_order(list(frame.loc[frame["kind"] == "trained", "label"]))
-    figure = Figure(figsize=(WIDTH, 4.4 * len(panels)), layout="constrained")
-    for axes, panel in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
-        _panel(axes, frame[frame["panel"] == panel], labels)
-        axes.set_title(panel, pad=22)
+    heights = [4.4 if (part["kind"] == "trained").any() else 1.2 + 0.28 * len(part) for _, part in panels]
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
+    for axes, (name, part) in zip(grid[:, 0], panels, strict=True):
+        trained, timed = part[part["kind"] == "trained"], part[part["kind"] == "timed"]
+        if len(trained):
+            axes.set_title(name, pad=22)
+            axes.set_xlim(part["fps_low"].min() * 0.8, part["fps_high"].max() * 1.45)
+            log_axis(axes)
+            _trained_panel(axes, trained, colours(labels))
+            _ticks(axes, timed)
+        else:
+            axes.set_title(name)
+            _timed_panel(axes, timed)
+        axes.set_xlabel("frames per second (logarithmic), more is better")
     return figure
 
 
-def _panel(axes: Axes, frame: pd.DataFrame, labels: list[str]) -> None:
-    colour = colours(labels)
-    trained, timed = frame[frame["kind"] == "trained"], frame[frame["kind"] == "timed"]
-    measure = BY_NAME[MEASURE]
+def _trained_panel(axes: Axes, trained: pd.DataFrame, colour: dict[str, str]) -> None:
     best = trained[trained["on_front"].astype(bool)].sort_values("fps")
     if len(best):
         axes.step(best["fps"], best["mean"], where="pre", color=MUTED, linewidth=1.2, zorder=1)
@@ -118,52 +127,53 @@ def _panel(axes: Axes, frame: pd.DataFrame, labels: list[str]) -> None:
         if np.isfinite(row.low):
             axes.plot([row.fps] * 2, [row.low, row.high], color=colour[row.label], linewidth=1.3, alpha=alpha)
         axes.plot([row.fps_low, row.fps_high], [row.mean] * 2, color=colour[row.label], linewidth=1.3, alpha=alpha)
-        size = 11 if marker(row.label) == "*" else 8
         axes.plot(
             *(row.fps, row.mean, marker(row.label)),
             color=colour[row.label],
-            markersize=size,
+            markersize=11 if marker(row.label) == "*" else 8,
             alpha=alpha,
             markeredgecolor=INK if row.on_front else colour[row.label],
         )
-    axes.set_xlim(frame["fps_low"].min() * 0.8, frame["fps_high"].max() * 1.45)
-    log_axis(axes)
-    axes.set_xlabel("frames per second (logarithmic), more is better")
-    if len(trained):
-        log = fit_y(axes, trained[["mean", "low"]].min(axis=None), trained[["mean", "high"]].max(axis=None))
-        axes.set_ylabel(f"{measure.title}{', logarithmic' if log else ''}; lower is better")
-        name_points(
-            axes, [Point(row.fps, row.mean, row.label, colour[row.label], row.control) for row in trained.itertuples()]
+    log = fit_y(axes, trained[["mean", "low"]].min(axis=None), trained[["mean", "high"]].max(axis=None))
+    axes.set_ylabel(f"{BY_NAME[MEASURE].title}{', logarithmic' if log else ''}; lower is better")
+    name_points(
+        axes, [Point(row.fps, row.mean, row.label, colour[row.label], row.control) for row in trained.itertuples()]
+    )
+    for backbone, part in trained.groupby("backbone", sort=False):
+        axes.annotate(
+            str(backbone),
+            (part["fps"].iloc[0], 1.0),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            fontsize=9,
+            fontweight="bold",
         )
-        for backbone, part in trained.groupby("backbone", sort=False):
-            axes.annotate(
-                str(backbone),
-                (part["fps"].iloc[0], 1.0),
-                xycoords=("data", "axes fraction"),
-                ha="center",
-                va="bottom",
-                fontsize=9,
-                fontweight="bold",
-            )
-    else:
-        axes.set_yticks([])
-    if len(timed):
-        _ticks(axes, timed)
+
+
+def _timed_panel(axes: Axes, timed: pd.DataFrame) -> None:
+    """Without any error to set them against, models in the order of their frame rates."""
+    timed = timed.sort_values("fps")
+    for y, row in enumerate(timed.itertuples()):
+        axes.plot([row.fps_low, row.fps_high], [y, y], color=MUTED, linewidth=1.8)
+        axes.plot(row.fps, y, "o", color=INK, markersize=5)
+    axes.set_yticks(range(len(timed)), list(timed["label"]))
+    axes.set_ylim(-0.6, len(timed) - 0.4)
+    axes.set_xlim(timed["fps_low"].min() * 0.9, timed["fps_high"].max() * 1.1)
+    log_axis(axes)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
 
 
 def _ticks(axes: Axes, timed: pd.DataFrame) -> None:
-    for row in timed.itertuples():
-        axes.axvline(row.fps, color=MUTED, linewidth=1.1, linestyle=(0, (1, 2)), zorder=0)
-        if len(timed) <= NAMED:
-            axes.annotate(
-                f"{row.label} (timed, not trained)",
-                (row.fps, 0.02),
-                xycoords=("data", "axes fraction"),
-                xytext=(-4, 0),
-                textcoords="offset points",
-                rotation=90,
-                ha="right",
-                va="bottom",
-                fontsize=8.5,
-                color=MUTED,
-            )
+    for fps in timed["fps"]:
+        axes.axvline(fps, color=MUTED, linewidth=1.1, linestyle=(0, (1, 2)), zorder=0)
+    if len(timed) > NAMED:
+        return
+    to_axes = axes.transData + axes.transAxes.inverted()
+    wanted = [to_axes.transform((fps, 0))[0] - 0.012 for fps in timed["fps"]]
+    for label, x in zip(timed["label"], apart(wanted, 0.021), strict=True):
+        text = f"{label} (timed, not trained)"
+        axes.text(
+            x, 0.02, text, transform=axes.transAxes, rotation=90, ha="center", va="bottom", fontsize=8.5, color=MUTED
+        )

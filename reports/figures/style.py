@@ -174,18 +174,23 @@ def name_points(axes: Axes, points: Sequence[Point], near: float = 0.16, gap: fl
                 color=INK,
                 fontweight="bold" if point.name == "mlb" else "normal",
                 annotation_clip=False,
-                arrowprops={"arrowstyle": "-", "color": point.colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 5},
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": point.colour,
+                    "linestyle": (0, (1, 2)),
+                    "shrinkA": 1,
+                    "shrinkB": 5,
+                },
                 zorder=5,
             )
 
 
 def fit_y(axes: Axes, low: float, high: float) -> bool:
-    """Limits of the y axis around the values from `low` to `high`, logarithmic where they are positive; tells which.
+    """Limits of the y axis around the values from `low` to `high`, logarithmic where they span much; tells which.
 
-    On logarithmic axes a law of diminishing returns is a straight line, and small errors are as easy to tell apart as
-    large ones.
+    On a logarithmic axis small errors are as easy to tell apart as large ones.
     """
-    if low > 0 and high > low:
+    if low > 0 and high / low > 3:
         margin = (high / low) ** 0.08
         axes.set_ylim(low / margin, high * margin)
         log_axis(axes, "y")

@@ -190,3 +190,17 @@ def test_runs_of_unknown_labels_are_left_out_with_a_note(tmp_path):
     [comparison] = compared(store)
     assert value(comparison, "mlb")["seeds"] == 1
     assert "do not say which labels they used (1)" in " ".join(load(tmp_path).notes)
+
+
+def test_measures_without_any_value_have_no_column(tmp_path):
+    store = Store(tmp_path)
+    run = run_row("mlb", 40, 1000, 0)
+    store.write("runs", [run])
+    rows = score_rows(run["run_id"], 1.0, np.ones(3), np.random.default_rng(0))
+    store.write("scores", [row | {"sad": None, "convention": "rvm"} for row in rows])
+    [comparison] = compared(store)
+    assert "sad" not in set(comparison.cells["measure"])
+    assert "mse" in set(comparison.cells["measure"])
+    nothing = dict.fromkeys(("sad", "mse", "mad", "grad", "conn", "iou"))
+    store.write("scores", [row | nothing | {"convention": "rvm"} for row in rows])
+    assert compared(store) == []

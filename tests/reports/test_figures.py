@@ -61,6 +61,13 @@ def test_speed_panels_hold_only_what_was_timed_alike(example):
         assert ((part["fps_low"] < part["fps"]) & (part["fps"] < part["fps_high"])).all()
 
 
+def test_a_timing_without_an_interval_is_a_point_all_the_same(example):
+    timed = example[0].speed.assign(median_low_ms=np.nan, median_high_ms=np.nan)
+    frame = speed.data([example[1]], timed)
+    assert (frame["fps_low"] == frame["fps_high"]).all()
+    assert len(speed.draw(frame).axes) == 2
+
+
 def test_a_runs_own_timing_goes_before_its_backbones(example, tmp_path):
     frames, comparison = example
     store = Store(tmp_path)
@@ -79,11 +86,15 @@ def test_a_runs_own_timing_goes_before_its_backbones(example, tmp_path):
 
 def test_curves_put_stages_one_after_the_other(example):
     frames, comparison = example
-    frame = curves.data(comparison, frames.runs, frames.epochs)
-    part = frame[(frame["run_id"] == "mlb-40-1000-0") & (frame["key"] == "val_sad")]
+    frame = curves.data(comparison, comparison.budgets[1], frames.runs, frames.epochs)
+    assert set(frame["mattes"]) == {0, 10, 1010}
+    part = frame[(frame["run_id"] == "mlb-10-1000-0") & (frame["key"] == "val_sad")]
     assert list(part["x"]) == list(range(1, 9))
     assert list(part["stage"]) == ["teacher"] * 4 + ["student"] * 4
     assert list(part["last_stage"]) == [False] * 4 + [True] * 4
+    from_one = frames.epochs.assign(epoch=frames.epochs["epoch"] + 1)
+    again = curves.data(comparison, comparison.budgets[1], frames.runs, from_one)
+    assert list(again["x"]) == list(frame["x"])
 
 
 def test_qualitative_sheet_takes_teacher_and_label_from_the_largest_mlb_run(example):

@@ -168,13 +168,13 @@ def cases(draw: st.DrawFn) -> tuple[Array, Array, Array | None]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
     def alpha() -> Array:
-        kind = draw(st.sampled_from(["noise", "tenths", "eighths", "bytes", "blobs", "zero", "one"]))
+        kind = draw(st.sampled_from(["noise", "tenths", "twentieths", "eighths", "bytes", "blobs", "zero", "one"]))
         noise = rng.random((height, width))
         if kind == "blobs":
             coarse = rng.random((height // 6 + 1, width // 6 + 1)) > 0.5
             blocks = np.kron(coarse, np.ones((6, 6)))[:height, :width]
             return np.clip(blocks + (noise - 0.5) * draw(st.sampled_from([0.0, 0.2, 0.6])), 0, 1)
-        steps = {"tenths": 10, "eighths": 8, "bytes": 255}
+        steps = {"tenths": 10, "twentieths": 20, "eighths": 8, "bytes": 255}
         if kind in steps:
             return np.round(noise * steps[kind]) / steps[kind]
         return {"noise": noise, "zero": np.zeros_like(noise), "one": np.ones_like(noise)}[kind]

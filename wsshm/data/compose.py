@@ -41,7 +41,7 @@ def composite(
         colours *= rng.uniform(*GAIN) * (1 + rng.normal(0, TINT, 3)).astype(np.float32)
         image = (np.minimum(colours, alpha[..., None]) + image * (1 - alpha[..., None])).astype(np.float32)
         matte = (alpha + matte * (1 - alpha)).astype(np.float32)
-    return np.clip(image, 0, 1), np.clip(matte, 0, 1)
+    return np.clip(image, 0, 1).astype(np.float32), np.clip(matte, 0, 1).astype(np.float32)
 
 
 def place(cutout: Cutout, size: int, rng: np.random.Generator) -> tuple[Image, Image]:
@@ -64,7 +64,7 @@ def place(cutout: Cutout, size: int, rng: np.random.Generator) -> tuple[Image, I
         matrix[1, 2] += max(0.0, size - lower_edge) + size * rng.uniform(0.01, 0.15)
     else:
         matrix[1, 2] += size * rng.uniform(-SHIFT, SHIFT) / 3
-    placed = cv2.warpAffine(premultiplied, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    placed = cv2.warpAffine(premultiplied, matrix, (size, size), flags=cv2.INTER_LINEAR).astype(np.float32)
     return placed[..., :3].copy(), np.clip(placed[..., 3], 0, 1)
 
 

@@ -97,6 +97,10 @@ class Pen:
         c, s = np.cos(self.angle), np.sin(self.angle)
         return (self.unit * np.array([[c, s], [-s, c]])).astype(np.float32)
 
+    def units(self, pixels: Array) -> Array:
+        """Canvas pixels (..., 2) to points in units; the inverse of `at`."""
+        return (pixels - self.origin) @ np.linalg.inv(self._matrix)
+
     def moved(self, to: Array | Sequence, turn: float = 0.0, scale: float = 1.0) -> Pen:
         """A pen whose origin is this pen's point `to`, turned and scaled further."""
         return replace(self, origin=self.at(to), angle=self.angle + turn, unit=self.unit * scale)

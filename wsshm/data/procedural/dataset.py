@@ -28,7 +28,7 @@ from wsshm.errors import UserError, nearest
 
 PARTS = ("synthetic", "natural", "val", "test")
 DEFAULT_COUNTS: dict[str, int] = {"cutouts": 100, "backgrounds": 200, "natural": 1000, "val": 60, "test": 100}
-GENERATOR_VERSION = 1  # part of the cache's key: raise it whenever the pictures change
+GENERATOR_VERSION = 2  # part of the cache's key: raise it whenever the pictures change
 SMALLEST = 32
 LICENCE = "Apache-2.0"
 INLINE = 6  # so few pictures are drawn without starting processes

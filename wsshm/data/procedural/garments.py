@@ -170,7 +170,7 @@ def _fringe(figure: Figure, hem: Array, length: float, colour: Array) -> None:
     lean = rng.normal(0, 0.05, int(tuft.max()) + 1)[tuft.astype(int)] + rng.normal(0, 0.035, n)
     fall = np.stack([lean, length * rng.uniform(0.75, 1.05, n)], 1)
     paths = roots[:, None] + steps * fall[:, None] + (steps**2) * rng.normal(0, 0.03, (n, 1, 2))
-    figure.pen.strands(paths, rng.uniform(0.7, 1.2, n), figure.lit(colour), 0.008)
+    figure.pen.strands(paths, rng.uniform(0.7, 1.2, n), figure.lit(colour), 0.006)
 
 
 def over_neck(figure: Figure) -> None:
@@ -198,7 +198,7 @@ def over_neck(figure: Figure) -> None:
         aim = np.stack([np.cos(around) * 0.6, 0.25 + 0.4 * np.sin(around)], 1) + rng.normal(0, 0.45, (n, 2))
         steps = np.linspace(0, 1, 4)[None, :, None]
         paths = roots[:, None] + steps * aim[:, None] * 0.16 + steps**2 * np.array([0, 0.05])
-        figure.pen.strands(paths, rng.uniform(0.6, 1.3, n), figure.lit(fabric.colour), 0.008)
+        figure.pen.strands(paths, rng.uniform(0.6, 1.3, n), figure.lit(fabric.colour), 0.006)
     else:
         _lace(figure, turn)
 

@@ -90,7 +90,9 @@ def blob_cloud(
     """Foliage: many small discs of similar colours, the upper ones lighter."""
     spots = rng.normal(0, 0.5, (n, 2))
     spots = spots[np.argsort(-spots[:, 1])]
-    radius = wide * rng.uniform(0.03, 0.09, (n, 1)) * np.stack([np.ones(n), rng.uniform(0.6, 1.0, n)], 1)
-    leaves = (x, y) + spots[:, None] * (wide, high) + CIRCLE[None, ::2] * radius[:, None]
+    radius = wide * rng.uniform(0.025, 0.065, (n, 1)) * np.stack([np.ones(n), rng.uniform(0.4, 0.8, n)], 1)
+    turn = rng.uniform(0, np.pi, n)
+    axes = np.stack([np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn)], 1).reshape(n, 2, 2)
+    leaves = (x, y) + spots[:, None] * (wide, high) + (CIRCLE[None, ::3] * radius[:, None]) @ axes
     tone = np.clip(1 - 0.5 * spots[:, 1], 0.45, 1.5) * rng.uniform(0.75, 1.2, n)
     pen.flats(leaves, colour * tone[:, None])

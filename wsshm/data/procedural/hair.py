@@ -13,7 +13,7 @@ from wsshm.data.procedural.texture import Array, plain
 
 STEPS = 12  # segments of a strand; drawn in three pieces that are shaded apart
 PIECES = (slice(0, 5), slice(4, 9), slice(8, 13))
-STRAND_WIDTH = 0.006
+STRAND_WIDTH = 0.0042
 SKULL_CENTRE = np.array([0.0, -0.07, -0.03])
 
 
@@ -81,7 +81,7 @@ def grow(figure: Figure) -> Strands | None:
     yaw = figure.person.face.yaw
     tails = _tails(figure) if tied else np.zeros((0, STEPS + 1, 3))
     return Strands(
-        growth, turned(paths, yaw), lock, np.arange(guide_count), turned(roots[:300], yaw), turned(tails, yaw)
+        growth, turned(paths, yaw), lock, np.arange(guide_count), turned(roots[:420], yaw), turned(tails, yaw)
     )
 
 
@@ -202,7 +202,7 @@ def draw_front(figure: Figure, strands: Strands | None) -> None:
         return
     seen = strands.scalp[strands.scalp[:, 2] > -0.06][:, :2]
     if len(seen):
-        blobs = seen[:, None] + CIRCLE[None, ::2] * 0.072
+        blobs = seen[:, None] + CIRCLE[None, ::2] * 0.062
         cover = plain(
             figure.stone.colour * 0.9 if figure.stone else figure.person.hair.colour, 0.25, figure.person.seed
         )

@@ -37,10 +37,7 @@ def skull(figure: Figure, grow: float = 0.0) -> Array:
 def neck(figure: Figure) -> None:
     """The neck and what the neckline leaves bare of the chest."""
     body, clothes, pen = figure.person.body, figure.person.clothes, figure.pen
-    jaw = figure.head.at([(-body.neck * 0.92, 0.2), (body.neck * 0.92, 0.2)])
-    top = (jaw - pen.origin) / pen.unit
-    c, s = np.cos(-pen.angle), np.sin(-pen.angle)
-    top = top @ np.array([[c, s], [-s, c]])
+    top = pen.units(figure.head.at([(-body.neck * 0.92, 0.2), (body.neck * 0.92, 0.2)]))
     turn = np.sin(body.yaw)
     low = 0.0 if figure.person.seen_from_behind or clothes.top == "poncho" else clothes.neckline
     shape = np.array(
@@ -145,7 +142,7 @@ def _beard(figure: Figure) -> None:
     paths = turned(roots[:, None] + steps * aim[:, None] * length * rng.uniform(0.6, 1.1, (n, 1, 1)), face.yaw)
     seen = paths[:, 0, 2] > -0.05
     paths[..., 0] += 0.08 * np.sin(face.yaw)
-    pen.strands(paths[seen][..., :2], rng.uniform(0.55, 1.1, n)[seen], figure.hair_lit, 0.009)
+    pen.strands(paths[seen][..., :2], rng.uniform(0.55, 1.1, n)[seen], figure.hair_lit, 0.006)
 
 
 def _glasses(figure: Figure, eyes: list[tuple[float, float]]) -> None:

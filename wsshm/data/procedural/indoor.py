@@ -8,9 +8,9 @@ import numpy as np
 
 from wsshm.data.procedural import ground
 from wsshm.data.procedural.canvas import Pen, ellipse, limb, rectangle, smooth
-from wsshm.data.procedural.texture import any_colour, any_fabric, plain, value_noise
+from wsshm.data.procedural.texture import Array, any_colour, any_fabric, plain, value_noise
 
-Things = Callable[[np.random.Generator, Pen, float], None]
+Thing = Callable[[np.random.Generator, Pen, float], None]  # the float is the horizon
 
 
 def draw(rng: np.random.Generator, pen: Pen, horizon: float) -> None:
@@ -19,15 +19,15 @@ def draw(rng: np.random.Generator, pen: Pen, horizon: float) -> None:
     kind = str(rng.choice(["tiles", "boards", "rough"]))
     ground.floor(rng, pen, horizon, any_colour(rng, 0.5, 0.3, 0.75), any_colour(rng, 0.4, 0.35, 0.8), kind)
     pen.flat(rectangle(0, horizon - 0.02, 1, horizon), np.minimum(wall * 1.2, 1))
-    names = list(_THINGS)
-    weights = np.array([_WEIGHTS[name] for name in names])
-    chosen = [str(n) for n in rng.choice(names, int(rng.integers(2, 7)), p=weights / weights.sum())]
-    for name in sorted(chosen, key=names.index):  # what hangs on walls is drawn before what stands in front of them
-        _THINGS[name](rng, pen, horizon)
+    things, weights = list(_THINGS), np.array(list(_THINGS.values()))
+    picked = rng.choice(len(things), int(rng.integers(2, 7)), p=weights / weights.sum())
+    for k in sorted(picked):  # what hangs on walls comes before what stands in front of them
+        things[k](rng, pen, horizon)
     ground.shade(pen, 1.05, 0.85)
 
 
-def _wall(rng: np.random.Generator, pen: Pen):
+def _wall(rng: np.random.Generator, pen: Pen) -> Array:
+    """Cover the canvas with a papered, panelled or brick wall; returns its colour (3,)."""
     colour = any_colour(rng, 0.45, 0.4, 0.92)
     picture = pen.canvas.rgba[..., :3]
     side = picture.shape[0]
@@ -148,29 +148,17 @@ def _mannequin(rng: np.random.Generator, pen: Pen, horizon: float) -> None:
     ground.statue(rng, pen, rng.uniform(0, 1), rng.uniform(0.28, 0.5), head, plain(tint, 0.03))
 
 
-_THINGS: dict[str, Things] = {
-    "window": _window,
-    "poster": _poster,
-    "portrait": _portrait,
-    "door": _door,
-    "curtain": _curtain,
-    "shelf": _shelf,
-    "lamp": _lamp,
-    "sofa": _sofa,
-    "table": _table,
-    "plant": _plant,
-    "mannequin": _mannequin,
-}
-_WEIGHTS = {
-    "window": 14,
-    "poster": 12,
-    "portrait": 9,
-    "door": 6,
-    "curtain": 8,
-    "shelf": 13,
-    "lamp": 8,
-    "sofa": 11,
-    "table": 8,
-    "plant": 12,
-    "mannequin": 4,
+# Each kind of thing and how often it is picked.
+_THINGS: dict[Thing, int] = {
+    _window: 14,
+    _poster: 12,
+    _portrait: 9,
+    _door: 6,
+    _curtain: 8,
+    _shelf: 13,
+    _lamp: 8,
+    _sofa: 11,
+    _table: 8,
+    _plant: 12,
+    _mannequin: 4,
 }

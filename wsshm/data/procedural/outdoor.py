@@ -10,6 +10,8 @@ from wsshm.data.procedural import ground
 from wsshm.data.procedural.canvas import Pen, ellipse, rectangle
 from wsshm.data.procedural.texture import Array, any_colour, plain, value_noise
 
+Thing = Callable[[np.random.Generator, Pen, float, float], None]  # the floats are where it stands, x and y
+
 
 def draw(rng: np.random.Generator, pen: Pen, horizon: float) -> None:
     """Draw a place on the whole canvas."""
@@ -26,11 +28,10 @@ def draw(rng: np.random.Generator, pen: Pen, horizon: float) -> None:
     else:
         ground.floor(rng, pen, horizon, green * 0.8, green * (1.35, 1.2, 1.2), "rough")
         _grass(rng, pen, horizon, green)
-    names = list(_THINGS)
-    weights = np.array([_WEIGHTS[name] for name in names])
-    chosen = [str(n) for n in rng.choice(names, int(rng.integers(2, 7)), p=weights / weights.sum())]
-    for name in chosen:
-        _THINGS[name](rng, pen, rng.uniform(-0.05, 1.05), horizon + rng.uniform(0, 0.08))
+    things, weights = list(_THINGS), np.array(list(_THINGS.values()))
+    picked = rng.choice(len(things), int(rng.integers(2, 7)), p=weights / weights.sum())
+    for k in picked:
+        things[k](rng, pen, rng.uniform(-0.05, 1.05), horizon + rng.uniform(0, 0.08))
 
 
 def _sky(rng: np.random.Generator, pen: Pen) -> None:
@@ -99,7 +100,7 @@ def _tree(rng: np.random.Generator, pen: Pen, x: float, y: float) -> None:
     colour = np.array([0.25, 0.45, 0.18]) * rng.uniform(0.65, 1.25)
     tips = np.array(_branches(rng, pen, x, y, size))
     (middle_x, middle_y), (wide, high) = tips.mean(0), 2.2 * (tips.std(0) + 0.03)
-    ground.blob_cloud(rng, pen, middle_x, middle_y, wide, high, colour, 260)
+    ground.blob_cloud(rng, pen, middle_x, middle_y, wide, high, colour, 420)
 
 
 def _bare_tree(rng: np.random.Generator, pen: Pen, x: float, y: float) -> None:
@@ -108,7 +109,7 @@ def _bare_tree(rng: np.random.Generator, pen: Pen, x: float, y: float) -> None:
 
 def _bush(rng: np.random.Generator, pen: Pen, x: float, y: float) -> None:
     colour = np.array([0.24, 0.44, 0.17]) * rng.uniform(0.7, 1.3)
-    ground.blob_cloud(rng, pen, x, y - 0.07, rng.uniform(0.12, 0.25), rng.uniform(0.07, 0.13), colour, 200)
+    ground.blob_cloud(rng, pen, x, y - 0.07, rng.uniform(0.12, 0.25), rng.uniform(0.07, 0.13), colour, 320)
 
 
 def _tuft(rng: np.random.Generator, pen: Pen, x: float, y: float) -> None:
@@ -157,25 +158,15 @@ def _statue(rng: np.random.Generator, pen: Pen, x: float, y: float) -> None:
     ground.statue(rng, pen, x, plinth - head * 6.0 if head < 0.08 else plinth - head * 2.4, head, material)
 
 
-_THINGS: dict[str, Callable[[np.random.Generator, Pen, float, float], None]] = {
-    "tree": _tree,
-    "bare tree": _bare_tree,
-    "bush": _bush,
-    "tuft": _tuft,
-    "lamp post": _lamp_post,
-    "bench": _bench,
-    "sign": _sign,
-    "car": _car,
-    "statue": _statue,
-}
-_WEIGHTS = {
-    "tree": 26,
-    "bare tree": 12,
-    "bush": 16,
-    "tuft": 10,
-    "lamp post": 8,
-    "bench": 8,
-    "sign": 6,
-    "car": 8,
-    "statue": 8,
+# Each kind of thing and how often it is picked.
+_THINGS: dict[Thing, int] = {
+    _tree: 26,
+    _bare_tree: 12,
+    _bush: 16,
+    _tuft: 10,
+    _lamp_post: 8,
+    _bench: 8,
+    _sign: 6,
+    _car: 8,
+    _statue: 8,
 }

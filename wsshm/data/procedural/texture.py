@@ -112,10 +112,6 @@ class Material:
             return (0.3 + 0.3 * np.sin(6 * p) * np.sin(5 * q)).astype(np.float32)
         return np.clip((value_noise(rng, p.shape[0], p.shape[1], 8)[..., 0] - 0.42) * 5, 0, 1)
 
-    @property
-    def name(self) -> str:
-        return self.pattern
-
 
 def any_fabric(rng: np.random.Generator) -> Material:
     """A random fabric; plain ones are the commonest."""

@@ -1,0 +1,266 @@
+"""Timing: rows from fresh processes that fit the store, statistics by hand, and one sentence for a user's mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from bench import cli, timing
+from bench.speed import CPU_PROTOCOL, Protocol, SpeedSpec, expand, measure, parse_size, protocol_for, speed_table
+from bench.store import SCHEMAS, Store
+from wsshm.config import ModelConfig
+from wsshm.errors import UserError
+from wsshm.models import build_model
+
+QUICK = Protocol(warmup_calls=1, warmup_seconds=0, calls=6, seconds=0, max_seconds=20)
+SMALL: dict[str, Any] = {"height": 64, "width": 64}
+
+
+def time_here(spec: SpeedSpec, protocol: Protocol = QUICK) -> dict[str, Any]:
+    """In this process: what the child does, without the seconds that its imports take."""
+    return timing.time_model(spec, protocol, None)
+
+
+def test_rows_come_from_fresh_processes_and_fit_the_store(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    specs = [
+        SpeedSpec(
+            "resnet18", height=50, width=70, batch=2, scope="end_to_end", precision="bf16", layout="channels_last"
+        ),
+        SpeedSpec("resnet18", **SMALL),
+        SpeedSpec("resnet18", **SMALL, batch=10**8),
+    ]
+    rows = speed_table(specs, threads=1, protocol=QUICK, store=store)
+    assert [row["status"] for row in rows] == ["ok", "ok", "oom"]
+    assert set(rows[0]) <= set(SCHEMAS["speed"].names)
+    read = store.read("speed").to_dict("records")
+    assert [(row["scope"], row["batch"], row["layout"]) for row in read] == [
+        ("end_to_end", 2, "channels_last"),
+        ("model", 1, "nchw"),
+        ("model", 10**8, "nchw"),
+    ]
+    whole, single, refused = read
+    for row in (whole, single):
+        assert row["model"] == "unet/resnet18"
+        assert row["device"].endswith(", 1 thread")
+        assert row["n"] == len(row["samples_ms"]) == 6
+        assert min(row["samples_ms"]) == row["median_low_ms"] <= row["p50_ms"] <= row["median_high_ms"]
+        assert row["p50_ms"] <= row["p90_ms"] <= row["p95_ms"] <= row["p99_ms"] <= max(row["samples_ms"])
+        assert row["images_per_s"] == pytest.approx(row["batch"] * 6000 / sum(row["samples_ms"]), rel=0.1)
+        assert row["peak_mb"] > 100
+        assert json.loads(row["versions"])["torch"] == torch.__version__.split("+")[0]
+    assert np.isnan(whole["fps"])
+    assert single["fps"] == pytest.approx(1000 / single["p50_ms"])
+    # 50 x 70 is padded to 64 x 96; multiply-adds are those of one image
+    assert whole["gmacs"] / single["gmacs"] == pytest.approx(64 * 96 / 64**2, rel=0.01)
+    assert "memory" in refused["reason"]
+    assert np.isnan(refused["p50_ms"])
+
+
+@pytest.mark.slow
+def test_a_process_that_the_kernel_ends_is_a_lack_of_memory() -> None:
+    def kill_the_timed_process() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for timed in (grandchild for child in children(os.getpid()) for grandchild in children(child)):
+                os.kill(timed, signal.SIGKILL)
+                return
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill_the_timed_process)
+    killer.start()
+    endless = Protocol(warmup_calls=1, warmup_seconds=0, calls=1, seconds=60, max_seconds=60)
+    row = measure(SpeedSpec("resnet18", **SMALL), threads=1, protocol=endless)
+    killer.join()
+    assert (row["status"], row.get("p50_ms")) == ("oom", None)
+    assert "killed" in row["reason"]
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def test_backbones_are_fused_before_they_are_timed() -> None:
+    row = time_here(SpeedSpec("repvgg_a0", **SMALL))
+    unfused = build_model(ModelConfig(backbone="repvgg_a0", weights="none"))
+    assert row["params"] < sum(parameter.numel() for parameter in unfused.parameters())
+
+
+def test_multiply_adds_of_a_known_layer() -> None:
+    layer = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
+    with timing.FlopCounterMode(display=False) as counter:
+        layer(torch.rand(1, 3, 10, 10))
+    assert counter.get_total_flops() / 2 == 10 * 10 * 8 * 3 * 3 * 3
+
+
+def test_too_few_calls_are_unstable() -> None:
+    row = time_here(SpeedSpec("resnet18", **SMALL), Protocol(1, 0, 5, 0, 20))
+    assert (row["status"], row["n"], row["median_low_ms"]) == ("unstable", 5, None)
+    assert "too few" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("count", "interval"),
+    [(5, None), (6, (1, 6)), (8, (1, 8)), (9, (2, 8)), (20, (6, 15)), (100, (40, 61))],
+)
+def test_median_interval_takes_the_textbook_ranks(count: int, interval: tuple[int, int] | None) -> None:
+    samples = [float(rank) for rank in np.random.default_rng(0).permutation(count) + 1]
+    assert timing.median_interval(samples) == interval
+
+
+def test_summary_by_hand() -> None:
+    row = timing.summary([float(ms) for ms in range(1, 102)], batch=4, block_s=8.08)
+    assert [row[name] for name in ("p50_ms", "p90_ms", "p95_ms", "p99_ms")] == [51, 91, 96, 100]
+    assert (row["n"], row["fps"]) == (101, None)
+    assert row["images_per_s"] == pytest.approx(4 * 101 / 8.08)
+    assert timing.summary([20.0] * 6, batch=1, block_s=0.12)["fps"] == 50
+
+
+def test_timing_goes_on_until_calls_and_seconds_are_reached() -> None:
+    def timed(calls: int, seconds: float, max_seconds: float) -> int:
+        return len(timing._repeat(lambda: time.sleep(0.01), calls, seconds, max_seconds)[0])
+
+    assert timed(3, 0, 9) == 3
+    assert 5 <= timed(1, 0.1, 9) <= 11
+    assert timed(1000, 0, 0.05) <= 6
+
+
+def test_protocols() -> None:
+    assert protocol_for(SpeedSpec("resnet18")) == CPU_PROTOCOL
+    single, several = (protocol_for(SpeedSpec("resnet18", device="cuda", batch=batch)) for batch in (1, 8))
+    assert (single.calls, several.calls) == (1000, 200)
+    assert several.warmup_calls == 25
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512", (512, 512)), (256, (256, 256)), ("1080p", (1080, 1920)), (" 640X480 ", (480, 640))]
+)
+def test_sizes(text: str | int, size: tuple[int, int]) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "12x0", "1x2x3", "big", "1081p", "-5", "5.5"])
+def test_impossible_sizes(text: str) -> None:
+    with pytest.raises(UserError, match="is no size"):
+        parse_size(text)
+
+
+def test_models_alternate_within_each_setting() -> None:
+    specs = expand(["a", "b"], ["64", "128x96"], [1, 2], scopes=["model"], device="cuda")
+    assert [(s.backbone, s.height, s.width, s.batch) for s in specs] == [
+        *[(name, 64, 64, 1) for name in "ab"],
+        *[(name, 64, 64, 2) for name in "ab"],
+        *[(name, 96, 128, 1) for name in "ab"],
+        *[(name, 96, 128, 2) for name in "ab"],
+    ]
+    assert {s.device for s in specs} == {"cuda"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"engine": "eagre"}, "engine 'eagre' cannot be timed; .*'eager'"),
+        ({"precision": "fp8"}, "precision 'fp8' cannot be timed; .*'fp16'"),
+        ({"scope": "all"}, "scope 'all'.*model"),
+        ({"device": "gpu"}, "device 'gpu' cannot be timed"),
+        ({"batch": 0}, "batch to be timed is 0"),
+    ],
+)
+def test_impossible_settings_are_named(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        SpeedSpec("resnet18", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        (SpeedSpec("resnet81"), "no backbone 'resnet81'.*'resnet18'"),
+        (SpeedSpec("resnet18", architecture="unnet"), "architecture = 'unnet'.*'unet'"),
+        (SpeedSpec("resnet18", backbone_kwargs={"foo": 1}), "backbone_kwargs do not fit 'resnet18'"),
+    ],
+)
+def test_models_that_cannot_be_built_are_named_before_anything_is_timed(spec: SpeedSpec, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        timing.check([SpeedSpec("resnet18"), spec])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_an_absent_gpu_is_named() -> None:
+    with pytest.raises(UserError, match="no CUDA device"):
+        timing.check([SpeedSpec("resnet18", device="cuda")])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("scope", ["model", "end_to_end"])
+def test_timing_on_a_gpu(scope: str) -> None:
+    row = measure(SpeedSpec("resnet18", **SMALL, device="cuda", scope=scope, precision="fp16"), protocol=QUICK)
+    assert (row["status"], row["device"]) == ("ok", torch.cuda.get_device_name())
+    assert 0 < row["p50_ms"] < 1000
+    refused = measure(SpeedSpec("resnet18", **SMALL, batch=10**8, device="cuda"), protocol=QUICK)
+    assert refused["status"] == "oom"
+
+
+def test_the_command_prints_and_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[SpeedSpec] = []
+
+    def answered(specs: list[SpeedSpec], threads: int | None, store: Store) -> list[dict[str, Any]]:
+        asked.extend(specs)
+        measured = timing.summary([20.0] * 6, batch=1, block_s=0.12) | {
+            "params": 12_345_678,
+            "gmacs": 0.5,
+            "peak_mb": 99.6,
+        }
+        base = {"model": "unet/resnet18", "device": "CPU", "precision": "fp32", "layout": "nchw", "batch": 1}
+        size = {"width": 1920, "height": 1080, "engine": "eager"}
+        rows = [base | size | {"scope": "model"} | measured, base | size | {"scope": "end_to_end", "status": "oom"}]
+        store.write("speed", rows)
+        return rows
+
+    monkeypatch.setattr("bench.cli.speed_table", answered)
+    arguments = ["speed", "--models", "resnet18, resnet18,resnet34", "--sizes", "1080p", "--store", str(tmp_path / "s")]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 0, result.output
+    assert [(s.backbone, s.height, s.scope) for s in asked] == [
+        (backbone, 1080, scope) for scope in ("model", "end_to_end") for backbone in ("resnet18", "resnet34")
+    ]
+    assert "CPU, fp32, nchw, batch 1" in result.output
+    first, second = (line.split()[3:] for line in result.output.splitlines() if "unet/" in line)
+    assert first == ["20", "20", "..", "20", "50", "50", "12.3", "0.5", "100"]  # no p99 of six calls
+    assert second == ["oom"]
+    assert len(Store(tmp_path / "s").read("speed")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--batches", "one"], "--batches takes whole numbers, not 'one'"),
+        (["--models", ","], "--models is empty"),
+        (["--sizes", "1081p"], "'1081p' is no size"),
+        (["--engines", "onnx"], "engine 'onnx' cannot be timed"),
+        (["--threads", "0"], "--threads is 0"),
+    ],
+)
+def test_mistakes_at_the_command_are_named(arguments: list[str], named: str) -> None:
+    result = CliRunner().invoke(cli.app, ["speed", *arguments])
+    assert isinstance(result.exception, UserError)
+    assert named in str(result.exception)
+
+
+def test_help_needs_no_torch() -> None:
+    code = "import sys, bench.cli; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,0 +1,147 @@
+"""The fairness rules: equal steps, who sees which label, what is shared, what a run's identity covers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.wsshm import tiny
+from wsshm.config import METHOD_NAMES, RunConfig, override, parse
+from wsshm.data.manifest import Manifest
+from wsshm.data.sources import Sources, budgeted, open_sources
+from wsshm.errors import UserError
+from wsshm.methods import METHODS, stages_of
+from wsshm.stages import addressed_stages, run_id_of
+from wsshm.train import checked_sources, labels_used
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def sources(root: Path) -> Sources:
+    return open_sources(tiny.config(root).data)
+
+
+def changed(config: RunConfig, *assignments: str) -> RunConfig:
+    return parse(override(config.model_dump(mode="json"), list(assignments)))
+
+
+def test_every_method_of_the_configuration_exists() -> None:
+    assert set(METHODS) == set(METHOD_NAMES)
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("refresh", [1, 3])
+def test_every_method_gets_the_same_number_of_steps(root: Path, method: str, refresh: int) -> None:
+    config = changed(tiny.config(root, method, steps=100, teacher_steps=30), f"method.blend.refresh={refresh}")
+    stages = stages_of(config)
+    assert sum(stage.steps for stage in stages) == 100
+    names = [stage.name for stage in stages]
+    assert len(set(names)) == len(names)
+    for position, stage in enumerate(stages):  # a stage builds on earlier ones only
+        assert {name for name in (stage.start, stage.teacher) if name} <= set(names[:position])
+
+
+def test_who_sees_which_label(root: Path, sources: Sources) -> None:
+    used = {method: labels_used(tiny.config(root, method), sources) for method in METHOD_NAMES}
+    assert used == {
+        "matte_only": (6, 0),
+        "seg_only": (0, 8),
+        "joint": (6, 8),
+        "matte_then_seg": (6, 8),
+        "mlb": (6, 8),
+        "mlb_masklabel": (6, 8),
+        "oracle": (6 + 8, 0),
+    }
+    assert not any(stage.uses_photos for stage in stages_of(tiny.config(root, "matte_only")))
+    assert not any(stage.uses_mattes for stage in stages_of(tiny.config(root, "seg_only")))
+
+
+def test_the_controls_differ_from_mlb_in_the_label_alone(root: Path) -> None:
+    mlb = stages_of(tiny.config(root, "mlb"))
+    for control, label in (("mlb_masklabel", "masklabel"), ("oracle", "truth")):
+        stages = stages_of(tiny.config(root, control))
+        assert stages[0] == mlb[0]
+        assert stages[1].photo_label == label
+        assert (stages[1].steps, stages[1].matte_share, stages[1].start) == (
+            mlb[1].steps,
+            mlb[1].matte_share,
+            mlb[1].start,
+        )
+
+
+def test_one_teacher_serves_all_that_need_it(root: Path, sources: Sources) -> None:
+    first = {
+        method: addressed_stages(tiny.config(root, method), sources)[0].address
+        for method in ("mlb", "mlb_masklabel", "matte_then_seg", "oracle")
+    }
+    assert len(set(first.values())) == 1
+    config = tiny.config(root)
+    teacher = first["mlb"]
+    for other_teacher in ("train.seed=1", "train.teacher_steps=1", "budget.mattes=3", "train.lr=0.1", "data.size=128"):
+        assert addressed_stages(changed(config, other_teacher), sources)[0].address != teacher
+    for same_teacher in ("train.steps=9", "budget.masks=4", "method.blend.threshold=0.3", "method.matte_share=0.5"):
+        other = addressed_stages(changed(config, same_teacher), sources)
+        assert other[0].address == teacher
+        assert other[1].address != addressed_stages(config, sources)[1].address
+
+
+def test_a_run_is_what_changes_its_numbers(root: Path, sources: Sources) -> None:
+    config = tiny.config(root)
+    run_id = run_id_of(config, sources)
+    assert len(run_id) == 16
+    for execution in ("train.workers=2", "train.cpus_per_worker=4", "train.loader_workers=1", "train.max_failures=9"):
+        assert run_id_of(changed(config, execution), sources) == run_id
+    for number in ("train.seed=1", "train.batch=8", "method.blend.band=0.1", "train.loss.l1=2", "train.ema=0.9"):
+        assert run_id_of(changed(config, number), sources) != run_id
+    moved = Sources(
+        *(Manifest("/elsewhere", m.samples) for m in (sources.mattes, sources.backgrounds, sources.masks, sources.val)),
+        {name: Manifest("/elsewhere", m.samples) for name, m in sources.test.items()},
+    )
+    assert run_id_of(config, moved) == run_id
+
+
+def test_a_method_is_the_same_run_under_budgets_of_labels_it_never_uses(root: Path, sources: Sources) -> None:
+    config = tiny.config(root, "seg_only")
+    assert run_id_of(changed(config, "budget.mattes=2"), sources) == run_id_of(config, sources)
+    assert run_id_of(changed(config, "budget.masks=2"), sources) != run_id_of(config, sources)
+    assert run_id_of(changed(config, "method.blend.threshold=0.1"), sources) == run_id_of(config, sources)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_budgets_are_nested(sources: Sources, seed: int) -> None:
+    subsets = [{s.id for s in budgeted(sources.masks, n, seed, "masks")} for n in range(len(sources.masks) + 1)]
+    for smaller, larger in pairwise(subsets):
+        assert smaller < larger
+    shuffled = Manifest(sources.masks.root, reversed(sources.masks.samples))
+    assert {s.id for s in budgeted(shuffled, 3, seed, "masks")} == subsets[3]
+
+
+def test_seeds_draw_different_subsets(sources: Sources) -> None:
+    assert len({tuple(s.id for s in budgeted(sources.masks, 4, seed, "masks")) for seed in range(8)}) > 4
+
+
+def test_impossible_budgets_and_missing_truth_are_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"asks for 7 mattes but the data set has 6; lower budget.mattes"):
+        checked_sources(changed(tiny.config(root), "budget.mattes=7"))
+    without = tiny.make(tmp_path)
+    masks = Manifest.read(without / "masks.parquet")
+    bare = [type(s)(**{**vars(s), "matte": None}) for s in masks.samples]
+    Manifest(masks.root, bare).write(without / "masks.parquet")
+    with pytest.raises(UserError, match=r"'oracle' needs true mattes"):
+        checked_sources(tiny.config(without, "oracle"))
+    assert checked_sources(tiny.config(without, "mlb"))
+
+
+def test_sources_that_hold_nothing_usable_are_named(root: Path) -> None:
+    with pytest.raises(UserError, match=r"data.val needs at least a val sample"):
+        open_sources(changed(tiny.config(root), "data.val=masks.parquet").data)
+    with pytest.raises(UserError, match=r"no embedded data set 'procedural/tset'.*procedural/test"):
+        open_sources(changed(tiny.config(root), "data.test=[procedural/tset]").data)
+    with pytest.raises(UserError, match=r"no manifest at .*absent.parquet"):
+        open_sources(changed(tiny.config(root), "data.masks=absent.parquet").data)

@@ -1,0 +1,267 @@
+"""Training as a user meets it: exact resume, exact repetition, equal gradients however a batch is split."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from tests.wsshm import tiny
+from wsshm import engine
+from wsshm.checkpoint import WEIGHTS, load_model
+from wsshm.config import RunConfig
+from wsshm.data.loading import StepDataset, loader
+from wsshm.data.pictures import write_png
+from wsshm.data.sources import open_sources
+from wsshm.distributed import World, over_workers, synchronise_batchnorm
+from wsshm.errors import UserError
+from wsshm.labels import target_of
+from wsshm.losses import sample_losses
+from wsshm.methods import stages_of
+from wsshm.models import build_model
+from wsshm.stages import StageFolder
+from wsshm.train import TrainingFailed, resolved, train
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def weights_in(folder: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(folder / WEIGHTS)
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+class Interrupted(Exception):
+    """Stands for a killed worker."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ema": 0.9, "half_resolution": 0.5}, {"precision": "bf16", "accumulate": 2}, {"batchnorm": "frozen"}],
+    ids=["plain", "ema-half", "bf16-accumulate", "frozen"],
+)
+def test_resuming_equals_never_having_stopped(root: Path, tmp_path: Path, options: dict) -> None:
+    config = tiny.config(root, "joint", steps=6, teacher_steps=2, **options)
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"backbone_kwargs": {"drop_path_rate": 0.5}})}
+    )
+    stage, sources = stages_of(config)[0], open_sources(config.data)
+
+    def go(name: str, stop_at: int | None = None) -> StageFolder:
+        folder = StageFolder(tmp_path, name)
+        epochs: list[dict] = []
+
+        def on_epoch(row: dict[str, float]) -> None:
+            epochs.append(row)
+            if len(epochs) == stop_at:
+                raise Interrupted
+
+        engine.train_stage(stage, config, sources, folder, {}, ALONE, lambda step: None, on_epoch)
+        return folder
+
+    undisturbed = go("undisturbed")
+    with pytest.raises(Interrupted):
+        go("interrupted", stop_at=2)
+    assert not StageFolder(tmp_path, "interrupted").done
+    resumed = go("interrupted")
+    assert same(weights_in(undisturbed.final), weights_in(resumed.final))
+    assert undisturbed.result()["history"] == resumed.result()["history"]
+    assert not resumed.state.exists()
+
+
+def test_training_repeats_exactly_and_a_seed_changes_it(root: Path, tmp_path: Path) -> None:
+    runs = [
+        train(resolved(tiny.config(root, "mlb", seed=seed)), tmp_path / name)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    a, b, c = (weights_in(run.model) for run in runs)
+    assert same(a, b)
+    assert not same(a, c)
+    assert runs[0].run_id == runs[1].run_id != runs[2].run_id
+
+
+def test_a_run_finds_its_teacher_and_itself_trained(root: Path, tmp_path: Path) -> None:
+    first = train(resolved(tiny.config(root, "mlb")), tmp_path)
+    second = train(resolved(tiny.config(root, "mlb_masklabel")), tmp_path)
+    again = train(resolved(tiny.config(root, "mlb")), tmp_path)
+    assert first.trained_here == ["teacher", "student"]
+    assert second.trained_here == ["student"]
+    assert again.trained_here == []
+    assert first.folders["teacher"] == second.folders["teacher"]
+    assert again.model == first.model
+    assert first.teacher_s > first.stages[0]["seconds"]  # its forward passes are counted too
+    model, card = load_model(first.model)
+    assert card.size == tiny.SIZE
+    assert not model.training
+
+
+def test_training_learns(root: Path, tmp_path: Path) -> None:
+    config = tiny.config(root, "mlb", steps=40, teacher_steps=20, epoch_steps=10, lr=3e-3)
+    run = train(resolved(config), tmp_path)
+    sad = [p["value"] for stage in run.stages for p in stage["history"] if p["key"] == "val_sad"]
+    assert sad[-1] < 0.6 * sad[0]
+
+
+def test_history_has_every_epoch_and_progress_reaches_those_who_wait(root: Path, tmp_path: Path) -> None:
+    progress = tmp_path / "progress.json"
+    run = train(resolved(tiny.config(root, "joint", steps=5, epoch_steps=2)), tmp_path / "stages", progress)
+    history = run.stages[0]["history"]
+    assert {p["key"] for p in history} == {"train_loss", "lr", "val_sad", "val_mse", "val_mad"}
+    assert sorted({p["epoch"] for p in history}) == [1, 2, 3]
+    told = json.loads(progress.read_text())
+    assert told["total"] == 5
+    assert told["stage"] == "student"
+
+
+def test_a_loss_that_is_no_number_names_the_samples(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned = StepDataset.__getitem__
+
+    def item(self: StepDataset, index: int) -> tuple:
+        name, image, *rest = poisoned(self, index)
+        return (name, torch.full_like(image, float("nan")) if name == "photo3" else image, *rest)
+
+    monkeypatch.setattr(StepDataset, "__getitem__", item)
+    with pytest.raises(TrainingFailed, match=r"loss became nan at step \d+ of stage 'student' on the samples .*photo3"):
+        train(resolved(tiny.config(root, "seg_only", batchnorm="frozen")), tmp_path)
+
+
+def test_a_broken_or_misfitting_file_is_named(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path / "data")
+    mask = root / "photo" / "2_mask.png"
+    good = mask.read_bytes()
+    write_png(mask, np.zeros((32, 32), np.uint8))
+    with pytest.raises(TrainingFailed, match=r"2_mask.png is 32x32 but its picture is 64x64"):
+        train(resolved(tiny.config(root, "seg_only")), tmp_path / "a")
+    mask.write_bytes(good[:50])
+    with pytest.raises(TrainingFailed, match=r"2_mask.png"):
+        train(resolved(tiny.config(root, "seg_only")), tmp_path / "b")
+    mask.write_bytes(good)
+    assert train(resolved(tiny.config(root, "seg_only")), tmp_path / "b").trained_here == ["student"]
+
+
+def test_the_first_part_of_a_stage_is_at_half_resolution(root: Path) -> None:
+    config = tiny.config(root, "joint", steps=4, half_resolution=0.5)
+    dataset = StepDataset(open_sources(config.data), stages_of(config)[0], config)
+    sizes = [batches[0].images.shape[-1] for batches in loader(dataset, config, 0, 1, 0)]
+    assert sizes == [32, 32, 64, 64]
+
+
+@pytest.mark.parametrize(("workers", "accumulate"), [(2, 1), (1, 2), (2, 2)])
+def test_a_step_has_the_same_samples_however_it_is_split(root: Path, workers: int, accumulate: int) -> None:
+    whole = tiny.config(root, "joint", batch=8)
+    split = tiny.config(root, "joint", batch=8, accumulate=accumulate)
+    stage, sources = stages_of(whole)[0], open_sources(whole.data)
+
+    def steps(config: RunConfig, rank: int, size: int) -> list[dict[str, torch.Tensor]]:
+        batches = loader(StepDataset(sources, stage, config), config, rank, size, 0)
+        return [{f"{i}": x for b in step for i, x in zip(b.ids, b.images, strict=True)} for step in batches]
+
+    expected = steps(whole, 0, 1)
+    parts = [steps(split, rank, workers) for rank in range(workers)]
+    for number, step in enumerate(expected):
+        merged = {key: value for part in parts for key, value in part[number].items()}
+        assert same(merged, step)
+
+
+def gradients(config: RunConfig, world: World) -> dict[str, torch.Tensor]:
+    """Gradients and batch-norm statistics after one step's backward pass of the first stage."""
+    torch.set_num_threads(1)
+    stage, sources = stages_of(config)[0], open_sources(config.data)
+    torch.manual_seed(0)
+    model = build_model(config.model).train()
+    model = synchronise_batchnorm(model, world)
+    wrapped = over_workers(model, world)
+    (batch,) = next(iter(loader(StepDataset(sources, stage, config), config, world.rank, world.size, 0)))
+    output = wrapped(batch.images)
+    sample_losses(output, target_of(batch, stage, None), config.train.loss).mean().backward()
+    values = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return values | {n: b.float() for n, b in model.named_buffers() if "running" in n}
+
+
+def _worker(rank: int, size: int, root: Path, out: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{out / 'rendezvous'}", rank=rank, world_size=size)
+    try:
+        values = gradients(tiny.config(root, "joint", batch=8), World(rank, size, torch.device("cpu")))
+        safetensors.torch.save_file({k: v.contiguous() for k, v in values.items()}, out / f"{rank}.safetensors")
+    finally:
+        dist.destroy_process_group()
+
+
+def test_two_workers_have_the_gradients_of_one(root: Path, tmp_path: Path) -> None:
+    expected = gradients(tiny.config(root, "joint", batch=8), ALONE)
+    mp.spawn(_worker, args=(2, root, tmp_path), nprocs=2)
+    results = [safetensors.torch.load_file(tmp_path / f"{rank}.safetensors") for rank in range(2)]
+    assert len(expected) > 100
+    for result in results:
+        for name, value in expected.items():
+            tolerance = 2e-4 * float(value.abs().max()) + 1e-6
+            assert torch.allclose(result[name], value, atol=tolerance, rtol=1e-3), name
+
+
+def test_accumulated_gradients_equal_those_of_the_whole_batch(root: Path, tmp_path: Path) -> None:
+    runs = [
+        train(
+            resolved(tiny.config(root, "joint", steps=1, batch=8, accumulate=n, batchnorm="frozen")), tmp_path / str(n)
+        )
+        for n in (1, 4)
+    ]
+    losses = [run.stages[0]["history"][0]["value"] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_teacher_is_only_asked_where_a_stage_has_one(root: Path) -> None:
+    config = tiny.config(root, "mlb")
+    stage, sources = stages_of(config)[1], open_sources(config.data)
+    (batch,) = next(iter(loader(StepDataset(sources, stage, config), config, 0, 1, 0)))
+    with torch.no_grad():
+        output = build_model(config.model).eval()(batch.plain)
+    blended = target_of(batch, stage, output)
+    masklabel = target_of(batch, replace(stage, photo_label="masklabel"), output)
+    assert torch.equal(masklabel.matte, batch.labels)
+    assert torch.equal(masklabel.boundary, blended.boundary)
+    assert set(batch.labels.unique().tolist()) == {0.0, 1.0}
+
+
+def test_pictures_of_any_size_can_be_trained_on(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path)
+    for name in ("1.png", "1_mask.png", "1_matte.png"):
+        picture = cv2.imread(str(root / "photo" / name), cv2.IMREAD_UNCHANGED)
+        assert cv2.imwrite(str(root / "photo" / name), cv2.resize(picture, (150, 90)))
+    shutil.rmtree(tmp_path / "stages", ignore_errors=True)
+    assert train(resolved(tiny.config(root, "seg_only")), tmp_path / "stages").trained_here == ["student"]
+
+
+def test_an_impossible_request_is_refused_before_it_waits(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(UserError, match=r"asks for 4 CPU \(4 workers x 1\) but the cluster has 2"):
+        train(resolved(tiny.config(root, "joint", workers=4)), tmp_path)
+    with pytest.raises(UserError, match=r"asks for 1 GPU .* but the cluster has 0"):
+        train(resolved(tiny.config(root, "joint", workers=1, gpus_per_worker=1)), tmp_path)
