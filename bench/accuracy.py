@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wsshm import metrics
 from wsshm.blending import blend
 from wsshm.checkpoint import load_model
+from wsshm.commandline import track
 from wsshm.config import BlendConfig
 from wsshm.data import pictures
 from wsshm.data.manifest import Manifest, Sample
@@ -62,7 +63,7 @@ def measure(
     scores, samples = [], []
     for dataset, manifest in tests.items():
         shown = {s.id for s in manifest.samples[:: max(1, len(manifest) // SAMPLE_IMAGES)][:SAMPLE_IMAGES]}
-        for sample in manifest.samples:
+        for sample in track(manifest.samples, len(manifest), f"scoring {dataset}"):
             image = pictures.read_image(manifest.path(sample, "image"))
             label = pictures.read_matte(manifest.path(sample, "matte"))
             if image.shape[:2] != label.shape:

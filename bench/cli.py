@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import rich.box
@@ -13,7 +14,7 @@ from bench.speed import expand, speed_table
 from bench.store import Store
 from wsshm.errors import UserError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 CALLS_FOR_P99 = 1000  # ten calls above it; with fewer it is the luck of single calls
 DEFAULT_BACKBONES = "tf_efficientnet_lite0,resnet18"
 
@@ -58,6 +59,62 @@ def speed(
     _print_speed(rows)
 
 
+@app.command()
+def accuracy(
+    model: Annotated[Path, typer.Argument(help="folder of a trained model (model.safetensors, model.json)")],
+    data: Annotated[
+        list[Path], typer.Option(help="manifest whose test samples with a matte are scored; may be repeated")
+    ],
+    protocol: Annotated[
+        str | None, typer.Option(help="native, or shortN: shorter side at N px; default: the model's training size")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0")] = "auto",
+    store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
+) -> None:
+    """Score a trained model on test sets by SAD, MSE, MAD, Grad, Conn and IoU, and print their means over images.
+
+    Rows in a store stand under the run id that is the model folder's name.
+
+    Example: python -m bench accuracy runs/quickstart/models/0123456789abcdef --data photos.parquet --protocol short512
+    """
+    from bench import accuracy as accuracies
+    from wsshm.data.manifest import Manifest
+    from wsshm.predict import parse_protocol
+
+    tests = {path.stem: Manifest.read(path).where(lambda s: s.split == "test" and s.matte is not None) for path in data}
+    for name, manifest in tests.items():
+        if not len(manifest):
+            raise UserError(
+                f"the manifest {name} has no test sample with a matte; import its pictures with --split test"
+            )
+    rule = parse_protocol(protocol) if protocol else None
+    measured = accuracies.measure(model, tests, model.resolve().name, protocol=rule, device=device)
+    if store:
+        Store(store).write("scores", measured.scores)
+        Store(store).write("samples", measured.samples)
+    _print_accuracy(measured.scores)
+
+
+def _print_accuracy(rows: list[dict[str, Any]]) -> None:
+    """Means over images, a line for each set and region."""
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    columns = ("sad", "mse", "mad", "grad", "conn", "iou")
+    for heading in ("data set", "protocol", "region"):
+        table.add_column(heading)
+    for heading in ("images", *columns):
+        table.add_column(heading, justify="right")
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset"], row["protocol"], row["region"]), []).append(row)
+    for key, members in groups.items():
+        means = []
+        for column in columns:
+            values = [row[column] for row in members if row[column] is not None]
+            means.append(f"{sum(values) / len(values):.4g}" if values else "")
+        table.add_row(*key, str(len(members)), *means)
+    _print_whole(table)
+
+
 def _listed(text: str, option: str) -> list[str]:
     """The parts of a comma-separated option, each once."""
     parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -91,8 +148,12 @@ def _print_speed(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         size = f"{row['width']}x{row['height']}"
         table.add_row(row["model"], row["scope"], size, *(str(row[name]) for name in differ), *_measured(row))
+    _print_whole(table)
+
+
+def _print_whole(table: rich.table.Table) -> None:
+    """A narrow terminal, a pipe or a log wraps lines; no number is cut."""
     console = rich.console.Console()
-    # a narrow terminal, a pipe or a log wraps lines; no number is cut
     console.width = max(console.width, rich.console.Console(width=1000).measure(table).maximum)
     console.print(table)
 

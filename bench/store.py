@@ -63,7 +63,11 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("recipe_version", _text, "version of the training recipes' code"),
         _field("status", _text, "finished | stopped | failed | oom"),
         _field("error", _text, "why the run did not finish"),
-        _field("stages", pa.list_(_text), "content addresses of the stages' checkpoints"),
+        _field(
+            "stages",
+            pa.list_(_text),
+            "name:address of each stage, in order; equal addresses mean the same training",
+        ),
         _field("steps", _int, "optimiser steps of all stages", "steps"),
         _field("train_s", _float, "wall time of training, a shared teacher excluded", "s"),
         _field("teacher_s", _float, "wall time of the teacher's training and forward passes", "s"),
@@ -132,7 +136,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "epochs": _schema(
         _field("run_id", _text, "the run", key=True),
         _field("stage", _text, "stage of the method", key=True),
-        _field("epoch", _int, "epoch of the stage, from 0", key=True),
+        _field("epoch", _int, "epoch of the stage, from 1", key=True),
         _field("key", _text, "what was measured", key=True),
         _field("value", _float, "its value"),
     ),

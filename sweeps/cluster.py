@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from wsshm.config import TrainConfig
 from wsshm.errors import UserError
 
-WORKER_BYTES = 1_500_000_000
-"""Resident memory of a training worker at the shipped plans' sizes: measured 1.1e9 bytes, rounded up."""
+DRIVER_CPUS = 0.01
+"""What a trial's own process asks for: it only drives, and Ray refuses 0."""
+
+RUN_BYTES, WORKER_BYTES = 1.3e9, 1.5e9
+"""Memory of a run's own processes and of each of its workers: proportional set sizes while quickstart trained, rounded up."""
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +34,11 @@ def cluster() -> Iterator[None]:
     try:
         ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError:
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        # One CPU more than there are: the trials' drivers take a hundredth each, and would else keep a whole one idle.
+        cpus = len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
+        ray.init(
+            address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+        )
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         yield
@@ -52,14 +60,16 @@ def concurrent_runs(options: TrainConfig) -> int:
                 f"each run asks for {amount:g} {kind} ({workers} workers) but the cluster has {have.get(kind, 0.0):g};"
                 " lower base.train.workers, cpus_per_worker or gpus_per_worker"
             )
+    asks["CPU"] += DRIVER_CPUS
     fitting = int(min(have.get(kind, 0.0) / amount for kind, amount in asks.items() if amount) + 1e-9)
     if len(_nodes()) > 1:
         return fitting
     free = _free_memory()
-    room = fitting if free is None else int(free / (WORKER_BYTES * workers))
+    needed = RUN_BYTES + WORKER_BYTES * workers
+    room = fitting if free is None else int(free / needed)
     if room < 1:
         raise UserError(
-            f"a run needs about {WORKER_BYTES * workers / 1e9:.1f} GB of memory and {(free or 0) / 1e9:.1f} GB are free;"
+            f"a run needs about {needed / 1e9:.1f} GB of memory and {(free or 0) / 1e9:.1f} GB are free;"
             " close other programs or use a larger machine"
         )
     if room < fitting:

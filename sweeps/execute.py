@@ -15,7 +15,7 @@ from ray import tune
 
 from bench import speed
 from reports.page import build
-from sweeps.cluster import check_disk, check_shared, cluster, concurrent_runs
+from sweeps.cluster import DRIVER_CPUS, check_disk, check_shared, cluster, concurrent_runs
 from sweeps.expand import PlannedRun, expand
 from sweeps.plan import Plan
 from sweeps.trial import Place, trial
@@ -25,7 +25,6 @@ from wsshm.models import build_model
 from wsshm.progress import Watched, Watcher
 from wsshm.train import run_work
 
-DRIVER_CPUS = 0.01  # a trial only drives; Ray refuses 0
 BYTES_PER_PARAMETER = 4 * 5  # the model twice, and weights, two moments of AdamW and buffers while training
 FIXED_BYTES = 300e6  # Ray's own files, rows, samples, the report
 

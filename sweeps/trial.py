@@ -6,10 +6,11 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray import tune
@@ -25,6 +26,7 @@ from wsshm.progress import ProgressFile
 from wsshm.stages import RECIPE_VERSION
 from wsshm.train import Trained, TrainingFailed, labels_used, run_work, train
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +67,8 @@ def trial(space: dict[str, Any]) -> None:
     row = describe(config, run_id, params["plan"], started)
     try:
         trained = train(config, place.stages, place.progress(run_id))
-        measured = _measured(config, run_id, trained)
+        measured = _on_worker(config, _measure, config, run_id, trained)
+        row["device"] = _on_worker(config, provenance.device_name, *_device(config))
         _keep_model(trained, place.model(run_id))
         place.store.write("scores", measured.scores)
         place.store.write("samples", measured.samples)
@@ -110,7 +113,6 @@ def describe(config: RunConfig, run_id: str, plan: str, started: datetime) -> di
         "data_fingerprint": sources.fingerprint,
         "recipe_version": RECIPE_VERSION,
         "steps": config.train.steps,
-        "device": provenance.device_name("cpu", config.train.cpus_per_worker) if not gpus else None,
         "gpus": gpus,
         "workers": config.train.workers,
         "versions": json.dumps(provenance.versions()),
@@ -120,17 +122,23 @@ def describe(config: RunConfig, run_id: str, plan: str, started: datetime) -> di
     }
 
 
-def _measured(config: RunConfig, run_id: str, trained: Trained) -> accuracy.Measured:
-    """Score the model: in this process on the CPU that its training just left, or on a GPU worker's share of one."""
+def _on_worker(config: RunConfig, call: Callable[..., T], *arguments: Any) -> T:
+    """Call here for a run on CPUs; on a worker's share of a GPU for a run on GPUs, since a driver has none."""
     gpus = config.train.gpus_per_worker
     if not gpus:
-        return _measure(config, run_id, trained)
+        return call(*arguments)
     # DEFAULT: outside the trial's own placement group, which holds next to nothing.
-    task = ray.remote(num_cpus=1, num_gpus=gpus, scheduling_strategy="DEFAULT")(_measure)
-    return ray.get(task.remote(config, run_id, trained))
+    task = ray.remote(num_cpus=1, num_gpus=gpus, scheduling_strategy="DEFAULT")(call)
+    return ray.get(task.remote(*arguments))
+
+
+def _device(config: RunConfig) -> tuple[str, int | None]:
+    """Arguments of `provenance.device_name` for what the run was trained on."""
+    return ("cuda", None) if config.train.gpus_per_worker else ("cpu", config.train.cpus_per_worker)
 
 
 def _measure(config: RunConfig, run_id: str, trained: Trained) -> accuracy.Measured:
+    """Score the run's model; for MLB the samples hold its teacher's matte and the blended label too."""
     import torch
 
     torch.set_num_threads(config.train.cpus_per_worker)

@@ -110,14 +110,10 @@ def test_trimap_goes_to_the_nearest_of_three_values(tmp_path):
     assert pictures.read_trimap(tmp_path / "a.png").tolist() == [[0, 0, 128, 128, 128, 128, 255, 255]]
 
 
-def test_cutout_gives_colours_and_alpha(tmp_path):
+def test_a_cutout_gives_its_colours_and_its_alpha(tmp_path):
     pictures.write_png(tmp_path / "a.png", np.dstack([COLOURS, GREY]))
-    colours, alpha = pictures.read_rgba(tmp_path / "a.png")
-    np.testing.assert_array_equal(colours, COLOURS)
-    np.testing.assert_array_equal(alpha, GREY / np.float32(255))
-    pictures.write_png(tmp_path / "b.png", COLOURS)
-    with pytest.raises(UserError, match="no alpha channel"):
-        pictures.read_rgba(tmp_path / "b.png")
+    np.testing.assert_array_equal(pictures.read_image(tmp_path / "a.png"), COLOURS)
+    np.testing.assert_array_equal(pictures.read_matte(tmp_path / "a.png"), GREY / np.float32(255))
 
 
 READERS = [
@@ -126,7 +122,6 @@ READERS = [
     pictures.read_matte,
     pictures.read_mask,
     pictures.read_trimap,
-    pictures.read_rgba,
 ]
 
 

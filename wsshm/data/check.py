@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wsshm.commandline import track
 from wsshm.data.manifest import Manifest, Sample, content_hash
-from wsshm.data.pictures import read_image, read_mask_values, read_matte, read_rgba, read_trimap
+from wsshm.data.pictures import read_image, read_mask_values, read_matte, read_trimap
 from wsshm.errors import UserError
 
 READERS: dict[str, Callable[[Path], NDArray]] = {
@@ -22,7 +22,7 @@ READERS: dict[str, Callable[[Path], NDArray]] = {
     "matte": read_matte,
     "mask": read_mask_values,
     "trimap": read_trimap,
-    "foreground": lambda path: read_rgba(path)[0],
+    "foreground": read_image,
 }
 
 

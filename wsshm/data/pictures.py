@@ -46,16 +46,6 @@ def read_image(path: Path) -> UInt8:
     return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
-def read_rgba(path: Path) -> tuple[UInt8, Float32]:
-    """A cut-out with straight alpha as (H x W x 3 uint8 RGB, H x W float32 alpha in [0, 1])."""
-    pixels = _decode(path, cv2.IMREAD_UNCHANGED)
-    if pixels.ndim != 3 or pixels.shape[2] != 4:
-        raise UserError(f"{path} has no alpha channel; a cut-out must be a picture with colours and alpha (RGBA)")
-    colours = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB)
-    wide = colours.dtype == np.uint16
-    return (np.rint(colours / 257) if wide else colours).astype(np.uint8), _unit(pixels[..., 3])
-
-
 def read_matte(path: Path) -> Float32:
     """A matte as H x W float32 in [0, 1], from 8 or 16 bit grey, or from the alpha channel of RGBA.
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from wsshm.commandline import track
 from wsshm.data.manifest import Manifest, Sample
-from wsshm.data.pictures import read_image, read_mask, read_matte, read_rgba, read_trimap, write_png
+from wsshm.data.pictures import read_image, read_mask, read_matte, read_trimap, write_png
 from wsshm.errors import UserError
 
 PANELS = ("image", "cut-out", "mask", "matte", "trimap")
@@ -91,7 +91,7 @@ def _panels(manifest: Manifest, sample: Sample, width: int, height: int) -> dict
     if "image" in files:
         panels["image"] = colours = _fit(read_image(files["image"]), width, height)
     if "foreground" in files:
-        colours, opacity = (_fit(part, width, height) for part in read_rgba(files["foreground"]))
+        colours = _fit(read_image(files["foreground"]), width, height)
     if "mask" in files:
         opacity = _fit(read_mask(files["mask"]).astype(np.float32), width, height)
         panels["mask"] = _grey(opacity)

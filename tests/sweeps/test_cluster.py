@@ -1,0 +1,87 @@
+"""How many runs fit, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import ray
+
+from sweeps import cluster
+from wsshm.config import TrainConfig
+from wsshm.errors import UserError
+
+GIGABYTE = 10**9
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch):
+    """Pretend to be in a one-node cluster of some size."""
+
+    def pretend(cpus: float, gpus: float = 0, free: float = 640 * GIGABYTE) -> None:
+        monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
+        monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "NodeID": "a", "NodeManagerHostname": "one"}])
+        monkeypatch.setattr(cluster, "_free_memory", lambda: free)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "options", "expected"),
+    [
+        (3, 0, {}, 2),  # a local two-core machine, as `cluster` starts it
+        (65, 0, {}, 64),
+        (65, 0, {"cpus_per_worker": 4, "workers": 2}, 8),
+        (33, 4, {"gpus_per_worker": 1}, 4),
+        (33, 4, {"gpus_per_worker": 1, "workers": 2}, 2),
+        (33, 4, {"gpus_per_worker": 0.5, "loader_workers": 1}, 8),
+        (33, 4, {"gpus_per_worker": 1, "loader_workers": 15}, 2),
+    ],
+)
+def test_as_many_runs_as_their_workers_fit(machine, cpus: int, gpus: int, options: dict, expected: int) -> None:
+    machine(cpus, gpus)
+    assert cluster.concurrent_runs(TrainConfig(**options)) == expected
+
+
+def test_an_impossible_request_is_refused(machine) -> None:
+    machine(3)
+    with pytest.raises(UserError, match=r"asks for 4 CPU \(4 workers\) but the cluster has 3; lower"):
+        cluster.concurrent_runs(TrainConfig(workers=4))
+    with pytest.raises(UserError, match=r"asks for 1 GPU .* has 0"):
+        cluster.concurrent_runs(TrainConfig(gpus_per_worker=1))
+
+
+def test_short_memory_means_fewer_runs_and_none_is_an_error(machine) -> None:
+    machine(9, free=2.5 * (cluster.RUN_BYTES + cluster.WORKER_BYTES))
+    assert cluster.concurrent_runs(TrainConfig()) == 2
+    machine(9, free=0.5 * GIGABYTE)
+    with pytest.raises(UserError, match=r"needs about 2.8 GB of memory and 0.5 GB are free"):
+        cluster.concurrent_runs(TrainConfig())
+
+
+def test_a_full_disk_is_found_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(cluster.shutil, "disk_usage", lambda path: usage(10 * GIGABYTE, 9 * GIGABYTE, GIGABYTE))
+    cluster.check_disk(tmp_path, 0.9 * GIGABYTE)
+    with pytest.raises(UserError, match=r"1.00 GB free and the sweep needs about 2.00 GB"):
+        cluster.check_disk(tmp_path, 2 * GIGABYTE)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_folder_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        nodes.add_node(num_cpus=1)
+        ray.init(address=nodes.address, log_to_driver=False)
+        cluster.check_shared(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+        monkeypatch.setattr(Path, "touch", lambda self: None)  # what a folder on another machine's disk looks like
+        with pytest.raises(UserError, match=r"cluster has 2 nodes and .* does not see"):
+            cluster.check_shared(tmp_path)
+    finally:
+        ray.shutdown()
+        nodes.shutdown()

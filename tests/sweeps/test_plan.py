@@ -1,0 +1,132 @@
+"""Plans: what they expand to, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweeps.execute import first_difference
+from sweeps.expand import expand
+from sweeps.plan import Plan, configurations, load_plan, shipped_plans
+from tests.wsshm import tiny
+from wsshm.config import METHOD_NAMES, parse
+from wsshm.errors import UserError
+
+
+def test_shipped_plans_are_valid_and_say_what_they_do() -> None:
+    assert shipped_plans() == ["quickstart", "smoke", "standard"]
+    for name in shipped_plans():
+        plan = load_plan(name)
+        assert plan.name == name
+        assert plan.about
+        assert configurations(plan)
+
+
+def test_quickstart_is_what_the_readme_promises() -> None:
+    runs = configurations(load_plan("quickstart"))
+    assert sorted((r.method.name, r.budget.mattes) for r in runs) == [
+        ("joint", 40),
+        ("matte_only", 40),
+        ("mlb", 10),
+        ("mlb", 40),
+        ("seg_only", 40),
+    ]
+    assert len({(r.train.steps, r.train.batch, r.data.size, r.budget.masks) for r in runs}) == 1
+
+
+def test_standard_holds_all_methods_budgets_and_seeds() -> None:
+    runs = configurations(load_plan("standard"))
+    assert {r.method.name for r in runs} == set(METHOD_NAMES)
+    assert len({r.train.seed for r in runs}) == 3
+    assert len({r.budget.mattes for r in runs}) == 3
+    assert len(runs) == len(METHOD_NAMES) * 9
+
+
+@given(
+    st.lists(st.sampled_from(METHOD_NAMES), min_size=1, max_size=4, unique=True),
+    st.lists(st.floats(0.01, 0.2), min_size=1, max_size=3, unique=True),
+    st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True),
+    st.lists(st.integers(1, 99), min_size=1, max_size=3, unique=True),
+)
+def test_a_grid_is_every_combination_once(methods: list, bands: list, seeds: list, mattes: list) -> None:
+    plan = Plan(
+        name="x",
+        space={"method.name": methods, "method.blend.band": bands},
+        budgets=[{"mattes": n} for n in mattes],  # type: ignore[arg-type]
+        seeds=tuple(seeds),
+    )
+    found = [(r.method.name, r.method.blend.band, r.train.seed, r.budget.mattes) for r in configurations(plan)]
+    assert len(found) == len(set(found)) == len(methods) * len(bands) * len(seeds) * len(mattes)
+
+
+def test_equal_runs_are_run_once(tmp_path: Path) -> None:
+    base = tiny.config(tiny.make(tmp_path)).model_dump(mode="json")
+    plan = Plan(
+        name="x",
+        base=base,
+        space={"method.name": ["seg_only", "mlb"]},
+        budgets=[{"mattes": 2, "masks": 4}, {"mattes": 4, "masks": 4}],  # type: ignore[arg-type]
+    )
+    runs = expand(plan)
+    # seg_only never sees a matte: under both budgets it is one and the same run
+    assert sorted((r.config.method.name, r.config.budget.mattes) for r in runs) == [
+        ("mlb", 2),
+        ("mlb", 4),
+        ("seg_only", 2),
+    ]
+
+
+def test_weights_resolved_earlier_are_kept(tmp_path: Path) -> None:
+    base = tiny.config(tiny.make(tmp_path)).model_dump(mode="json")
+    base["model"]["weights"] = "auto"
+    plan = Plan(name="x", base=base)
+    weights: dict[str, str] = {"test_efficientnet": "none"}
+    (run,) = expand(plan, weights)
+    assert run.config.model.weights == "none"
+    fresh: dict[str, str] = {}
+    expand(plan, fresh)
+    assert set(fresh) == {"test_efficientnet"}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("base.train.bacth=3", ["'train.bacth'", "'batch'"]),
+        ("sedes=[1]", ["'sedes'", "'seeds'"]),
+        ("search.algorithm=optnua", ["search.algorithm", "grid"]),
+        ("report.cost.matte=690", ["690"]),
+        ("budgets=[{mattes: -1}]", ["budgets", "-1"]),
+        ("speed.precisions=[fp33]", ["speed.precisions", "'fp32'"]),
+    ],
+)
+def test_mistakes_in_a_plan_are_one_sentence(assignment: str, words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        load_plan("smoke", [assignment])
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_unknown_plans_and_spaces(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no shipped plan 'quikstart'.*'quickstart'"):
+        load_plan("quikstart")
+    with pytest.raises(UserError, match=r"no file .*mine.yaml"):
+        load_plan(str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"name": "mine", "space": {"method.nmae": ["mlb"]}}))
+    with pytest.raises(UserError, match=r"'method.nmae'.*'name'"):
+        configurations(load_plan(str(tmp_path / "mine.yaml")))
+
+
+def test_the_first_difference_of_two_plans() -> None:
+    def plan(**base: object) -> dict:
+        document = {"name": "x", "base": {"train": {"steps": 4, **base}}}
+        return parse(document, Plan).model_dump(mode="json")
+
+    assert first_difference(plan(), plan()) is None
+    assert first_difference(plan(), plan(workers=4, loader_workers=2)) is None
+    assert first_difference(plan(lr=1.0), plan(lr=2.0)) == ("base.train.lr", 1.0, 2.0)
+    assert first_difference(plan() | {"about": "a"}, plan() | {"about": "b"}) is None
+    assert first_difference(plan(), plan() | {"seeds": [1]}) == ("seeds", [0], [1])

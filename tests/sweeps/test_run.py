@@ -1,0 +1,135 @@
+"""A whole sweep by the command line: finished, repeated, killed and asked again, refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["--set", "speed.models=[]"]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def sweep(out: Path, *options: str, wait: bool = True) -> subprocess.Popen:
+    command = [sys.executable, "-m", "sweeps", "run", "smoke", "--out", str(out), *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if wait:
+        process.out, process.err = process.communicate(timeout=600)  # type: ignore[attr-defined]
+    return process
+
+
+def scores_of(out: Path) -> pd.DataFrame:
+    scores = Store(out / "store").read("scores")
+    columns = ["run_id", "dataset", "image", "region", "sad", "mse", "mad", "grad", "conn"]
+    return scores[columns].sort_values(columns[:4]).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed smoke sweep."""
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    process = sweep(out)
+    assert process.returncode == 0, process.err  # type: ignore[attr-defined]
+    assert "2 runs finished, 0 failed" in process.out  # type: ignore[attr-defined]
+    return out
+
+
+def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
+    store = Store(finished / "store")
+    runs = store.read("runs")
+    assert sorted(runs["method"]) == ["mlb", "seg_only"]
+    assert set(runs["status"]) == {"finished"}
+    assert set(runs.set_index("method").loc["mlb", ["mattes", "masks"]]) == {4, 8}
+    scores = store.read("scores")
+    assert set(scores.groupby("run_id")["image"].nunique()) == {8}
+    assert set(scores["region"]) == {"whole", "unknown", "boundary"}
+    kinds = store.read("samples").groupby("run_id")["kind"].agg(set)
+    mlb, seg = (runs.set_index("method").loc[m, "run_id"] for m in ("mlb", "seg_only"))
+    assert kinds[mlb] == {"photo", "mask", "truth", "matte", "teacher", "label"}
+    assert kinds[seg] == {"photo", "mask", "truth", "matte"}
+    assert set(store.read("speed")["scope"]) == {"model", "end_to_end"}
+    assert set(store.read("epochs")["key"]) >= {"train_loss", "val_sad"}
+    for run_id in runs["run_id"]:
+        assert (finished / "models" / run_id / "model.safetensors").is_file()
+    page = (finished / "report" / "index.html").read_text()
+    assert "mlb" in page
+    assert "seg_only" in page
+
+
+def test_asked_again_it_trains_nothing(finished: Path) -> None:
+    before = sorted((finished / "store").rglob("*.parquet"))
+    again = sweep(finished)
+    assert again.returncode == 0
+    assert "2 runs, 2 of them finished already" in again.err  # type: ignore[attr-defined]
+    assert sorted((finished / "store").rglob("*.parquet")) == before
+
+
+def test_another_plan_in_out_is_refused(finished: Path) -> None:
+    other = sweep(finished, "--set", "base.train.lr=0.5")
+    assert other.returncode == 2
+    assert "base.train.lr is 0.001, this plan's is 0.5" in other.err  # type: ignore[attr-defined]
+    assert "Traceback" not in other.err  # type: ignore[attr-defined]
+
+
+def test_killed_in_the_middle_and_asked_again(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = sweep(out, *SMALL, wait=False)
+    deadline = time.time() + 300
+    while not list(out.glob("stages/*/state/state.json")) and time.time() < deadline:
+        time.sleep(0.05)
+    assert process.poll() is None, "the sweep ended before it could be killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not Store(out / "store").finished()
+    again = sweep(out, *SMALL)
+    assert again.returncode == 0, again.err  # type: ignore[attr-defined]
+    runs = Store(out / "store").read("runs")
+    assert sorted(runs["run_id"]) == sorted(Store(finished / "store").read("runs")["run_id"])
+    assert len(list((out / "store" / "runs").glob("*.parquet"))) == 2
+    pd.testing.assert_frame_equal(scores_of(out), scores_of(finished), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "budgets=[{mattes: 7, masks: 8}]"], "asks for 7 mattes but the data set has 6"),
+        (["--set", "base.model.backbone=resnet35"], "no backbone 'resnet35'"),
+        (["--set", "speed.models=[resnet35]"], "no backbone 'resnet35'"),
+        (["--set", "base.train.workers=8", "--set", "base.train.cpus_per_worker=64"], "but the cluster has"),
+    ],
+)
+def test_impossible_sweeps_are_refused_in_one_sentence(tmp_path: Path, options: list[str], words: str) -> None:
+    process = sweep(tmp_path / "out", *options)
+    assert process.returncode == 2
+    assert words in process.err  # type: ignore[attr-defined]
+    assert "Traceback" not in process.err  # type: ignore[attr-defined]
+    assert not list((tmp_path / "out").glob("store/*/*.parquet"))
+
+
+def test_a_failed_run_is_recorded_and_retried(tmp_path: Path) -> None:
+    """A learning rate that no training survives is a row with its reason; the sweep's other run is not lost."""
+    out = tmp_path / "out"
+    options = [
+        *SMALL,
+        "--set",
+        "base.train.lr=1e30",
+        "--set",
+        "base.train.loss.l1=1e38",
+        "--set",
+        "base.train.clip_grad=1e38",
+    ]
+    first = sweep(out, *options)
+    assert first.returncode == 1, first.err  # type: ignore[attr-defined]
+    runs = Store(out / "store").read("runs")
+    assert set(runs["status"]) == {"failed"}
+    assert runs["error"].str.contains("the loss became").all()
+    assert "2 failed" in first.out  # type: ignore[attr-defined]
