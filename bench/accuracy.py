@@ -18,7 +18,6 @@ from wsshm.commandline import track
 from wsshm.config import BlendConfig
 from wsshm.data import pictures
 from wsshm.data.manifest import Manifest, Sample
-from wsshm.errors import UserError
 from wsshm.predict import Prediction, Protocol, pick_device, predict_matte
 
 SAMPLE_IMAGES = 8
@@ -66,11 +65,7 @@ def measure(
         for sample in track(manifest.samples, len(manifest), f"scoring {dataset}"):
             image = pictures.read_image(manifest.path(sample, "image"))
             label = pictures.read_matte(manifest.path(sample, "matte"))
-            if image.shape[:2] != label.shape:
-                raise UserError(
-                    f"the matte {manifest.path(sample, 'matte')} has another size than its picture;"
-                    " `wsshm data check` lists all such files"
-                )
+            pictures.check_same_size(image, label, manifest.path(sample, "matte"))
             trimap = pictures.read_trimap(manifest.path(sample, "trimap")) if sample.trimap else None
             said = predict_matte(network, image, short_side=rule.short_side, device=place)
             key = {"run_id": run_id, "dataset": dataset, "image": sample.id}

@@ -54,13 +54,19 @@ def concurrent_runs(options: TrainConfig) -> int:
         "CPU": workers * (options.cpus_per_worker + options.loader_workers),
         "GPU": workers * options.gpus_per_worker,
     }
+    asks["CPU"] += DRIVER_CPUS
     for kind, amount in asks.items():
         if amount > have.get(kind, 0.0) + 1e-9:
             raise UserError(
                 f"each run asks for {amount:g} {kind} ({workers} workers) but the cluster has {have.get(kind, 0.0):g};"
                 " lower base.train.workers, cpus_per_worker or gpus_per_worker"
             )
-    asks["CPU"] += DRIVER_CPUS
+    worker = {"CPU": options.cpus_per_worker + options.loader_workers, "GPU": options.gpus_per_worker}
+    if not any(all(node["Resources"].get(k, 0.0) >= amount for k, amount in worker.items()) for node in _nodes()):
+        raise UserError(
+            f"no node of the cluster has the {worker['CPU']} CPU and {worker['GPU']:g} GPU of one worker; lower"
+            " base.train.cpus_per_worker, loader_workers or gpus_per_worker"
+        )
     fitting = int(min(have.get(kind, 0.0) / amount for kind, amount in asks.items() if amount) + 1e-9)
     if len(_nodes()) > 1:
         return fitting
@@ -117,9 +123,13 @@ def _nodes() -> list[dict]:
 
 
 def _free_memory() -> float | None:
-    """Bytes that new processes can use on this machine, where the system tells."""
+    """Bytes that new processes can use on this machine or in this container, where the system tells."""
+    limits = []
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-    return None
+                limits.append(float(line.split()[1]) * 1024)
+    with contextlib.suppress(OSError, ValueError):  # "max" where a container has no limit
+        group = Path("/sys/fs/cgroup")
+        limits.append(float((group / "memory.max").read_text()) - float((group / "memory.current").read_text()))
+    return min(limits, default=None)

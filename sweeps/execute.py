@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 import yaml
 from ray import tune
 
-from bench import speed
+from bench import provenance, speed
 from reports.page import build
 from sweeps.cluster import DRIVER_CPUS, check_disk, check_shared, cluster, concurrent_runs
 from sweeps.expand import PlannedRun, expand
@@ -26,6 +29,7 @@ from wsshm.progress import Watched, Watcher
 from wsshm.train import run_work
 
 BYTES_PER_PARAMETER = 4 * 5  # the model twice, and weights, two moments of AdamW and buffers while training
+T = TypeVar("T")
 FIXED_BYTES = 300e6  # Ray's own files, rows, samples, the report
 
 log = logging.getLogger(__name__)
@@ -47,6 +51,11 @@ def run_plan(plan: Plan, out: Path | str) -> Outcome:
     another plan's OUT, an impossible run or too little room.
     """
     place = Place(_local(out))
+    with _alone(place.out):
+        return _run(plan, place)
+
+
+def _run(plan: Plan, place: Place) -> Outcome:
     weights = _recorded(plan, place.out)
     log.info("plan %s: opening the data (the embedded set is drawn on first use)", plan.name)
     runs = expand(plan, weights)
@@ -70,6 +79,19 @@ def _local(out: Path | str) -> Path:
         raise UserError(f"--out {out} is a file; give a folder")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Refuse a second sweep in the same folder at the same time; the system frees the lock of a killed one."""
+    with open(out / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another sweep is running in {out}; wait for it, or give another folder by --out"
+            ) from None
+        yield
 
 
 def _recorded(plan: Plan, out: Path) -> dict[str, str]:
@@ -135,7 +157,12 @@ def _tune(plan: Plan, runs: list[PlannedRun], place: Place) -> None:
         for r in runs
     ]
     # Tune's own loggers write files that nothing here reads, and its table would stand between our progress lines.
-    os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+    # Its own handler of Ctrl-C would swallow the first one and let the sweep go on to its report.
+    os.environ |= {
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    }
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     shutil.rmtree(place.out / "progress", ignore_errors=True)
     with Watcher(watched, plan.name):
@@ -170,18 +197,25 @@ def _speed_specs(plan: Plan, runs: list[PlannedRun]) -> list[speed.SpeedSpec]:
 
 
 def _time(place: Place, specs: list[speed.SpeedSpec]) -> None:
-    """Time what the store has no row of yet; a GPU is owned whole while it is timed."""
-    keys = ["model", "height", "width", "batch", "precision", "engine", "scope"]
-    known = place.store.read("speed") if place.store.exists() else None
-    done = set() if known is None else set(known.loc[known["status"] == "ok", keys].itertuples(index=False, name=None))
-    todo = [spec for spec in specs if tuple(getattr(spec, key) for key in keys) not in done]
-    if not todo:
+    """Time what the store has no row of yet from this device."""
+    if not specs:
         return
-    log.info("timing %d settings", len(todo))
-    if todo[0].device == "cuda":
-        ray.get(ray.remote(num_cpus=1, num_gpus=1)(speed.speed_table).remote(todo, store=place.store))
-    else:
-        speed.speed_table(todo, store=place.store)
+    gpu = specs[0].device == "cuda"
+    call = _on_gpu if gpu else lambda function, *arguments: function(*arguments)
+    device = call(provenance.device_name, specs[0].device)
+    keys = ["model", "height", "width", "batch", "precision", "engine", "scope"]
+    known = place.store.read("speed")
+    known = known[(known["status"] == "ok") & (known["device"] == device)]
+    done = set(known[keys].itertuples(index=False, name=None))
+    todo = [spec for spec in specs if tuple(getattr(spec, key) for key in keys) not in done]
+    if todo:
+        log.info("timing %d settings", len(todo))
+        call(speed.speed_table, todo, None, None, place.store)
+
+
+def _on_gpu(function: Callable[..., T], *arguments: Any) -> T:
+    """Call on a node with a GPU, which is owned whole meanwhile."""
+    return ray.get(ray.remote(num_cpus=1, num_gpus=1)(function).remote(*arguments))
 
 
 def _finish(plan: Plan, runs: list[PlannedRun], place: Place) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -14,6 +14,9 @@ from wsshm.config import Budget, RunConfig, Section, load_document, override, pa
 from wsshm.errors import UserError, nearest
 
 SHIPPED = Path(__file__).parent / "plans"
+
+
+Choices = Annotated[list[Any], pydantic.Field(min_length=1)]
 
 
 class SearchPlan(Section):
@@ -59,11 +62,11 @@ class Plan(Section):
     name: str
     about: str = ""
     base: dict[str, Any] = pydantic.Field(default_factory=dict)
-    space: dict[str, list[Any]] = pydantic.Field(default_factory=dict)
+    space: dict[str, Choices] = pydantic.Field(default_factory=dict)
     also: tuple[dict[str, Any], ...] = ()
     search: SearchPlan = SearchPlan()
-    budgets: tuple[Budget, ...] = (Budget(),)
-    seeds: tuple[pydantic.NonNegativeInt, ...] = (0,)
+    budgets: tuple[Budget, ...] = pydantic.Field((Budget(),), min_length=1)
+    seeds: tuple[pydantic.NonNegativeInt, ...] = pydantic.Field((0,), min_length=1)
     speed: SpeedPlan = SpeedPlan()
     report: ReportPlan = ReportPlan()
 

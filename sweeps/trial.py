@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,10 +20,9 @@ from bench.store import Store
 from wsshm.checkpoint import whole_folder
 from wsshm.config import RunConfig, parse
 from wsshm.data.sources import open_sources
-from wsshm.errors import UserError
 from wsshm.progress import ProgressFile
 from wsshm.stages import RECIPE_VERSION
-from wsshm.train import Trained, TrainingFailed, labels_used, run_work, train
+from wsshm.train import Trained, explained, labels_used, run_work, train
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -63,9 +61,9 @@ def trial(space: dict[str, Any]) -> None:
     params = space["run"]
     config: RunConfig = parse(params["config"])
     place, run_id = Place(Path(params["out"])), params["run_id"]
-    started = provenance.now()
-    row = describe(config, run_id, params["plan"], started)
+    row: dict[str, Any] = {"run_id": run_id, "plan": params["plan"], "started": provenance.now()}
     try:
+        row |= describe(config)
         trained = train(config, place.stages, place.progress(run_id))
         measured = _on_worker(config, _measure, config, run_id, trained)
         row["device"] = _on_worker(config, provenance.device_name, *_device(config))
@@ -79,28 +77,23 @@ def trial(space: dict[str, Any]) -> None:
             "train_s": trained.train_s,
             "teacher_s": trained.teacher_s,
         }
-    except TrainingFailed as error:
-        row |= {"status": error.status, "error": str(error)}
-    except UserError as error:
-        row |= {"status": "failed", "error": str(error)}
     except Exception as error:  # whatever it is, the other runs go on and the row says what happened
         log.exception("run %s", run_id)
-        row |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        failure = explained(error)
+        row |= {"status": failure.status, "error": str(failure)}
     # Last, so that a run that is `finished` has all its other rows.
     place.store.write("runs", [row | {"finished": provenance.now()}])
     ProgressFile(place.progress(run_id), run_work(config)).end(row["status"])
     tune.report({"finished": int(row["status"] == "finished")})
 
 
-def describe(config: RunConfig, run_id: str, plan: str, started: datetime) -> dict[str, Any]:
+def describe(config: RunConfig) -> dict[str, Any]:
     """What is known of a run before it is trained, as columns of the table `runs`."""
     sources = open_sources(config.data)
     mattes, masks = labels_used(config, sources)
     commit, dirty = provenance.git_state()
     gpus = config.train.gpus_per_worker * config.train.workers
     return {
-        "run_id": run_id,
-        "plan": plan,
         "method": config.method.name,
         "architecture": config.model.architecture,
         "backbone": config.model.backbone,
@@ -118,7 +111,6 @@ def describe(config: RunConfig, run_id: str, plan: str, started: datetime) -> di
         "versions": json.dumps(provenance.versions()),
         "git_commit": commit,
         "git_dirty": dirty,
-        "started": started,
     }
 
 
@@ -144,7 +136,8 @@ def _measure(config: RunConfig, run_id: str, trained: Trained) -> accuracy.Measu
     torch.set_num_threads(config.train.cpus_per_worker)
     teacher = None
     if config.method.name == "mlb":
-        teacher = accuracy.Teacher(trained.folders["teacher"], config.method.blend)
+        taught_by = trained.stages[-1]["stage"]["teacher"]
+        teacher = accuracy.Teacher(trained.folders[taught_by], config.method.blend)
     device = "cuda" if config.train.gpus_per_worker else "cpu"
     return accuracy.measure(trained.model, open_sources(config.data).test, run_id, teacher=teacher, device=device)
 

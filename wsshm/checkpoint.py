@@ -130,7 +130,12 @@ def save_training_state(
 def load_training_state(
     folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer
 ) -> tuple[dict[str, Any], dict[str, Tensor] | None] | None:
-    """Restore what `save_training_state` wrote; None where there is nothing. Returns (progress, averaged weights)."""
+    """Restore what `save_training_state` wrote; None where there is nothing. Returns (progress, averaged weights).
+
+    A writer killed between putting the old state aside and the new one in place leaves only the old one: it serves.
+    """
+    aside = sorted(folder.parent.glob(f".{folder.name}.old.*"), key=lambda p: p.stat().st_mtime)
+    folder = next((f for f in (folder, *reversed(aside)) if (f / STATE).is_file()), folder)
     if not (folder / STATE).is_file():
         return None
     tensors = safetensors.torch.load_file(folder / WEIGHTS)

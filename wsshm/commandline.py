@@ -42,9 +42,11 @@ def run(app: typer.Typer, prog: str) -> None:
     except MemoryError:
         fail("out of memory; lower train.batch, data.size or the number of concurrent runs")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            fail(DISK_FULL.format(where=error.filename or "a file"))
+        if error.filename is None or error.errno is None:
             raise
-        fail(DISK_FULL.format(where=error.filename or "a file"))
+        fail(f"{error.filename} cannot be used ({os.strerror(error.errno).lower()}); give another path")
     else:
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -121,7 +121,7 @@ class TrainConfig(Section):
     accumulate: PositiveInt = 1
     ema: Fraction = 0.0
     half_resolution: Fraction = 0.0
-    batchnorm: Literal["sync", "frozen", "local"] = "sync"
+    batchnorm: Literal["sync", "frozen"] = "sync"
     epoch_steps: PositiveInt = 50
     workers: NonNegativeInt = 1
     cpus_per_worker: PositiveInt = 1
@@ -185,6 +185,8 @@ def load_document(path: Path | str) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; check the path") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({str(error.strerror).lower()}); give a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(document, dict):

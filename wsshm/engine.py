@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass
 class Progress:
-    """How far a stage is: steps done, seconds spent (the teacher's forward passes apart), one row per epoch and key."""
+    """How far a stage is: steps done, seconds spent (and how many of them in the teacher's forward passes), one row per
+    epoch and key, and the gradient scaler's state."""
 
     step: int = 0
     seconds: float = 0.0
@@ -168,8 +169,9 @@ class _Step:
         )
         precision = self.config.train.precision
         with torch.autocast(device.type, DTYPES.get(precision), enabled=precision != "fp32"):
-            target = target_of(batch, self.stage, self._teacher_output(batch))
+            taught = self._teacher_output(batch)
             output = self.wrapped(batch.images)
+        target = target_of(batch, self.stage, taught)
         return sample_losses(output, target, self.config.train.loss) * sample_weights(batch, self.stage)
 
     @torch.no_grad()
@@ -210,6 +212,7 @@ def _initial_model(stage: Stage, config: RunConfig, upstream: dict[str, Path]) -
     torch.manual_seed(config.train.seed)
     if stage.start:
         model, card = load_model(upstream[stage.start])
+        card = replace(card, method=config.method.name)
     else:
         model = build_model(config.model)
         card = card_of(model, config.model, config.model.weights, config.data.size, config.method.name)
@@ -243,4 +246,5 @@ def _finish(folder: StageFolder, model: nn.Module, card: ModelCard, stage: Stage
                 indent=1,
             )
         )
-    shutil.rmtree(folder.state, ignore_errors=True)
+    for leftover in (folder.state, *folder.path.glob(f".{folder.state.name}.*")):
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -13,21 +13,24 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from wsshm.config import EXECUTION_KEYS, RunConfig
-from wsshm.data.sources import Sources
+from wsshm.data.sources import Sources, available
 from wsshm.methods import stages_of
 from wsshm.methods.stage import Stage
+from wsshm.models.weights import identity
 
 RECIPE_VERSION = "1"
 """Part of every hash: raised whenever a change of code changes what a configuration trains to."""
 
 HEARTBEAT_S = 5.0
 STALE_S = 60.0
+SUSPENDED_S = 600.0
 RESULT = "stage.json"
 
 
@@ -50,19 +53,20 @@ def addressed_stages(config: RunConfig, sources: Sources) -> list[AddressedStage
         for key, value in config.train.model_dump().items()
         if key not in EXECUTION_KEYS and key not in ("steps", "teacher_steps")
     }
+    mattes, masks = available(config.budget, sources)
     known: dict[str, str] = {}
     result = []
     for stage in stages_of(config):
         recipe = {
             "recipe_version": RECIPE_VERSION,
             "stage": asdict(stage) | {"blend": stage.blend.model_dump() if stage.blend else None},
-            "model": config.model.model_dump(),
+            "model": config.model.model_dump() | {"weights": identity(config.model.weights)},
             "optimisation": optimisation,
             "size": config.data.size,
-            "mattes": [sources.mattes.fingerprint, sources.backgrounds.fingerprint, config.budget.mattes]
+            "mattes": [sources.mattes.fingerprint, sources.backgrounds.fingerprint, mattes]
             if stage.uses_mattes
             else None,
-            "masks": [sources.masks.fingerprint, config.budget.masks] if stage.uses_photos else None,
+            "masks": [sources.masks.fingerprint, masks] if stage.uses_photos else None,
             "val": sources.val.fingerprint,
             "upstream": [known[name] for name in (stage.start, stage.teacher) if name],
         }
@@ -96,6 +100,7 @@ class StageFolder:
         self.final = self.path / "final"
         self.state = self.path / "state"
         self.claim_file = self.path / "claim.json"
+        self.claim: str | None = None
 
     @property
     def done(self) -> bool:
@@ -109,25 +114,22 @@ class StageFolder:
     def try_claim(self) -> bool:
         """Whether this process may train the stage now. False while another one that is alive does."""
         self.path.mkdir(parents=True, exist_ok=True)
-        owner = {"host": socket.gethostname(), "pid": os.getpid()}
+        mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex})
         for _ in range(2):
             try:
                 with open(self.claim_file, "x") as file:
-                    json.dump(owner, file)
+                    file.write(mine)
+                self.claim = mine
                 return True
             except FileExistsError:
-                if not self._abandoned():
+                dead = self._abandoned()
+                if dead is None or not self._bury(dead):
                     return False
-                # Renaming first makes sure that only one of several waiting processes takes over.
-                grave = self.claim_file.with_name(f"claim.{os.getpid()}.{time.time_ns()}")
-                with contextlib.suppress(FileNotFoundError):
-                    os.rename(self.claim_file, grave)
-                    grave.unlink()
         return False
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Keep a claim fresh while the block runs, and give it up at its end."""
+        """Keep this process's claim fresh while the block runs, and give it up at its end."""
         stop = threading.Event()
 
         def beat() -> None:
@@ -142,19 +144,46 @@ class StageFolder:
         finally:
             stop.set()
             thread.join()
-            self.claim_file.unlink(missing_ok=True)
+            self.release()
 
-    def _abandoned(self) -> bool:
+    def release(self) -> None:
+        """Give up this process's claim; a claim that another has taken over since stays."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.claim_file.read_text() == self.claim:
+                self.claim_file.unlink()
+        self.claim = None
+
+    def _abandoned(self) -> str | None:
+        """The claim's text where its owner is gone, else None."""
         try:
-            owner = json.loads(self.claim_file.read_text())
+            text = self.claim_file.read_text()
             age = time.time() - self.claim_file.stat().st_mtime
         except FileNotFoundError:
-            return True
+            return ""
+        try:
+            owner = json.loads(text)
         except ValueError:  # being written right now, or its writer died in the middle
-            return time.time() - self.claim_file.stat().st_mtime > STALE_S
-        if owner["host"] == socket.gethostname() and not _alive(owner["pid"]):
+            return text if age > STALE_S else None
+        if owner["host"] != socket.gethostname():
+            return text if age > STALE_S else None
+        # Here the process itself can be asked; only a number that was given to another process grows this old.
+        return text if not _alive(owner["pid"]) or age > SUSPENDED_S else None
+
+    def _bury(self, dead: str) -> bool:
+        """Take a dead owner's claim away. False where another process was faster: its claim is left, or put back."""
+        grave = self.claim_file.with_name(f"claim.{uuid.uuid4().hex}")
+        try:
+            os.rename(self.claim_file, grave)
+        except FileNotFoundError:
             return True
-        return age > STALE_S
+        try:
+            if grave.read_text() == dead:
+                return True
+            with contextlib.suppress(FileExistsError):
+                os.link(grave, self.claim_file)
+            return False
+        finally:
+            grave.unlink()
 
 
 def _alive(pid: int) -> bool:

@@ -22,7 +22,7 @@ from ray.train.torch import TorchTrainer
 
 from wsshm.commandline import DISK_FULL
 from wsshm.config import RunConfig, parse
-from wsshm.data.sources import Sources, check_budget, open_sources
+from wsshm.data.sources import Sources, available, check_budget, open_sources
 from wsshm.distributed import World
 from wsshm.engine import TrainingDiverged, train_stage
 from wsshm.errors import UserError
@@ -34,6 +34,9 @@ from wsshm.progress import ProgressFile
 from wsshm.stages import AddressedStage, StageFolder, addressed_stages, run_id_of
 
 POLL_S = 1.0
+CACHE_VARIABLE = "WSSHM_CACHE"
+"""Names the folder of the embedded data set's pictures."""
+
 log = logging.getLogger(__name__)
 
 
@@ -50,8 +53,8 @@ class Trained:
     """A finished training: its identity, where each stage's model lies, what is known of each stage.
 
     `stages` are results as in `StageFolder.result`, in order; `trained_here` says which of them this call trained
-    (the others were found). `train_s` is the wall time of the last stage, `teacher_s` that of all stages before it,
-    whenever and by whomever they were trained, plus the teachers' forward passes in later stages.
+    (the others were found). `train_s` is the wall time of the last stage without its teacher's forward passes;
+    `teacher_s` is theirs and that of all stages before, whenever and by whomever they were trained.
     """
 
     run_id: str
@@ -69,17 +72,34 @@ class Trained:
 
 
 def resolved(config: RunConfig) -> RunConfig:
-    """The configuration with `model.weights: auto` replaced by what can be had here, and its backbone checked."""
+    """The configuration with its backbone checked and all paths absolute, since workers start in other folders.
+
+    `model.weights: auto` is replaced by what can be had here.
+    """
     check_backbone(config.model.backbone)
+    if CACHE_VARIABLE in os.environ:
+        os.environ[CACHE_VARIABLE] = str(Path(os.environ[CACHE_VARIABLE]).expanduser().resolve())
     origin = weights.resolve(config.model.backbone, config.model.weights)
-    return config.model_copy(update={"model": config.model.model_copy(update={"weights": origin})})
+    root = str(Path(config.data.root or ".").expanduser().resolve())
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"weights": origin}),
+            "data": config.data.model_copy(update={"root": root}),
+        }
+    )
 
 
 def checked_sources(config: RunConfig, opened: Sources | None = None) -> Sources:
     """Open a run's data (or take it opened) and hold its budget and method's needs against it, before any training."""
     sources = opened or open_sources(config.data)
     check_budget(config.budget, sources)
-    if any(stage.photo_label == "truth" for stage in stages_of(config)):
+    stages = stages_of(config)
+    mattes, masks = available(config.budget, sources)
+    for stage in stages:
+        for used, count, label in ((stage.uses_mattes, mattes, "mattes"), (stage.uses_photos, masks, "masks")):
+            if used and not count:
+                raise UserError(f"the method {config.method.name!r} learns from {label}; raise budget.{label} above 0")
+    if any(stage.photo_label == "truth" for stage in stages):
         without = [s.id for s in sources.masks.samples if s.matte is None]
         if without:
             raise UserError(
@@ -92,8 +112,7 @@ def checked_sources(config: RunConfig, opened: Sources | None = None) -> Sources
 def labels_used(config: RunConfig, sources: Sources) -> tuple[int, int]:
     """(mattes, masks) that any stage of a run learns from: what its annotation costs."""
     stages = stages_of(config)
-    mattes = len(sources.mattes) if config.budget.mattes is None else config.budget.mattes
-    photos = len(sources.masks) if config.budget.masks is None else config.budget.masks
+    mattes, photos = available(config.budget, sources)
     true_mattes = any(stage.photo_label == "truth" for stage in stages)
     return (
         mattes * any(stage.uses_mattes for stage in stages) + photos * true_mattes,
@@ -119,8 +138,8 @@ def train(config: RunConfig, stages_root: Path, progress_file: Path | None = Non
         stages=results,
         addresses={entry.stage.name: entry.address for entry in stages},
         trained_here=here,
-        train_s=results[-1]["seconds"],
-        teacher_s=sum(r["seconds"] for r in results[:-1]) + sum(r["teacher_forward_s"] for r in results),
+        train_s=results[-1]["seconds"] - results[-1]["teacher_forward_s"],
+        teacher_s=sum(r["seconds"] for r in results[:-1]) + results[-1]["teacher_forward_s"],
     )
 
 
@@ -133,7 +152,7 @@ def _fit(config: RunConfig, stages_root: Path, progress_file: Path | None) -> li
     if options.workers:
         _require(resources, options.workers)
     name = f"run-{os.getpid()}-{time.time_ns()}"
-    ray_files = stages_root / "ray"
+    ray_files = stages_root.parent / "ray"
     trainer = TorchTrainer(
         _work,  # its return value comes back, whatever Ray's annotation says
         train_loop_config={
@@ -153,9 +172,11 @@ def _fit(config: RunConfig, stages_root: Path, progress_file: Path | None) -> li
     try:
         outcome: dict[str, Any] = trainer.fit().return_value  # type: ignore[attr-defined]
     except ray.train.TrainingFailedError as error:
-        raise _explained(error) from error
+        raise explained(error) from error
     finally:
         shutil.rmtree(ray_files / name, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run's files may be there
+            ray_files.rmdir()
     if outcome["error"]:
         raise TrainingFailed(outcome["error"], outcome["status"])
     return outcome["trained"]
@@ -173,19 +194,25 @@ def _require(resources: dict[str, float], workers: int) -> None:
             )
 
 
-def _explained(error: BaseException) -> TrainingFailed:
-    """One sentence and a status from Ray's nested errors."""
+def explained(error: BaseException) -> TrainingFailed:
+    """Any error of a run, Ray's nested ones too, as one sentence and a status (`failed` or `oom`)."""
+    if isinstance(error, TrainingFailed):
+        return error
     failures = getattr(error, "worker_failures", None) or {}
     cause: BaseException = next(iter(failures.values()), error)
     cause = getattr(cause, "cause", None) or cause
-    text = str(cause).strip().splitlines()
     if isinstance(cause, UserError):
-        return TrainingFailed(str(cause))
+        return TrainingFailed(_sentence(cause))
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return TrainingFailed(DISK_FULL.format(where=cause.filename or "a file"))
-    message = f"{type(cause).__name__}: {text[-1] if text else 'no message'}"
     memory = any(word in str(error) for word in ("OutOfMemory", "out of memory", "OOM"))
-    return TrainingFailed(message, "oom" if memory else "failed")
+    return TrainingFailed(f"{type(cause).__name__}: {_sentence(cause)}", "oom" if memory else "failed")
+
+
+def _sentence(error: BaseException) -> str:
+    """An error's own words; a data loader's process wraps them in a traceback, whose last line they are."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
 
 
 def _work(task: dict) -> Any:
@@ -207,7 +234,7 @@ def _work(task: dict) -> Any:
     except UserError as mistake:
         if world.size > 1:  # the others may not have met it, and would wait for this worker for ever
             raise
-        error, status = str(mistake), "failed"
+        error, status = _sentence(mistake), "failed"
     return {"trained": trained, "error": error, "status": status}
 
 
@@ -240,6 +267,9 @@ def _ensure_stage(
         turn = None
         if world.rank == 0:
             turn = "done" if folder.done else "mine" if folder.try_claim() else "wait"
+            if turn == "mine" and folder.done:  # its owner ended between the two looks
+                folder.release()
+                turn = "done"
         turn = world.from_first(turn)
         if turn == "done":
             return False

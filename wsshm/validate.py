@@ -27,6 +27,7 @@ def validation_errors(model: torch.nn.Module, manifest: Manifest, config: RunCon
     for sample in manifest.samples[world.rank :: world.size]:
         image = pictures.read_image(manifest.path(sample, "image"))
         label = pictures.read_matte(manifest.path(sample, "matte"))
+        pictures.check_same_size(image, label, manifest.path(sample, "matte"))
         matte = predict_matte(model, image, short_side=config.data.size, device=world.device).matte
         error = np.abs(matte.astype(np.float64) - label)
         sums += torch.tensor([error.sum() / 1000, np.square(error).mean(), error.mean()], dtype=torch.float64)

@@ -21,7 +21,8 @@ def machine(monkeypatch: pytest.MonkeyPatch):
 
     def pretend(cpus: float, gpus: float = 0, free: float = 640 * GIGABYTE) -> None:
         monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
-        monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "NodeID": "a", "NodeManagerHostname": "one"}])
+        node = {"Alive": True, "NodeID": "a", "NodeManagerHostname": "one", "Resources": {"CPU": cpus, "GPU": gpus}}
+        monkeypatch.setattr(ray, "nodes", lambda: [node])
         monkeypatch.setattr(cluster, "_free_memory", lambda: free)
 
     return pretend
@@ -46,10 +47,21 @@ def test_as_many_runs_as_their_workers_fit(machine, cpus: int, gpus: int, option
 
 def test_an_impossible_request_is_refused(machine) -> None:
     machine(3)
-    with pytest.raises(UserError, match=r"asks for 4 CPU \(4 workers\) but the cluster has 3; lower"):
-        cluster.concurrent_runs(TrainConfig(workers=4))
+    for workers in (3, 4):  # three workers would fit, but not beside the process that drives them
+        with pytest.raises(
+            UserError, match=rf"asks for {workers}.01 CPU \({workers} workers\) but the cluster has 3; lower"
+        ):
+            cluster.concurrent_runs(TrainConfig(workers=workers, batch=12))
     with pytest.raises(UserError, match=r"asks for 1 GPU .* has 0"):
         cluster.concurrent_runs(TrainConfig(gpus_per_worker=1))
+
+
+def test_a_worker_larger_than_any_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 32.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 16.0}}] * 2)
+    with pytest.raises(UserError, match=r"no node of the cluster has the 17 CPU"):
+        cluster.concurrent_runs(TrainConfig(cpus_per_worker=17))
+    assert cluster.concurrent_runs(TrainConfig(cpus_per_worker=15)) == 2
 
 
 def test_short_memory_means_fewer_runs_and_none_is_an_error(machine) -> None:

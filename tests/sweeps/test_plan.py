@@ -100,6 +100,7 @@ def test_weights_resolved_earlier_are_kept(tmp_path: Path) -> None:
         ("search.algorithm=optnua", ["search.algorithm", "grid"]),
         ("report.cost.matte=690", ["690"]),
         ("budgets=[{mattes: -1}]", ["budgets", "-1"]),
+        ("budgets=[]", ["budgets", "at least 1"]),
         ("speed.precisions=[fp33]", ["speed.precisions", "'fp32'"]),
     ],
 )

@@ -98,6 +98,29 @@ def test_killed_in_the_middle_and_asked_again(finished: Path, tmp_path: Path) ->
     pd.testing.assert_frame_equal(scores_of(out), scores_of(finished), rtol=1e-6)
 
 
+def test_interrupted_it_says_so_and_leaves_no_report(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = sweep(out, *SMALL, wait=False)
+    deadline = time.time() + 300
+    while not list(out.glob("stages/*/claim.json")) and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "the same command goes on where it stopped" in err
+    assert not (out / "report").exists()
+
+
+def test_a_second_sweep_in_the_same_folder_is_refused(finished: Path) -> None:
+    import fcntl
+
+    with open(finished / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        second = sweep(finished)
+    assert second.returncode == 2
+    assert "another sweep is running in" in second.err  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

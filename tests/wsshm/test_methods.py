@@ -106,6 +106,30 @@ def test_a_run_is_what_changes_its_numbers(root: Path, sources: Sources) -> None
     assert run_id_of(config, moved) == run_id
 
 
+def test_all_labels_and_their_number_are_the_same_budget(root: Path, sources: Sources) -> None:
+    config = tiny.config(root)
+    assert run_id_of(changed(config, "budget={mattes: 6, masks: 8}"), sources) == run_id_of(config, sources)
+
+
+def test_a_weights_file_counts_by_its_content(root: Path, sources: Sources, tmp_path: Path) -> None:
+    ids = []
+    for folder, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        file = tmp_path / folder / "w.safetensors"
+        file.parent.mkdir()
+        file.write_bytes(content)
+        ids.append(run_id_of(changed(tiny.config(root), f"model.weights={file}"), sources))
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_label_that_a_method_needs_cannot_be_budgeted_away(root: Path) -> None:
+    for method, key in (("mlb", "masks"), ("joint", "mattes"), ("seg_only", "masks")):
+        with pytest.raises(UserError, match=rf"'{method}' learns from {key}; raise budget.{key}"):
+            checked_sources(changed(tiny.config(root, method), f"budget.{key}=0"))
+    assert checked_sources(changed(tiny.config(root, "seg_only"), "budget.mattes=0"))
+    with pytest.raises(UserError, match=r"a batch of 1 cannot hold a share of 0.5 mattes"):
+        stages_of(changed(tiny.config(root, "joint"), "train.batch=1"))
+
+
 def test_a_method_is_the_same_run_under_budgets_of_labels_it_never_uses(root: Path, sources: Sources) -> None:
     config = tiny.config(root, "seg_only")
     assert run_id_of(changed(config, "budget.mattes=2"), sources) == run_id_of(config, sources)

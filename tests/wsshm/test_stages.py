@@ -61,6 +61,26 @@ def test_a_claim_from_another_host_goes_stale(tmp_path: Path) -> None:
     assert folder.try_claim()
 
 
+def test_a_claim_that_was_taken_over_is_not_given_up_by_its_old_owner(tmp_path: Path) -> None:
+    slow, fast = StageFolder(tmp_path, "a"), StageFolder(tmp_path, "a")
+    assert slow.try_claim()
+    fast.claim = "the new owner's"
+    fast.claim_file.write_text(fast.claim)
+    slow.release()
+    assert fast.claim_file.read_text() == fast.claim
+    fast.release()
+    assert not fast.claim_file.exists()
+
+
+def test_a_live_claim_is_put_back_by_a_process_that_judged_too_late(tmp_path: Path) -> None:
+    """Two processes judge the same claim dead; the second acts after the first has already made its own."""
+    winner, late = StageFolder(tmp_path, "a"), StageFolder(tmp_path, "a")
+    assert winner.try_claim()
+    assert not late._bury("the text of the claim that both judged dead")
+    assert winner.claim_file.read_text() == winner.claim
+    assert [p.name for p in tmp_path.glob("a/*")] == ["claim.json"]
+
+
 def test_a_held_claim_is_given_up_at_the_end(tmp_path: Path) -> None:
     folder = StageFolder(tmp_path, "a")
     assert folder.try_claim()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,19 @@ def test_training_repeats_exactly_and_a_seed_changes_it(root: Path, tmp_path: Pa
     assert runs[0].run_id == runs[1].run_id != runs[2].run_id
 
 
+def test_paths_of_a_configuration_are_absolute_before_workers_see_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("WSSHM_CACHE", "cache")
+    relative = tiny.config(root)
+    relative = relative.model_copy(update={"data": relative.data.model_copy(update={"root": None})})
+    config = resolved(relative)
+    monkeypatch.chdir("/")
+    assert len(open_sources(config.data).masks) == 8
+    assert os.environ["WSSHM_CACHE"] == str(root / "cache")
+
+
 def test_a_run_finds_its_teacher_and_itself_trained(root: Path, tmp_path: Path) -> None:
     first = train(resolved(tiny.config(root, "mlb")), tmp_path)
     second = train(resolved(tiny.config(root, "mlb_masklabel")), tmp_path)
@@ -110,7 +124,11 @@ def test_a_run_finds_its_teacher_and_itself_trained(root: Path, tmp_path: Path) 
     assert again.trained_here == []
     assert first.folders["teacher"] == second.folders["teacher"]
     assert again.model == first.model
-    assert first.teacher_s > first.stages[0]["seconds"]  # its forward passes are counted too
+    teacher, student = first.stages
+    assert 0 < student["teacher_forward_s"] < student["seconds"]
+    assert first.teacher_s + first.train_s == pytest.approx(teacher["seconds"] + student["seconds"])
+    cards = [json.loads((run.model / "model.json").read_text())["method"] for run in (first, second)]
+    assert cards == ["mlb", "mlb_masklabel"]
     model, card = load_model(first.model)
     assert card.size == tiny.SIZE
     assert not model.training

@@ -23,7 +23,6 @@ from wsshm.data.compose import SECOND_PERSON, Cutout, composite
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.sources import Sources, budgeted
 from wsshm.data.transforms import cropped, recoloured
-from wsshm.errors import UserError
 from wsshm.methods.stage import Stage
 
 CACHE_BYTES = 1 << 30
@@ -59,7 +58,7 @@ class StepDataset(Dataset):
         self.photo_column = "matte" if stage.photo_label == "truth" else "mask"
         self.matte_slots = round(stage.matte_share * config.train.batch)
         self.salt = zlib.crc32(stage.name.encode())
-        self.decoded = _Decoded(CACHE_BYTES)
+        self.decoded = _Decoded(CACHE_BYTES // max(1, config.train.loader_workers))
 
     def __len__(self) -> int:
         return self.stage.steps * self.config.train.batch
@@ -121,11 +120,7 @@ class StepDataset(Dataset):
         image = self._read(pictures.read_image, manifest.path(sample, "image"))
         read: Callable[[Path], NDArray] = pictures.read_mask if column == "mask" else pictures.read_matte
         label = self._read(read, manifest.path(sample, column))
-        if image.shape[:2] != label.shape[:2]:
-            raise UserError(
-                f"the {column} {manifest.path(sample, column)} is {label.shape[1]}x{label.shape[0]} but its picture is"
-                f" {image.shape[1]}x{image.shape[0]}; `wsshm data check` lists all such files"
-            )
+        pictures.check_same_size(image, label, manifest.path(sample, column))
         tensor = torch.from_numpy(image).permute(2, 0, 1).float() / 255
         picture, target = cropped(tensor, torch.from_numpy(label)[None].float(), size, int(rng.integers(1 << 62)))
         return picture.clamp(0, 1), (target > 0.5).float() if column == "mask" else target.clamp(0, 1)

@@ -87,6 +87,15 @@ def read_trimap(path: Path) -> UInt8:
     return np.select([values < 0.25, values < 0.75], [np.uint8(0), np.uint8(128)], np.uint8(255)).astype(np.uint8)
 
 
+def check_same_size(image: NDArray, label: NDArray, path: Path) -> None:
+    """UserError unless the label that lies at `path` has its picture's height and width."""
+    if image.shape[:2] != label.shape[:2]:
+        raise UserError(
+            f"the label {path} is {label.shape[1]}x{label.shape[0]} but its picture is {image.shape[1]}x{image.shape[0]};"
+            " `wsshm data check` lists all such files"
+        )
+
+
 def write_png(path: Path, array: NDArray) -> Path:
     """Write H x W (uint8 or uint16), H x W x 3 RGB or H x W x 4 RGBA as PNG, whole or not at all."""
     if array.ndim == 3:

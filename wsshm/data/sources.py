@@ -98,6 +98,13 @@ def budgeted(manifest: Manifest, count: int | None, seed: int, label: str) -> tu
     return tuple(samples[i] for i in order[:count])
 
 
+def available(budget: Budget, sources: Sources) -> tuple[int, int]:
+    """(mattes, masks) that a budget comes to: where it says nothing, all there are."""
+    mattes = len(sources.mattes) if budget.mattes is None else budget.mattes
+    masks = len(sources.masks) if budget.masks is None else budget.masks
+    return mattes, masks
+
+
 def check_budget(budget: Budget, sources: Sources) -> None:
     """Raise UserError where a budget asks for more labels than there are."""
     budgeted(sources.mattes, budget.mattes, 0, "mattes")

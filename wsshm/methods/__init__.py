@@ -22,9 +22,9 @@ METHODS: dict[str, Callable[[RunConfig], list[Stage]]] = {
 
 
 def stages_of(config: RunConfig) -> list[Stage]:
-    """The stages of a run, in order. A share that no sample of a batch falls on is rounded to none.
+    """The stages of a run, in order. Shares are rounded to whole samples of a batch.
 
-    Raises UserError where a stage would have no steps.
+    Raises UserError where a stage would have no steps, or a kind of label no place in a batch.
     """
     stages = []
     for stage in METHODS[config.method.name](config):
@@ -32,5 +32,10 @@ def stages_of(config: RunConfig) -> list[Stage]:
             raise UserError(
                 f"{config.method.name} has no step left for its stage {stage.name!r}; raise train.steps or lower refresh"
             )
-        stages.append(replace(stage, matte_share=round(stage.matte_share * config.train.batch) / config.train.batch))
+        share = round(stage.matte_share * config.train.batch) / config.train.batch
+        if (share > 0, share < 1) != (stage.uses_mattes, stage.uses_photos):
+            raise UserError(
+                f"a batch of {config.train.batch} cannot hold a share of {stage.matte_share:g} mattes; raise train.batch"
+            )
+        stages.append(replace(stage, matte_share=share))
     return stages

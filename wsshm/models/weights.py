@@ -8,6 +8,7 @@ file's path.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
 import logging
 import urllib.error
@@ -87,6 +88,13 @@ def resolve(backbone: str, weights: str) -> str:
             f"model.weights is {weights!r}, which is no file; valid are auto, none, hub, package or a safetensors file"
         )
     return str(Path(weights).resolve())
+
+
+def identity(origin: str) -> str:
+    """What a resolved origin is called in a hash: a file by its content, wherever it lies."""
+    if origin in ("none", "hub", "package"):
+        return origin
+    return "sha256:" + hashlib.sha256(Path(origin).read_bytes()).hexdigest()
 
 
 def load_into(encoder: Encoder, backbone: str, kwargs: dict[str, Any], origin: str) -> tuple[tuple, tuple]:

@@ -1,0 +1,93 @@
+"""Scoring a saved model: rows that equal the measures' own, pictures to look at, and one sentence for bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from bench import accuracy
+from bench.cli import app
+from bench.store import Store
+from tests.wsshm import tiny
+from wsshm import metrics
+from wsshm.blending import blend
+from wsshm.checkpoint import load_model
+from wsshm.config import BlendConfig
+from wsshm.data.manifest import Manifest
+from wsshm.data.pictures import read_image, read_mask, read_matte, write_png
+from wsshm.errors import UserError
+from wsshm.predict import predict_matte
+from wsshm.train import resolved, train
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def model(root: Path) -> Path:
+    return train(resolved(tiny.config(root, "joint", steps=2)), root / "stages").model
+
+
+def test_rows_are_the_measures_of_the_models_own_matte(root: Path, model: Path) -> None:
+    tests = Manifest.read(root / "test.parquet")
+    measured = accuracy.measure(model, {"tiny": tests}, "r", device="cpu")
+    network, card = load_model(model)
+    for sample in tests.samples:
+        image, label = read_image(tests.path(sample, "image")), read_matte(tests.path(sample, "matte"))
+        matte = predict_matte(network, image, short_side=card.size, device="cpu").matte
+        expected = {s.region: s for s in metrics.score(matte, label)}
+        rows = {row["region"]: row for row in measured.scores if row["image"] == sample.id}
+        assert rows.keys() == expected.keys() == {"whole", "unknown", "boundary"}
+        assert rows["whole"]["sad"] == pytest.approx(expected["whole"].sad)
+        assert rows["boundary"]["mad"] == pytest.approx(expected["boundary"].mad)
+        assert {row["protocol"] for row in rows.values()} == {f"short{tiny.SIZE}"}
+        assert {row["truth"] for row in rows.values()} == {"exact"}
+
+
+def test_samples_hold_the_teachers_label(root: Path, model: Path) -> None:
+    tests = Manifest.read(root / "test.parquet")
+    teacher = accuracy.Teacher(model, BlendConfig(variant="hard", threshold=0.4, veto="none"))
+    measured = accuracy.measure(model, {"tiny": tests}, "r", teacher=teacher, device="cpu")
+    sample = tests.samples[0]
+    pictures = {row["kind"]: row["png"] for row in measured.samples if row["image"] == sample.id}
+    assert set(pictures) == {"photo", "mask", "truth", "matte", "teacher", "label"}
+    network, card = load_model(model)
+    image = read_image(tests.path(sample, "image"))
+    said = predict_matte(network, image, short_side=card.size, device="cpu")
+    mask = torch.from_numpy(read_mask(tests.path(sample, "mask"))).float()
+    expected = blend(mask[None, None], *(torch.from_numpy(m)[None, None] for m in said), teacher.blend).label
+    label = cv2.imdecode(np.frombuffer(pictures["label"], np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.abs(label / 255 - expected[0, 0].numpy()).max() < 0.003
+    photo = cv2.imdecode(np.frombuffer(pictures["photo"], np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(photo[..., ::-1], image)
+
+
+def test_the_command_prints_means_and_fills_a_store(root: Path, model: Path, tmp_path: Path) -> None:
+    data = str(root / "test.parquet")
+    result = CliRunner().invoke(
+        app, ["accuracy", str(model), "--data", data, "--store", str(tmp_path), "--device", "cpu"]
+    )
+    assert result.exit_code == 0, result.output
+    scores = Store(tmp_path).read("scores")
+    whole = scores[scores["region"] == "whole"]
+    assert len(whole) == 2
+    (line,) = [line for line in result.output.splitlines() if " whole " in line]
+    assert line.split()[:4] == ["test", f"short{tiny.SIZE}", "whole", "2"]
+    assert float(line.split()[4]) == pytest.approx(whole["sad"].mean(), rel=1e-3)
+
+
+def test_bad_input_is_named(root: Path, model: Path, tmp_path: Path) -> None:
+    other = tiny.make(tmp_path)
+    write_png(other / "test" / "0_matte.png", np.zeros((8, 8), np.uint8))
+    with pytest.raises(UserError, match=r"0_matte.png is 8x8 but its picture is 64x64"):
+        accuracy.measure(model, {"t": Manifest.read(other / "test.parquet")}, "r", device="cpu")
+    result = CliRunner().invoke(app, ["accuracy", str(model), "--data", str(root / "masks.parquet")])
+    assert isinstance(result.exception, UserError)
+    assert "no test sample with a matte" in str(result.exception)
