@@ -105,6 +105,7 @@ class LossConfig(Section):
     laplacian: NonNegativeFloat = 2.0
     laplacian_levels: PositiveInt = 3
     boundary: NonNegativeFloat = 1.0
+    boundary_positive: PositiveFloat = 3.0
 
 
 class TrainConfig(Section):
