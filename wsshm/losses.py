@@ -45,7 +45,11 @@ def sample_losses(output: MattingOutput, target: Target, config: LossConfig) -> 
         error = (matte - target.matte) * target.weight
         loss = loss + config.laplacian * laplacian_l1(error, config.laplacian_levels)
     if config.boundary:
-        boundary = F.binary_cross_entropy_with_logits(output.boundary_logits.float(), target.boundary, reduction="none")
+        # Boundary pixels are rare: unweighted, a teacher would hardly ever be more than half sure of one.
+        positive = torch.tensor(config.boundary_positive, device=target.boundary.device)
+        boundary = F.binary_cross_entropy_with_logits(
+            output.boundary_logits.float(), target.boundary, reduction="none", pos_weight=positive
+        )
         loss = loss + config.boundary * (boundary * target.boundary_weight).mean((1, 2, 3))
     return loss
 

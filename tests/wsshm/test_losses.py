@@ -34,7 +34,7 @@ def test_each_term_is_a_plain_mean_over_pixels() -> None:
     expected = {
         "l1": [np.mean(np.abs(p[i] - m[i]) * w[i]) for i in range(n)],
         "cross_entropy": [np.mean(-(m[i] * np.log(p[i]) + (1 - m[i]) * np.log(1 - p[i])) * w[i]) for i in range(n)],
-        "boundary": [np.mean(-(b[i] * np.log(q[i]) + (1 - b[i]) * np.log(1 - q[i])) * bw[i]) for i in range(n)],
+        "boundary": [np.mean(-(3 * b[i] * np.log(q[i]) + (1 - b[i]) * np.log(1 - q[i])) * bw[i]) for i in range(n)],
     }
     for term, values in expected.items():
         config = LossConfig(**(NONE | {term: 2.0}))
