@@ -28,7 +28,8 @@ def run(
 ) -> None:
     """Run a plan on this machine, or in the cluster that this process is in; asked again, it goes on.
 
-    Writes OUT/store (Parquet), OUT/models/RUN_ID, OUT/report. Exit status 1 if a run failed.
+    Writes OUT/store (Parquet), OUT/models/RUN_ID, OUT/report. Exit status 1 if a run failed, 2 if for what
+    the plan gave it, such as a broken picture.
 
     Example: python -m sweeps run quickstart --set base.train.lr=1e-3 --out runs/slower
     """
@@ -42,7 +43,7 @@ def run(
     for run_id, error in outcome.failed.items():
         typer.echo(f"failed {run_id}: {error}", err=True)
     if outcome.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(2 if outcome.mistakes else 1)
 
 
 @app.command()

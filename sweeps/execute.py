@@ -37,10 +37,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep ended: counts of runs, and where its report is."""
+    """How a sweep ended: counts of runs, why some failed (and whether for what the user gave), where its report is."""
 
     finished: int
     failed: dict[str, str]
+    mistakes: bool
     report: Path
 
 
@@ -63,12 +64,12 @@ def _run(plan: Plan, place: Place) -> Outcome:
     _record(plan, weights, place.out)
     with cluster():
         check_shared(place.out)
-        todo = _todo(place, runs)
+        todo, mistakes = _todo(place, runs), False
         if todo:
             check_disk(place.out, FIXED_BYTES + len(todo) * BYTES_PER_PARAMETER * _parameters(todo))
-            _tune(plan, todo, place)
+            mistakes = _tune(plan, todo, place)
         _time(place, specs)
-    return _finish(plan, runs, place)
+    return _finish(plan, runs, place, mistakes)
 
 
 def _local(out: Path | str) -> Path:
@@ -148,7 +149,8 @@ def _parameters(runs: list[PlannedRun]) -> int:
     return max(sum(p.numel() for p in model.parameters()) for model in built)
 
 
-def _tune(plan: Plan, runs: list[PlannedRun], place: Place) -> None:
+def _tune(plan: Plan, runs: list[PlannedRun], place: Place) -> bool:
+    """Train and measure runs. True where one failed for what the user gave."""
     watched = {r.run_id: Watched(r.label, place.progress(r.run_id), run_work(r.config)) for r in runs}
     at_once = min(concurrent_runs(run.config.train) for run in runs)
     log.info("training %d runs, %d at a time", len(runs), min(at_once, len(runs)))
@@ -166,7 +168,7 @@ def _tune(plan: Plan, runs: list[PlannedRun], place: Place) -> None:
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     shutil.rmtree(place.out / "progress", ignore_errors=True)
     with Watcher(watched, plan.name):
-        tune.Tuner(
+        results = tune.Tuner(
             tune.with_resources(trial, {"CPU": DRIVER_CPUS}),
             param_space={"run": tune.grid_search(params)},
             tune_config=tune.TuneConfig(
@@ -177,7 +179,9 @@ def _tune(plan: Plan, runs: list[PlannedRun], place: Place) -> None:
             run_config=tune.RunConfig(name="tune", storage_path=str(place.out / "ray"), verbose=0),
         ).fit()
     shutil.rmtree(place.out / "ray", ignore_errors=True)
+    mistakes = any((results[i].metrics or {}).get("mistake") for i in range(len(results)))
     shutil.rmtree(place.out / "progress", ignore_errors=True)
+    return mistakes
 
 
 def _speed_specs(plan: Plan, runs: list[PlannedRun]) -> list[speed.SpeedSpec]:
@@ -218,7 +222,7 @@ def _on_gpu(function: Callable[..., T], *arguments: Any) -> T:
     return ray.get(ray.remote(num_cpus=1, num_gpus=1)(function).remote(*arguments))
 
 
-def _finish(plan: Plan, runs: list[PlannedRun], place: Place) -> Outcome:
+def _finish(plan: Plan, runs: list[PlannedRun], place: Place, mistakes: bool) -> Outcome:
     rows = place.store.read("runs").set_index("run_id")
     wanted = rows.loc[[run.run_id for run in runs if run.run_id in rows.index]]
     bad = wanted[wanted["status"] != "finished"]
@@ -227,4 +231,4 @@ def _finish(plan: Plan, runs: list[PlannedRun], place: Place) -> Outcome:
         if run.run_id not in rows.index:
             failed[run.run_id] = "the run ended without a result; ask again to retry it"
     report = build(place.out / "store", place.out / "report", plan.report.cost.model())
-    return Outcome(len(runs) - len(failed), failed, report)
+    return Outcome(len(runs) - len(failed), failed, mistakes, report)

@@ -62,6 +62,7 @@ def trial(space: dict[str, Any]) -> None:
     config: RunConfig = parse(params["config"])
     place, run_id = Place(Path(params["out"])), params["run_id"]
     row: dict[str, Any] = {"run_id": run_id, "plan": params["plan"], "started": provenance.now()}
+    mistake = False
     try:
         row |= describe(config)
         trained = train(config, place.stages, place.progress(run_id))
@@ -81,10 +82,11 @@ def trial(space: dict[str, Any]) -> None:
         log.exception("run %s", run_id)
         failure = explained(error)
         row |= {"status": failure.status, "error": str(failure)}
+        mistake = failure.mistake
     # Last, so that a run that is `finished` has all its other rows.
     place.store.write("runs", [row | {"finished": provenance.now()}])
     ProgressFile(place.progress(run_id), run_work(config)).end(row["status"])
-    tune.report({"finished": int(row["status"] == "finished")})
+    tune.report({"mistake": mistake})
 
 
 def describe(config: RunConfig) -> dict[str, Any]:

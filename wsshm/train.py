@@ -22,7 +22,7 @@ from ray.train.torch import TorchTrainer
 
 from wsshm.commandline import DISK_FULL
 from wsshm.config import RunConfig, parse
-from wsshm.data.sources import Sources, available, check_budget, open_sources
+from wsshm.data.sources import Sources, available, check_budget, check_files, open_sources
 from wsshm.distributed import World
 from wsshm.engine import TrainingDiverged, train_stage
 from wsshm.errors import UserError
@@ -41,11 +41,14 @@ log = logging.getLogger(__name__)
 
 
 class TrainingFailed(RuntimeError):
-    """A run that did not finish. `status` is `failed` or `oom`; the message is one sentence."""
+    """A run that did not finish. `status` is `failed` or `oom`; the message is one sentence.
 
-    def __init__(self, message: str, status: str = "failed") -> None:
+    `mistake` says that what the user gave is at fault (a broken picture), not the machine or the training.
+    """
+
+    def __init__(self, message: str, status: str = "failed", mistake: bool = False) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.mistake = status, mistake
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ def checked_sources(config: RunConfig, opened: Sources | None = None) -> Sources
     """Open a run's data (or take it opened) and hold its budget and method's needs against it, before any training."""
     sources = opened or open_sources(config.data)
     check_budget(config.budget, sources)
+    if opened is None:
+        check_files(sources)
     stages = stages_of(config)
     mattes, masks = available(config.budget, sources)
     for stage in stages:
@@ -178,7 +183,7 @@ def _fit(config: RunConfig, stages_root: Path, progress_file: Path | None) -> li
         with contextlib.suppress(OSError):  # another run's files may be there
             ray_files.rmdir()
     if outcome["error"]:
-        raise TrainingFailed(outcome["error"], outcome["status"])
+        raise TrainingFailed(outcome["error"], mistake=outcome["mistake"])
     return outcome["trained"]
 
 
@@ -202,7 +207,7 @@ def explained(error: BaseException) -> TrainingFailed:
     cause: BaseException = next(iter(failures.values()), error)
     cause = getattr(cause, "cause", None) or cause
     if isinstance(cause, UserError):
-        return TrainingFailed(_sentence(cause))
+        return TrainingFailed(_sentence(cause), mistake=True)
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return TrainingFailed(DISK_FULL.format(where=cause.filename or "a file"))
     memory = any(word in str(error) for word in ("OutOfMemory", "out of memory", "OOM"))
@@ -223,19 +228,19 @@ def _work(task: dict) -> Any:
     entries = addressed_stages(config, sources)
     clock = _Clock(task["progress_file"] if world.rank == 0 else None, entries, config)
     trained: list[str] = []
-    error, status = "", "finished"
+    error, mistake = "", False
     try:
         for entry in entries:
             clock.begin(entry)
             if _ensure_stage(entry, entries, config, sources, Path(task["stages_root"]), world, clock):
                 trained.append(entry.stage.name)
     except TrainingDiverged as diverged:  # the same on every worker, and would be again: no use in a retry
-        error, status = str(diverged), "failed"
-    except UserError as mistake:
+        error = str(diverged)
+    except UserError as wrong:
         if world.size > 1:  # the others may not have met it, and would wait for this worker for ever
             raise
-        error, status = _sentence(mistake), "failed"
-    return {"trained": trained, "error": error, "status": status}
+        error, mistake = _sentence(wrong), True
+    return {"trained": trained, "error": error, "mistake": mistake}
 
 
 def _world(config: RunConfig) -> World:

@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from bench.store import Store
+from tests.wsshm import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--set", "speed.models=[]"]
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-def sweep(out: Path, *options: str, wait: bool = True) -> subprocess.Popen:
-    command = [sys.executable, "-m", "sweeps", "run", "smoke", "--out", str(out), *options]
+def sweep(out: Path, *options: str, wait: bool = True, plan: str = "smoke") -> subprocess.Popen:
+    command = [sys.executable, "-m", "sweeps", "run", plan, "--out", str(out), *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if wait:
         process.out, process.err = process.communicate(timeout=600)  # type: ignore[attr-defined]
@@ -96,6 +98,29 @@ def test_killed_in_the_middle_and_asked_again(finished: Path, tmp_path: Path) ->
     assert sorted(runs["run_id"]) == sorted(Store(finished / "store").read("runs")["run_id"])
     assert len(list((out / "store" / "runs").glob("*.parquet"))) == 2
     pd.testing.assert_frame_equal(scores_of(out), scores_of(finished), rtol=1e-6)
+
+
+def test_a_broken_picture_costs_its_run_alone(tmp_path: Path) -> None:
+    """A mask that is cut off in the middle is named in the failed run's row; the run that never reads it is finished."""
+    data, out = tiny.make(tmp_path / "data"), tmp_path / "out"
+    mask = data / "photo" / "0_mask.png"
+    mask.write_bytes(mask.read_bytes()[:60])
+    (tmp_path / "mine.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "mine",
+                "base": tiny.config(data, workers=1).model_dump(mode="json"),
+                "space": {"method.name": ["matte_only", "seg_only"]},
+            }
+        )
+    )
+    process = sweep(out, plan=str(tmp_path / "mine.yaml"))
+    assert process.returncode == 2, process.err  # type: ignore[attr-defined]
+    runs = Store(out / "store").read("runs").set_index("method")
+    assert runs.loc["matte_only", "status"] == "finished"
+    assert runs.loc["seg_only", "status"] == "failed"
+    assert "0_mask.png" in runs.loc["seg_only", "error"]
+    assert "\n" not in runs.loc["seg_only", "error"]
 
 
 def test_interrupted_it_says_so_and_leaves_no_report(tmp_path: Path) -> None:

@@ -162,6 +162,17 @@ def test_impossible_budgets_and_missing_truth_are_refused(root: Path, tmp_path: 
     assert checked_sources(tiny.config(without, "mlb"))
 
 
+def test_a_missing_or_foreign_file_is_named_before_training(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path)
+    mask = root / "photo" / "3_mask.png"
+    mask.write_text("no picture")
+    with pytest.raises(UserError, match=r"3_mask.png is not a readable picture"):
+        checked_sources(tiny.config(root))
+    mask.unlink()
+    with pytest.raises(UserError, match=r"no picture at .*3_mask.png"):
+        checked_sources(tiny.config(root))
+
+
 def test_sources_that_hold_nothing_usable_are_named(root: Path) -> None:
     with pytest.raises(UserError, match=r"data.val needs at least a val sample"):
         open_sources(changed(tiny.config(root), "data.val=masks.parquet").data)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from wsshm.commandline import track
 from wsshm.config import Budget, DataConfig
 from wsshm.data.manifest import Manifest, Sample
+from wsshm.data.pictures import read_size
 from wsshm.errors import UserError, nearest
 
 PROCEDURAL = "procedural/"
@@ -96,6 +98,17 @@ def budgeted(manifest: Manifest, count: int | None, seed: int, label: str) -> tu
         )
     order = np.random.default_rng([seed, *label.encode()]).permutation(len(samples))
     return tuple(samples[i] for i in order[:count])
+
+
+def check_files(sources: Sources) -> None:
+    """Open every file's header, so that a missing or foreign file is named before anything is trained.
+
+    Raises UserError naming the first; `wsshm data check` decodes them whole.
+    """
+    manifests = [sources.mattes, sources.backgrounds, sources.masks, sources.val, *sources.test.values()]
+    files = {m.root / relative: None for m in manifests for s in m.samples for relative in s.files.values()}
+    for path in track(files, len(files), "checking pictures"):
+        read_size(path)
 
 
 def available(budget: Budget, sources: Sources) -> tuple[int, int]:
