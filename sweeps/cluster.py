@@ -9,6 +9,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -27,18 +28,18 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def cluster() -> Iterator[None]:
-    """Join the cluster this process is in (a submitted job, `ray start`), else start one here and stop it again."""
+    """Join the cluster that RAY_ADDRESS names (a submitted job's is set), else start one here and stop it again."""
     if ray.is_initialized():
         yield
         return
-    try:
-        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(**quiet)
+    else:
         # One CPU more than there are: the trials' drivers take a hundredth each, and would else keep a whole one idle.
         cpus = len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
-        ray.init(
-            address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
-        )
+        # Not whatever other cluster may be running on this machine: it may be another sweep's, and end with it.
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         yield

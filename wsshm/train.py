@@ -189,7 +189,8 @@ def _fit(config: RunConfig, stages_root: Path, progress_file: Path | None) -> li
 
 def _require(resources: dict[str, float], workers: int) -> None:
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        # Like a sweep: RAY_ADDRESS's cluster, else one of its own.
+        ray.init(address=os.environ.get("RAY_ADDRESS", "local"), log_to_driver=False, logging_level=logging.ERROR)
     have = ray.cluster_resources()
     for kind, amount in resources.items():
         if amount * workers > have.get(kind, 0.0) + 1e-9:

@@ -23,7 +23,15 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 def sweep(out: Path, *options: str, wait: bool = True, plan: str = "smoke") -> subprocess.Popen:
     command = [sys.executable, "-m", "sweeps", "run", plan, "--out", str(out), *options]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a shell ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     if wait:
         process.out, process.err = process.communicate(timeout=600)  # type: ignore[attr-defined]
     return process
