@@ -26,7 +26,7 @@ from wsshm.config import EXECUTION_KEYS
 from wsshm.errors import UserError
 from wsshm.models import build_model
 from wsshm.progress import Watched, Watcher
-from wsshm.train import run_work
+from wsshm.work import run_work
 
 BYTES_PER_PARAMETER = 4 * 5  # the model twice, and weights, two moments of AdamW and buffers while training
 T = TypeVar("T")

@@ -22,7 +22,8 @@ from wsshm.config import RunConfig, parse
 from wsshm.data.sources import open_sources
 from wsshm.progress import ProgressFile
 from wsshm.stages import RECIPE_VERSION
-from wsshm.train import Trained, explained, labels_used, run_work, train
+from wsshm.train import Trained, explained, labels_used, train
+from wsshm.work import run_work
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -24,3 +24,9 @@ def nearest(name: str, choices: Iterable[str], count: int = 3) -> str:
         return "the nearest valid choices are " + ", ".join(map(repr, close))
     listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return f"valid choices are {listed}"
+
+
+def last_sentence(error: BaseException) -> str:
+    """An error's own words; a data loader's process wraps them in a traceback, whose last line they are."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")

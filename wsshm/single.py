@@ -10,7 +10,8 @@ from wsshm.checkpoint import whole_folder
 from wsshm.config import RunConfig
 from wsshm.errors import UserError
 from wsshm.progress import Watched, Watcher
-from wsshm.train import TrainingFailed, checked_sources, resolved, run_work, train
+from wsshm.train import TrainingFailed, checked_sources, resolved, train
+from wsshm.work import run_work
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import math
 import os
 import shutil
 import time
@@ -15,25 +14,20 @@ from typing import Any
 
 import ray
 import ray.train
-import torch
 from ray.train import FailureConfig, ScalingConfig
 from ray.train import RunConfig as RayRunConfig
 from ray.train.torch import TorchTrainer
 
+from wsshm import entry
 from wsshm.commandline import DISK_FULL
-from wsshm.config import RunConfig, parse
+from wsshm.config import RunConfig
 from wsshm.data.sources import Sources, available, check_budget, check_files, open_sources
-from wsshm.distributed import World
-from wsshm.engine import TrainingDiverged, train_stage
-from wsshm.errors import UserError
+from wsshm.errors import UserError, last_sentence
 from wsshm.methods import stages_of
-from wsshm.methods.stage import Stage
 from wsshm.models import weights
 from wsshm.models.encoder import check_backbone
-from wsshm.progress import ProgressFile
-from wsshm.stages import AddressedStage, StageFolder, addressed_stages, run_id_of
+from wsshm.stages import StageFolder, addressed_stages, run_id_of
 
-POLL_S = 1.0
 CACHE_VARIABLE = "WSSHM_CACHE"
 """Names the folder of the embedded data set's pictures."""
 
@@ -159,7 +153,7 @@ def _fit(config: RunConfig, stages_root: Path, progress_file: Path | None) -> li
     name = f"run-{os.getpid()}-{time.time_ns()}"
     ray_files = stages_root.parent / "ray"
     trainer = TorchTrainer(
-        _work,  # its return value comes back, whatever Ray's annotation says
+        entry.work,  # its return value comes back, whatever Ray's annotation says
         train_loop_config={
             "config": config.model_dump(mode="json"),
             "stages_root": str(stages_root),
@@ -208,114 +202,8 @@ def explained(error: BaseException) -> TrainingFailed:
     cause: BaseException = next(iter(failures.values()), error)
     cause = getattr(cause, "cause", None) or cause
     if isinstance(cause, UserError):
-        return TrainingFailed(_sentence(cause), mistake=True)
+        return TrainingFailed(last_sentence(cause), mistake=True)
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return TrainingFailed(DISK_FULL.format(where=cause.filename or "a file"))
     memory = any(word in str(error) for word in ("OutOfMemory", "out of memory", "OOM"))
-    return TrainingFailed(f"{type(cause).__name__}: {_sentence(cause)}", "oom" if memory else "failed")
-
-
-def _sentence(error: BaseException) -> str:
-    """An error's own words; a data loader's process wraps them in a traceback, whose last line they are."""
-    lines = str(error).strip().splitlines() or ["no message"]
-    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
-
-
-def _work(task: dict) -> Any:
-    """What each Ray Train worker runs: all missing stages of the run, in order."""
-    config: RunConfig = parse(task["config"])
-    world = _world(config)
-    sources = open_sources(config.data)
-    entries = addressed_stages(config, sources)
-    clock = _Clock(task["progress_file"] if world.rank == 0 else None, entries, config)
-    trained: list[str] = []
-    error, mistake = "", False
-    try:
-        for entry in entries:
-            clock.begin(entry)
-            if _ensure_stage(entry, entries, config, sources, Path(task["stages_root"]), world, clock):
-                trained.append(entry.stage.name)
-    except TrainingDiverged as diverged:  # the same on every worker, and would be again: no use in a retry
-        error = str(diverged)
-    except UserError as wrong:
-        if world.size > 1:  # the others may not have met it, and would wait for this worker for ever
-            raise
-        error, mistake = _sentence(wrong), True
-    return {"trained": trained, "error": error, "mistake": mistake}
-
-
-def _world(config: RunConfig) -> World:
-    context = ray.train.get_context()
-    rank, size = context.get_world_rank(), context.get_world_size()
-    if config.train.gpus_per_worker > 0:
-        device = ray.train.torch.get_device()
-        torch.backends.cudnn.benchmark = True
-    else:
-        device = torch.device("cpu")
-        torch.set_num_threads(config.train.cpus_per_worker)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    return World(rank, size, device)
-
-
-def _ensure_stage(
-    entry: AddressedStage,
-    entries: list[AddressedStage],
-    config: RunConfig,
-    sources: Sources,
-    root: Path,
-    world: World,
-    clock: _Clock,
-) -> bool:
-    """Train a stage unless it is there; wait for another run that trains it. True if it was trained here."""
-    folder = StageFolder(root, entry.address)
-    upstream = {e.stage.name: StageFolder(root, e.address).final for e in entries}
-    while True:
-        turn = None
-        if world.rank == 0:
-            turn = "done" if folder.done else "mine" if folder.try_claim() else "wait"
-            if turn == "mine" and folder.done:  # its owner ended between the two looks
-                folder.release()
-                turn = "done"
-        turn = world.from_first(turn)
-        if turn == "done":
-            return False
-        if turn == "mine":
-            break
-        time.sleep(POLL_S)
-    with folder.held() if world.rank == 0 else contextlib.nullcontext():
-        train_stage(entry.stage, config, sources, folder, upstream, world, clock.step, ray.train.report)
-        world.gather(None)  # nobody goes on before the first worker has written the model
-    return True
-
-
-class _Clock:
-    """Sums up a run's work over its stages and tells it to a `ProgressFile`."""
-
-    def __init__(self, file: str | None, entries: list[AddressedStage], config: RunConfig) -> None:
-        self.config = config
-        self.file = ProgressFile(Path(file) if file else None, sum(work_of(e.stage, config) for e in entries))
-        self.before = 0.0
-        self.entry: AddressedStage | None = None
-
-    def begin(self, entry: AddressedStage) -> None:
-        """A stage begins (or is found trained)."""
-        if self.entry is not None:
-            self.before += work_of(self.entry.stage, self.config)
-        self.entry = entry
-
-    def step(self, step: int) -> None:
-        """Optimiser steps done in the current stage."""
-        assert self.entry is not None
-        self.file.tell(self.entry.stage.name, self.before + work_of(self.entry.stage, self.config, step))
-
-
-def work_of(stage: Stage, config: RunConfig, steps: int | None = None) -> float:
-    """A stage's work up to a step, in steps at full size; a step at half size is 1/4, a teacher's pass 1/3."""
-    steps = stage.steps if steps is None else steps
-    halved = min(steps, math.ceil(config.train.half_resolution * stage.steps))
-    return (steps - halved + halved / 4) * (4 / 3 if stage.teacher else 1.0)
-
-
-def run_work(config: RunConfig) -> float:
-    """A whole run's work, in steps at full size."""
-    return sum(work_of(stage, config) for stage in stages_of(config))
+    return TrainingFailed(f"{type(cause).__name__}: {last_sentence(cause)}", "oom" if memory else "failed")
