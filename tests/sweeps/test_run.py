@@ -17,7 +17,8 @@ from bench.store import Store
 from tests.wsshm import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--set", "speed.models=[]"]
+TWO = ["--set", "space={method.name: [mlb, seg_only]}"]
+TIMED = [*TWO, "--set", "speed.models=[test_efficientnet]", "--set", "speed.sizes=[64]"]
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
@@ -47,7 +48,7 @@ def scores_of(out: Path) -> pd.DataFrame:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed smoke sweep."""
     out = tmp_path_factory.mktemp("sweep") / "out"
-    process = sweep(out)
+    process = sweep(out, *TIMED)
     assert process.returncode == 0, process.err  # type: ignore[attr-defined]
     assert "2 runs finished, 0 failed" in process.out  # type: ignore[attr-defined]
     return out
@@ -77,14 +78,14 @@ def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
 
 def test_asked_again_it_trains_nothing(finished: Path) -> None:
     before = sorted((finished / "store").rglob("*.parquet"))
-    again = sweep(finished)
+    again = sweep(finished, *TIMED)
     assert again.returncode == 0
     assert "2 runs, 2 of them finished already" in again.err  # type: ignore[attr-defined]
     assert sorted((finished / "store").rglob("*.parquet")) == before
 
 
 def test_another_plan_in_out_is_refused(finished: Path) -> None:
-    other = sweep(finished, "--set", "base.train.lr=0.5")
+    other = sweep(finished, *TIMED, "--set", "base.train.lr=0.5")
     assert other.returncode == 2
     assert "base.train.lr is 0.001, this plan's is 0.5" in other.err  # type: ignore[attr-defined]
     assert "Traceback" not in other.err  # type: ignore[attr-defined]
@@ -92,7 +93,7 @@ def test_another_plan_in_out_is_refused(finished: Path) -> None:
 
 def test_killed_in_the_middle_and_asked_again(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = sweep(out, *SMALL, wait=False)
+    process = sweep(out, *TWO, wait=False)
     deadline = time.time() + 300
     while not list(out.glob("stages/*/state/state.json")) and time.time() < deadline:
         time.sleep(0.05)
@@ -100,7 +101,7 @@ def test_killed_in_the_middle_and_asked_again(finished: Path, tmp_path: Path) ->
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not Store(out / "store").finished()
-    again = sweep(out, *SMALL)
+    again = sweep(out, *TWO)
     assert again.returncode == 0, again.err  # type: ignore[attr-defined]
     runs = Store(out / "store").read("runs")
     assert sorted(runs["run_id"]) == sorted(Store(finished / "store").read("runs")["run_id"])
@@ -133,7 +134,7 @@ def test_a_broken_picture_costs_its_run_alone(tmp_path: Path) -> None:
 
 def test_interrupted_it_says_so_and_leaves_no_report(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = sweep(out, *SMALL, wait=False)
+    process = sweep(out, *TWO, wait=False)
     deadline = time.time() + 300
     while not list(out.glob("stages/*/claim.json")) and time.time() < deadline:
         time.sleep(0.05)
@@ -149,7 +150,7 @@ def test_a_second_sweep_in_the_same_folder_is_refused(finished: Path) -> None:
 
     with open(finished / ".lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        second = sweep(finished)
+        second = sweep(finished, *TIMED)
     assert second.returncode == 2
     assert "another sweep is running in" in second.err  # type: ignore[attr-defined]
 
@@ -175,7 +176,7 @@ def test_a_failed_run_is_recorded_and_retried(tmp_path: Path) -> None:
     """A learning rate that no training survives is a row with its reason; the sweep's other run is not lost."""
     out = tmp_path / "out"
     options = [
-        *SMALL,
+        *TWO,
         "--set",
         "base.train.lr=1e30",
         "--set",
