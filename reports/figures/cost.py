@@ -23,6 +23,7 @@ def data(comparison: Comparison, cost: CostModel) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
+    """The figure of `data`'s frame: a line a method where it has several budgets, else a point."""
     labels = method_order(list(frame["label"]))
     colour = colours(labels)
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")

@@ -48,6 +48,7 @@ def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, epochs: pd.
 
 
 def draw(frame: pd.DataFrame) -> Figure:
+    """The figure of `data`'s frame: a panel a measure, a line a run, earlier stages dashed."""
     keys = list(dict.fromkeys(frame["key"]))
     labels = method_order(list(frame["label"]))
     colour = colours(labels)

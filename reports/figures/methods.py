@@ -23,6 +23,7 @@ def data(comparison: Comparison) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
+    """The figure of `data`'s frame: a panel a measure, a row a method, dots with their intervals."""
     measures = [name for name in SHOWN if name in set(frame["measure"])]
     labels = method_order(list(frame["label"]))[::-1]
     colour = colours(labels[::-1])

@@ -67,6 +67,7 @@ def _sad(scores: pd.DataFrame, comparison: Comparison, run_id: str, image: str) 
 
 
 def draw(frame: pd.DataFrame) -> Figure:
+    """The sheet of `data`'s frame: a row a picture, a column a kind or method."""
     images = list(dict.fromkeys(frame["image"]))
     present = list(dict.fromkeys(frame["column"]))
     methods = method_order([label for label in frame["label"] if isinstance(label, str)])

@@ -98,6 +98,7 @@ def _with_front(rows: list[dict]) -> list[dict]:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
+    """The figure of `data`'s frame: a panel for each set of conditions, with its Pareto front."""
     panels = [(name, part) for name, part in frame.groupby("panel", sort=False)]
     labels = method_order(list(frame.loc[frame["kind"] == "trained", "label"]))
     heights = [4.4 if (part["kind"] == "trained").any() else 1.2 + 0.28 * len(part) for _, part in panels]
