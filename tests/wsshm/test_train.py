@@ -283,3 +283,27 @@ def test_an_impossible_request_is_refused_before_it_waits(
         train(resolved(tiny.config(root, "joint", workers=4)), tmp_path)
     with pytest.raises(UserError, match=r"asks for 1 GPU .* but the cluster has 0"):
         train(resolved(tiny.config(root, "joint", workers=1, gpus_per_worker=1)), tmp_path)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_two_ray_workers_train_what_one_does(root: Path, tmp_path: Path) -> None:
+    import ray
+
+    try:
+        runs = [
+            train(
+                resolved(tiny.config(root, "mlb", steps=6, teacher_steps=3, batch=8, workers=workers)), tmp_path / name
+            )
+            for name, workers in (("one", 1), ("two", 2))
+        ]
+    finally:
+        ray.shutdown()
+    assert runs[0].run_id == runs[1].run_id
+    one, two = (
+        {(s["stage"]["name"], p["epoch"], p["key"]): p["value"] for s in run.stages for p in s["history"]}
+        for run in runs
+    )
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        assert two[key] == pytest.approx(value, rel=1e-3), key
