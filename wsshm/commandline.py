@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import rich.console
 import rich.progress
@@ -20,6 +20,7 @@ T = TypeVar("T")
 # The base of all mistakes in a command line; Typer brings its own copy of click, so it is asked for it.
 UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 PLAIN_LINE_EVERY_S = 5.0
+INTERRUPTED = 130
 DISK_FULL = "the disk is full or over quota while writing {where}; free some space and run the same command again"
 
 
@@ -35,8 +36,7 @@ def run(app: typer.Typer, prog: str) -> None:
         error.show()  # type: ignore[attr-defined]
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
+        code = INTERRUPTED
     except UserError as error:
         fail(str(error))
     except MemoryError:
@@ -47,11 +47,12 @@ def run(app: typer.Typer, prog: str) -> None:
         if error.filename is None or error.errno is None:
             raise
         fail(f"{error.filename} cannot be used ({os.strerror(error.errno).lower()}); give another path")
-    else:
-        sys.exit(code if isinstance(code, int) else 0)
+    if code == INTERRUPTED:  # Typer turns Ctrl-C into this status, in some versions
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Print one sentence and leave with exit status 2 (with the traceback under `WSSHM_DEBUG=1`)."""
     if os.environ.get("WSSHM_DEBUG"):
         logging.exception("traceback, because WSSHM_DEBUG is set:")
