@@ -205,6 +205,7 @@ class _Timer:
         self._ask({"check": [asdict(spec) for spec in specs]})
 
     def row(self, spec: SpeedSpec, protocol: Protocol) -> dict[str, Any]:
+        """Time one setting in a fresh process; its row of the table `speed`."""
         started = provenance.now()
         answer = self._ask({"spec": asdict(spec), "protocol": asdict(protocol), "threads": self.threads})
         settings = answer.pop("settings", {})

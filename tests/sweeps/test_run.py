@@ -172,8 +172,8 @@ def test_impossible_sweeps_are_refused_in_one_sentence(tmp_path: Path, options: 
     assert not list((tmp_path / "out").glob("store/*/*.parquet"))
 
 
-def test_a_failed_run_is_recorded_and_retried(tmp_path: Path) -> None:
-    """A learning rate that no training survives is a row with its reason; the sweep's other run is not lost."""
+def test_a_failed_run_is_recorded_with_its_reason(tmp_path: Path) -> None:
+    """A learning rate that no training survives gives rows that say so, a report, and exit status 1."""
     out = tmp_path / "out"
     options = [
         *TWO,
@@ -190,3 +190,4 @@ def test_a_failed_run_is_recorded_and_retried(tmp_path: Path) -> None:
     assert set(runs["status"]) == {"failed"}
     assert runs["error"].str.contains("the loss became").all()
     assert "2 failed" in first.out  # type: ignore[attr-defined]
+    assert "the loss became" in (out / "report" / "report.md").read_text()

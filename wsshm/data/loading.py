@@ -137,6 +137,7 @@ class _Decoded:
         self.values: OrderedDict[Any, Any] = OrderedDict()
 
     def get(self, key: Any, make: Callable[[], T]) -> T:
+        """What is held under `key`, made now where nothing is."""
         if key in self.values:
             self.values.move_to_end(key)
             return self.values[key]

@@ -46,6 +46,7 @@ class Photo:
     seed: int
 
     def attributes(self) -> dict[str, str]:
+        """What the manifest says of the picture: its scene, and the person in front."""
         return {
             **self.people[-1].person.attributes(),
             "people": str(len(self.people)),
