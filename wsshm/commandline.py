@@ -48,7 +48,7 @@ def run(app: typer.Typer, prog: str) -> None:
             raise
         fail(f"{error.filename} cannot be used ({os.strerror(error.errno).lower()}); give another path")
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this status, in some versions
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("interrupted; give the same command again: a sweep goes on where it stopped", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -44,7 +44,7 @@ def test_rows_are_the_measures_of_the_models_own_matte(root: Path, model: Path) 
         matte = predict_matte(network, image, short_side=card.size, device="cpu").matte
         expected = {s.region: s for s in metrics.score(matte, label)}
         rows = {row["region"]: row for row in measured.scores if row["image"] == sample.id}
-        assert rows.keys() == expected.keys() == {"whole", "unknown", "boundary"}
+        assert rows.keys() == expected.keys() == {"whole", "unknown", "boundary", "foreground", "background"}
         assert rows["whole"]["sad"] == pytest.approx(expected["whole"].sad)
         assert rows["boundary"]["mad"] == pytest.approx(expected["boundary"].mad)
         assert {row["protocol"] for row in rows.values()} == {f"short{tiny.SIZE}"}

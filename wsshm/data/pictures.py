@@ -15,6 +15,7 @@ from wsshm.errors import UserError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 EXIF_ORIENTATION = 0x0112
 QUARTER_TURNS = (5, 6, 7, 8)
+GREY_SHARE = 2 / 255  # of the range: by so much the colours of a grey picture may differ after a lossy WebP
 
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
@@ -54,13 +55,15 @@ def read_matte(path: Path) -> Float32:
     pixels = _decode(path, cv2.IMREAD_UNCHANGED)
     if pixels.ndim == 2:
         return _unit(pixels)
-    grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
+    colours = pixels[..., :3]
+    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    grey = bool((np.ptp(colours, axis=2) <= GREY_SHARE * full).all())
     if pixels.shape[2] == 4:
         opaque = bool((pixels[..., 3] == np.iinfo(pixels.dtype).max).all())
-        return _unit(pixels[..., 0] if opaque and grey else pixels[..., 3])
+        return _unit(pixels[..., 1] if opaque and grey else pixels[..., 3])
     if not grey:
         raise UserError(f"{path} has colours, so it is no matte; give a grey picture or one with an alpha channel")
-    return _unit(pixels[..., 0])
+    return _unit(pixels[..., 1])
 
 
 def read_mask(path: Path) -> UInt8:
