@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import rich.box
-import rich.console
 import rich.table
 import typer
 
+from bench.micro.cli import app as micro
+from bench.options import listed, whole
 from bench.speed import expand, speed_table
 from bench.store import Store
-from wsshm.errors import UserError
+from bench.terminal import print_whole
+from wsshm.errors import UserError, nearest
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(micro, name="micro")
 CALLS_FOR_P99 = 1000  # ten calls above it; with fewer it is the luck of single calls
+TRUTHS = ("exact", "estimated", "mask")
+QUANTISED = ("none", "rounded", "floored")
 DEFAULT_BACKBONES = "tf_efficientnet_lite0,resnet18"
 
 
@@ -45,12 +51,12 @@ def speed(
     Example: python -m bench speed --models resnet18,mobilenetv3_large_100 --sizes 512,1080p --store runs/speed/store
     """
     specs = expand(
-        _listed(models, "--models"),
-        _listed(sizes, "--sizes"),
-        _whole(batches, "--batches"),
-        _listed(precisions, "--precisions"),
-        _listed(engines, "--engines"),
-        _listed(scopes, "--scopes"),
+        listed(models, "--models"),
+        listed(sizes, "--sizes"),
+        whole(batches, "--batches"),
+        listed(precisions, "--precisions"),
+        listed(engines, "--engines"),
+        listed(scopes, "--scopes"),
         architecture=architecture,
         device=device,
         layout=layout,
@@ -95,6 +101,87 @@ def accuracy(
     _print_accuracy(measured.scores)
 
 
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Option(help="folder of predicted mattes: pictures or .npy")],
+    labels: Annotated[Path, typer.Option(help="folder of true mattes of the same names")],
+    trimaps: Annotated[
+        Path | None, typer.Option(help="folder of trimaps (0, 128, 255); by default derived from the labels")
+    ] = None,
+    convention: Annotated[
+        str | None, typer.Option(help="p3m (the default), dim, rvm (high resolution) or rvm-lr (low resolution)")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="write one row per image to this .parquet file")] = None,
+    store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
+    name: Annotated[str | None, typer.Option(help="display name; by default the predictions folder's")] = None,
+    dataset: Annotated[str | None, typer.Option(help="data set; by default the labels folder's name")] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(help="what the labels are: exact (the default), estimated, or mask: IoU and boundary F"),
+    ] = None,
+    quantised: Annotated[
+        str | None, typer.Option(help="how the predictions were brought to 8 bits: none, rounded or floored")
+    ] = None,
+    strict_size: Annotated[
+        bool, typer.Option("--strict-size", help="refuse predictions of another size instead of resizing them")
+    ] = False,
+    sequences: Annotated[
+        bool,
+        typer.Option("--sequences", help="folders of video frames, one per clip: adds dtSSD (not with --truth mask)"),
+    ] = False,
+    workers: Annotated[int | None, typer.Option(help="images scored at once; by default all cores")] = None,
+) -> None:
+    """Score anybody's predictions by the field's measures: pairs by name, means, intervals, the worst images.
+
+    Exit status 1 where a file is missing, left over or broken: it is named, and the rest is scored.
+
+    Example: python -m bench evaluate --predictions out/modnet --labels P3M-500-NP/mask --trimaps P3M-500-NP/trimap
+    """
+    from bench import external, external_rows, provenance
+    from bench.evaluate_report import print_evaluation
+    from wsshm.metrics.conventions import convention_named
+    from wsshm.metrics.strips import usable_cores
+
+    masks = truth == "mask"
+    convention_named(convention or "p3m")
+    _one_of(truth or "exact", TRUTHS, "--truth")
+    _one_of(quantised or "none", QUANTISED, "--quantised")
+    if masks and (trimaps or convention):
+        raise UserError("--truth mask takes neither --trimaps nor --convention; masks have no unknown region")
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers must be at least 1, not {workers}")
+    external_rows.check_targets(out, store)
+    results = Store(store) if store else None
+    request = external.Request(
+        predictions, labels, trimaps, convention or "p3m", masks, sequences, workers or usable_cores()
+    )
+    started = provenance.now()
+    pairs = external.pair_up(request)
+    if strict_size:
+        external.refuse_resizing(pairs)
+    evaluation = external_rows.Evaluation(
+        request,
+        external.score_pairs(pairs, request),
+        dataset or labels.resolve().name,
+        name or predictions.resolve().name,
+        truth or "exact",
+        quantised,
+        started,
+    )
+    if out:
+        external_rows.write_images(evaluation, out)
+    if results and evaluation.good:
+        external_rows.write_store(evaluation, results)
+    print_evaluation(evaluation, truth is not None, str(out) if out else None)
+    if evaluation.bad:
+        raise typer.Exit(1)
+
+
+def _one_of(value: str, choices: Iterable[str], option: str) -> None:
+    if value not in choices:
+        raise UserError(f"{option} does not know {value!r}; {nearest(value, choices)}")
+
+
 def _print_accuracy(rows: list[dict[str, Any]]) -> None:
     """Means over images, a line for each set and region."""
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
@@ -112,23 +199,7 @@ def _print_accuracy(rows: list[dict[str, Any]]) -> None:
             values = [row[column] for row in members if row[column] is not None]
             means.append(f"{sum(values) / len(values):.4g}" if values else "")
         table.add_row(*key, str(len(members)), *means)
-    _print_whole(table)
-
-
-def _listed(text: str, option: str) -> list[str]:
-    """The parts of a comma-separated option, each once."""
-    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not parts:
-        raise UserError(f"{option} is empty; give at least one value")
-    return parts
-
-
-def _whole(text: str, option: str) -> list[int]:
-    parts = _listed(text, option)
-    for part in parts:
-        if not part.isdecimal():
-            raise UserError(f"{option} takes whole numbers, not {part!r}")
-    return [int(part) for part in parts]
+    print_whole(table)
 
 
 def _print_speed(rows: list[dict[str, Any]]) -> None:
@@ -148,14 +219,7 @@ def _print_speed(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         size = f"{row['width']}x{row['height']}"
         table.add_row(row["model"], row["scope"], size, *(str(row[name]) for name in differ), *_measured(row))
-    _print_whole(table)
-
-
-def _print_whole(table: rich.table.Table) -> None:
-    """A narrow terminal, a pipe or a log wraps lines; no number is cut."""
-    console = rich.console.Console()
-    console.width = max(console.width, rich.console.Console(width=1000).measure(table).maximum)
-    console.print(table)
+    print_whole(table)
 
 
 def _measured(row: dict[str, Any]) -> tuple[str, ...]:

@@ -248,7 +248,7 @@ def test_the_command_prints_and_stores(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--batches", "one"], "--batches takes whole numbers, not 'one'"),
+        (["--batches", "one"], "--batches takes whole numbers above 0, not 'one'"),
         (["--models", ","], "--models is empty"),
         (["--sizes", "1081p"], "'1081p' is no size"),
         (["--engines", "onnx"], "engine 'onnx' cannot be timed"),

@@ -141,7 +141,7 @@ def test_interrupted_it_says_so_and_leaves_no_report(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "the same command goes on where it stopped" in err
+    assert "a sweep goes on where it stopped" in err
     assert not (out / "report").exists()
 
 
