@@ -30,7 +30,7 @@ def metrics(
 ) -> None:
     """Time SAD, MSE, MAD, Grad and Conn together against the way of public evaluation scripts, and check they agree.
 
-    Needs scikit-image: pip install 'wsshm-bench[micro]'. Exit status 1 where a value differs by more than 1e-6.
+    Needs scikit-image: pip install '.[micro]'. Exit status 1 where a value differs by more than 1e-6.
 
     Example: python -m bench micro metrics --sizes 512,1500 --kinds hair
     """

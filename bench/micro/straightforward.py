@@ -18,7 +18,7 @@ try:
     from skimage.measure import label as components
     from skimage.measure import regionprops
 except ImportError:
-    raise UserError("this benchmark needs scikit-image; pip install 'wsshm-bench[micro]'") from None
+    raise UserError("this benchmark needs scikit-image; pip install '.[micro]'") from None
 
 Array = NDArray[np.float64]
 

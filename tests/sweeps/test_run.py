@@ -62,7 +62,7 @@ def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
     assert set(runs.set_index("method").loc["mlb", ["mattes", "masks"]]) == {4, 8}
     scores = store.read("scores")
     assert set(scores.groupby("run_id")["image"].nunique()) == {8}
-    assert set(scores["region"]) == {"whole", "unknown", "boundary"}
+    assert set(scores["region"]) == {"whole", "unknown", "boundary", "foreground", "background"}
     kinds = store.read("samples").groupby("run_id")["kind"].agg(set)
     mlb, seg = (runs.set_index("method").loc[m, "run_id"] for m in ("mlb", "seg_only"))
     assert kinds[mlb] == {"photo", "mask", "truth", "matte", "teacher", "label"}

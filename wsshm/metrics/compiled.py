@@ -51,12 +51,15 @@ def _compiled(function: Callable[..., Any], fastmath: Any) -> Any:
 
 
 def _alone(save: Callable[..., None], *overload: Any) -> None:
-    """`save`, while no other process does."""
+    """`save`, while no other process does; a full disk leaves it to the next process."""
     assert _FOLDER is not None
-    with (_FOLDER / "lock").open("a") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # given back as the file closes
-        save(*overload)
+    try:
+        with (_FOLDER / "lock").open("a") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # given back as the file closes
+            save(*overload)
+    except OSError as error:
+        log.info("a compiled loop was not kept (%s)", error)
 
 
 def _folder() -> Path | None:
