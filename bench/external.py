@@ -8,6 +8,7 @@ and the measures' kernels both release Python's lock.
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -36,8 +37,10 @@ from wsshm.commandline import track
 from wsshm.data.pictures import SUFFIXES
 from wsshm.errors import UserError
 from wsshm.metrics import RegionScores, score, score_mask
+from wsshm.metrics.compiled import kept
 from wsshm.metrics.sequence import dtssd
 
+log = logging.getLogger(__name__)
 READ = SUFFIXES | {NPY}
 AHEAD = 4  # pairs handed to the pool per worker; only those at work hold decoded images
 STEP = 1 / 255  # of an 8-bit file
@@ -154,6 +157,11 @@ def score_pairs(pairs: list[Pair], request: Request) -> list[Scored]:
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the parallelism is over images
+    if not request.masks:
+        if not kept():
+            log.info("compiling the measures, once: some ten seconds")
+        nothing = np.zeros((1, 1), np.float32)
+        score(nothing, nothing, convention=request.convention, threads=1)  # apart, or it would spoil the time left
     try:
         return list(track(_in_order(pairs, request), len(pairs), "scoring"))
     finally:

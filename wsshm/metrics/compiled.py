@@ -31,6 +31,11 @@ def compiled_sums(function: Callable[..., Any]) -> Any:
     return _compiled(function, ANY_ORDER)
 
 
+def kept() -> bool:
+    """Whether loops lie ready from an earlier process, so that the first call takes no seconds."""
+    return _FOLDER is not None and any(_FOLDER.rglob("*.nbc"))
+
+
 def _compiled(function: Callable[..., Any], fastmath: Any) -> Any:
     # `fastmath` is always said: a function that says nothing of it takes it from whichever calls it first.
     # numba notices a changed file, but not that a function or a number changed that was compiled in from another one:
