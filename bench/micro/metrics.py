@@ -133,7 +133,9 @@ def _agrees(expected: dict[str, float], found: RegionScores, tolerance: float) -
 
 def _print_breakdown(mattes: dict[str, Pair], rounds: int, threads: int | None) -> None:
     """The parts of one image's measures, against the time that reading the two mattes once takes."""
-    print(f"Where the time goes at {BREAKDOWN_SIZE} px, and how often both mattes could be read from memory in it")
+    print(
+        f"Where the time goes at {BREAKDOWN_SIZE} px, and how often both mattes could be read in it, from memory or cache"
+    )
     table = _table("mattes", "part", "ms", "of reading")
     for kind, (matte, label) in mattes.items():
         with crew(threads, len(label)) as workers:

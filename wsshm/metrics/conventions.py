@@ -58,12 +58,11 @@ class Convention:
 
     def unit(self, measure: str) -> str:
         """The unit of `measure` as this convention prints it."""
-        factors = {"mse": self.mean_factor, "mad": self.mean_factor, "dtssd": self.dtssd_factor}
         if measure in ("sad", "conn"):
             return THOUSANDS
         if measure == "grad":
             return f"1/{self.grad_scale:g} of a sum over pixels"
-        return {1.0: "1", 100.0: "1/100", 1000.0: "1/1000"}[factors.get(measure, 1.0)]
+        return {1.0: "1", 100.0: "1/100", 1000.0: "1/1000"}[self.factor(measure)]
 
     def factor(self, measure: str) -> float:
         """How many times the unscaled value of the results store this convention prints."""

@@ -32,9 +32,8 @@ def on_accelerator(value: Any) -> bool:
 def as_pair(matte: Any, label: Any) -> tuple[Alpha, Alpha]:
     """Two HxW arrays or tensors, contiguous, writable and of one floating type: what the loops are compiled for.
 
-    Raises UserError for other shapes.
-
-    float32 stays what it is, as its values are compared in float64 later; anything else becomes float64.
+    float32 stays what it is, as its values are compared in float64 later; anything else becomes float64. Raises
+    UserError for other shapes.
     """
     p, g = as_image(matte, "matte"), as_image(label, "label")
     check_pair(p, g)
@@ -46,9 +45,8 @@ def as_image(alpha: Any, name: str) -> NDArray[Any]:
     """An HxW array of an array, a nested list or a tensor. Raises UserError for other shapes."""
     if is_tensor(alpha):
         alpha = alpha.detach().cpu()
-        alpha = (
-            alpha.float() if alpha.dtype.itemsize < 4 and alpha.dtype.is_floating_point else alpha
-        )  # NumPy has no bf16
+        if alpha.dtype.is_floating_point and alpha.dtype.itemsize < 4:  # NumPy has no bfloat16
+            alpha = alpha.float()
     array = np.asarray(alpha)
     if array.ndim != 2 or array.size == 0:
         raise UserError(f"the {name} has shape {array.shape}; give a height x width array")

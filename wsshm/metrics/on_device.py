@@ -19,7 +19,7 @@ from wsshm.errors import UserError
 from wsshm.metrics.components import padded_width
 from wsshm.metrics.connectivity import SCALE, STEPS, TOLERANCE, connected_levels
 from wsshm.metrics.conventions import Convention
-from wsshm.metrics.gradient import Taps, narrow_taps, wide_taps
+from wsshm.metrics.gradient import NARROW, WIDE, Taps
 from wsshm.metrics.inputs import check_pair, check_range
 from wsshm.metrics.pointwise import Sums
 from wsshm.metrics.strips import crew
@@ -94,7 +94,7 @@ def _by_zone(values: Tensor, parts: Tensor) -> NDArray[np.float64]:
 
 
 def _gradient_errors(p: Tensor, g: Tensor, rules: Convention) -> Tensor:
-    taps = wide_taps() if rules.wide_gradient else narrow_taps()
+    taps = WIDE if rules.wide_gradient else NARROW
     pair = torch.stack([p, g])
     if rules.normalises:
         low, high = pair.amin(dim=(1, 2), keepdim=True), pair.amax(dim=(1, 2), keepdim=True)

@@ -46,9 +46,9 @@ def pointwise_sums(
     """Sums over an HxW matte and label of one dtype; `zones` is HxW of 0, 1, 2 in the order of `ZONES`.
 
     Without zones all stands in zone 0, and the sums over the known and the fractional pixels stay 0. `known_absolute`
-    and `known_squares` are the errors of the known zones after P3M's overwriting. Also each pixel's
-    agreed level, H x padded_width: the number of thresholds i / 10, i = 1 .. 10, that both mattes reach; 0 in the
-    padding. Levels mean nothing where a value is outside [0,1].
+    and `known_squares` are the errors of the known zones after P3M's overwriting. Also each pixel's agreed level, H x
+    padded_width: the number of thresholds i / 10, i = 1 .. 10, that both mattes reach; 0 in the padding. Levels mean
+    nothing where a value is outside [0,1].
     """
     levels = np.empty((label.shape[0], padded_width(label.shape[1])), np.uint8)
     total = crew.sum(label.shape[0], COLUMNS, _sums, matte, label, zones, levels)
