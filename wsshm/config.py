@@ -15,8 +15,20 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from wsshm.errors import UserError, nearest
 
-MethodName = Literal["matte_only", "seg_only", "joint", "matte_then_seg", "mlb", "mlb_masklabel", "oracle"]
+MethodName = Literal[
+    "matte_only",
+    "seg_only",
+    "joint",
+    "matte_then_seg",
+    "mlb",
+    "mlb_masklabel",
+    "pseudo_label",
+    "mean_teacher",
+    "oracle",
+]
 METHOD_NAMES: tuple[str, ...] = MethodName.__args__  # type: ignore[attr-defined]
+TEACHER_METHODS = ("mlb", "mlb_masklabel", "matte_then_seg", "pseudo_label", "oracle")
+"""Methods whose first stage is the shared teacher, `train.teacher_steps` long."""
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -75,25 +87,36 @@ class ModelConfig(Section):
 
 
 class BlendConfig(Section):
-    """How a teacher's prediction and a mask become a label; see `wsshm.blending`."""
+    """How a teacher's prediction and a mask become a label; see `wsshm.blending`.
+
+    `when`: the teacher predicts in the student's training loop, what the student is shown, or `ahead` of it, whole
+    pictures once (`wsshm.ahead`).
+    """
 
     variant: Literal["hard", "soft", "gated"] = "gated"
     threshold: Fraction = 0.5
     band: PositiveFloat = 0.04
     feather: NonNegativeFloat = 0.0
     veto: Literal["none", "mask", "ignore"] = "mask"
-    when: Literal["loop"] = "loop"
+    when: Literal["loop", "ahead"] = "loop"
     refresh: PositiveInt = 1
 
 
 class MethodConfig(Section):
-    """The training method and what only some methods read."""
+    """The training method and what only some methods read.
+
+    `confidence` is `pseudo_label`'s: how sure its teacher must be of a pixel. `consistency_weight` is `mean_teacher`'s
+    weight of natural pictures, reached after `consistency_ramp` of its steps.
+    """
 
     name: MethodName = "mlb"
     blend: BlendConfig = BlendConfig()
     matte_share: Fraction = 0.0
     blended_weight: PositiveFloat = 1.0
     student_start: Literal["teacher", "backbone"] = "teacher"
+    confidence: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9
+    consistency_weight: PositiveFloat = 1.0
+    consistency_ramp: Fraction = 0.3
 
 
 class LossConfig(Section):
@@ -109,7 +132,11 @@ class LossConfig(Section):
 
 
 class TrainConfig(Section):
-    """Optimisation. `batch` is the global batch; `steps` counts every optimiser step of a run, a teacher's too."""
+    """Optimisation. `batch` is the global batch; `steps` counts every optimiser step of a run, a teacher's too.
+
+    `workers: [1, 4]` is elastic: as many of one to four workers as the cluster has, fewer after a failure, more when
+    nodes come. `workers: 0` trains in the calling process.
+    """
 
     steps: PositiveInt = 400
     teacher_steps: PositiveInt = 200
@@ -124,13 +151,39 @@ class TrainConfig(Section):
     half_resolution: Fraction = 0.0
     batchnorm: Literal["sync", "frozen"] = "sync"
     epoch_steps: PositiveInt = 50
-    workers: NonNegativeInt = 1
+    workers: NonNegativeInt | tuple[PositiveInt, PositiveInt] = 1
     cpus_per_worker: PositiveInt = 1
     gpus_per_worker: NonNegativeFloat = 0.0
     loader_workers: NonNegativeInt = 0
     max_failures: NonNegativeInt = 1
     seed: NonNegativeInt = 0
     loss: LossConfig = LossConfig()
+
+    @property
+    def worker_counts(self) -> range:
+        """The numbers of workers that may share a run's batch; training in the calling process counts as one."""
+        low, high = self.workers if isinstance(self.workers, tuple) else (self.workers, self.workers)
+        return range(max(1, low), max(1, high) + 1)
+
+    @pydantic.model_validator(mode="after")
+    def _scalable(self) -> TrainConfig:
+        counts = self.worker_counts
+        if not counts:
+            raise ValueError(f"workers {list(self.workers)} must be [fewest, most]")  # type: ignore[arg-type]
+        if len(counts) > 1 and not self.max_failures:
+            raise ValueError("elastic workers need max_failures of at least 1: a change of their number is a restart")
+        if counts[-1] > 1 and 0 < self.gpus_per_worker < 1:
+            raise ValueError(
+                f"gpus_per_worker {self.gpus_per_worker:g} is a share of a GPU, and two workers of one run cannot share one"
+                " (NCCL); take one worker, or whole GPUs"
+            )
+        for count in counts:
+            if self.batch % (count * self.accumulate):
+                raise ValueError(
+                    f"batch ({self.batch}) must be a multiple of workers x accumulate ({count} x {self.accumulate}), so that"
+                    " every worker sees as many samples"
+                )
+        return self
 
 
 # Keys that change where or how fast a run is trained, but not its numbers: left out of every hash.
@@ -155,18 +208,10 @@ class RunConfig(Section):
 
     @pydantic.model_validator(mode="after")
     def _possible(self) -> RunConfig:
-        if (
-            self.method.name in ("mlb", "mlb_masklabel", "matte_then_seg")
-            and self.train.teacher_steps >= self.train.steps
-        ):
+        if self.method.name in TEACHER_METHODS and self.train.teacher_steps >= self.train.steps:
             raise ValueError(
                 f"train.teacher_steps ({self.train.teacher_steps}) must be smaller than train.steps ({self.train.steps}),"
                 f" of which {self.method.name}'s first stage is a part"
-            )
-        if self.train.batch % (max(1, self.train.workers) * self.train.accumulate):
-            raise ValueError(
-                f"train.batch ({self.train.batch}) must be a multiple of workers x accumulate"
-                f" ({max(1, self.train.workers)} x {self.train.accumulate}), so that every worker sees as many samples"
             )
         return self
 
@@ -225,7 +270,7 @@ def set_dotted(document: dict[str, Any], key: str, value: Any) -> None:
 
 def _sentence(error: pydantic.ValidationError, kind: type[Section], where: str) -> str:
     first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
+    location = [str(part) for part in first["loc"] if not str(part).startswith("<")]  # tags of a union's members
     key = ".".join(location)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":

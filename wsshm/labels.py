@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,20 +25,51 @@ def target_of(batch: Batch, stage: Stage, teacher: MattingOutput | None) -> Targ
         # Along a mask's edge the boundary lies somewhere: unknown in the band, none outside.
         band = edge_band(batch.labels, band_radius(batch.labels, BlendConfig().band))
         photo = Target(batch.labels, torch.zeros_like(boundary), ones, 1 - band)
+    elif stage.reads_labels:
+        assert batch.share is not None, "a stage that reads labels has them in its batches"
+        assert batch.weight is not None, "a stage that reads labels has them in its batches"
+        return Target(batch.labels, torch.where(_column(batch), boundary, batch.share), batch.weight, batch.weight)
     else:
-        assert teacher is not None
-        photo = _blended(batch, stage, teacher)
-    is_matte = batch.is_matte.to(batch.labels.device).view(-1, 1, 1, 1)
-    return Target(*(torch.where(is_matte, a, b) for a, b in zip(target, photo, strict=True)))
+        assert teacher is not None, "a stage that is taught in the loop has a teacher"
+        photo = _taught(batch, stage, teacher)
+    return Target(*(torch.where(_column(batch), a, b) for a, b in zip(target, photo, strict=True)))
 
 
-def _blended(batch: Batch, stage: Stage, output: MattingOutput) -> Target:
+def _column(batch: Batch) -> Tensor:
+    return batch.is_matte.to(batch.labels.device).view(-1, 1, 1, 1)
+
+
+def _taught(batch: Batch, stage: Stage, output: MattingOutput) -> Target:
+    if stage.photo_label == "pseudo":
+        return pseudo_label(output.matte, output.boundary, stage.confidence, stage.threshold)
+    if stage.photo_label == "average":
+        ones = torch.ones_like(output.matte)
+        return Target(output.matte, output.boundary, ones, ones)
     assert stage.blend is not None, "a stage with blended labels has a blend"
     blended = blend(batch.labels, output.matte, output.boundary, stage.blend)
     label = batch.labels if stage.photo_label == "masklabel" else blended.label
     return Target(label, blended.share, blended.weight, blended.weight)
 
 
-def sample_weights(batch: Batch, stage: Stage) -> Tensor:
-    """Weight of each sample's loss (N,): `photo_weight` for natural pictures, 1 for matte samples."""
-    return torch.where(batch.is_matte, 1.0, stage.photo_weight)
+def pseudo_label(matte: Tensor, boundary: Tensor, confidence: float, threshold: float) -> Target:
+    """What a teacher's `matte` and `boundary` (N,1,H,W in [0,1]) teach without a mask.
+
+    Where boundary > `threshold` the label is the matte's fractional value. Elsewhere it is 0 or 1, whichever is nearer,
+    and counts only where max(matte, 1 - matte) >= `confidence`.
+    """
+    fractional = boundary > threshold
+    sure = fractional | (torch.maximum(matte, 1 - matte) >= confidence)
+    weight = sure.to(matte.dtype)
+    label = torch.where(fractional, matte, (matte > 0.5).to(matte.dtype))
+    return Target(label, fractional.to(matte.dtype), weight, weight)
+
+
+def sample_weights(batch: Batch, stage: Stage, step: int) -> Tensor:
+    """Weight of each sample's loss (N,) at a step: `photo_weight`, ramped up, for natural pictures, else 1."""
+    return torch.where(batch.is_matte, 1.0, stage.photo_weight * ramp_at(step, stage.steps, stage.ramp))
+
+
+def ramp_at(step: int, steps: int, share: float) -> float:
+    """exp(-5 (1 - x)^2) with x rising from 0 to 1 over `share` of the steps, then 1 (Laine and Aila, arXiv 1610.02242)."""
+    x = min(1.0, step / (share * steps)) if share else 1.0
+    return math.exp(-5 * (1 - x) ** 2)

@@ -20,7 +20,7 @@ from wsshm.errors import UserError
         ({"train": {"steps": "many"}}, ["train.steps = 'many'", "integer"]),
         ({"data": {"size": 100}}, ["data.size", "multiple of 64"]),
         ({"train": {"steps": 10, "teacher_steps": 10}}, ["teacher_steps (10)", "smaller than train.steps (10)"]),
-        ({"train": {"batch": 10, "workers": 4}}, ["train.batch (10)", "multiple of workers x accumulate"]),
+        ({"train": {"batch": 10, "workers": 4}}, ["impossible train: batch (10)", "multiple of workers x accumulate"]),
         ({"trian": {}}, ["'trian'", "'train'"]),
     ],
 )

@@ -13,7 +13,7 @@ from wsshm.data.manifest import Manifest
 from wsshm.data.sources import Sources, budgeted, open_sources
 from wsshm.errors import UserError
 from wsshm.methods import METHODS, stages_of
-from wsshm.stages import addressed_stages, run_id_of
+from wsshm.stages import addressed_stages, digest, run_id_of
 from wsshm.train import checked_sources, labels_used
 
 
@@ -56,6 +56,8 @@ def test_who_sees_which_label(root: Path, sources: Sources) -> None:
         "matte_then_seg": (6, 8),
         "mlb": (6, 8),
         "mlb_masklabel": (6, 8),
+        "pseudo_label": (6, 0),
+        "mean_teacher": (6, 0),
         "oracle": (6 + 8, 0),
     }
     assert not any(stage.uses_photos for stage in stages_of(tiny.config(root, "matte_only")))
@@ -64,7 +66,7 @@ def test_who_sees_which_label(root: Path, sources: Sources) -> None:
 
 def test_the_controls_differ_from_mlb_in_the_label_alone(root: Path) -> None:
     mlb = stages_of(tiny.config(root, "mlb"))
-    for control, label in (("mlb_masklabel", "masklabel"), ("oracle", "truth")):
+    for control, label in (("mlb_masklabel", "masklabel"), ("oracle", "truth"), ("pseudo_label", "pseudo")):
         stages = stages_of(tiny.config(root, control))
         assert stages[0] == mlb[0]
         assert stages[1].photo_label == label
@@ -78,7 +80,7 @@ def test_the_controls_differ_from_mlb_in_the_label_alone(root: Path) -> None:
 def test_one_teacher_serves_all_that_need_it(root: Path, sources: Sources) -> None:
     first = {
         method: addressed_stages(tiny.config(root, method), sources)[0].address
-        for method in ("mlb", "mlb_masklabel", "matte_then_seg", "oracle")
+        for method in ("mlb", "mlb_masklabel", "matte_then_seg", "pseudo_label", "oracle")
     }
     assert len(set(first.values())) == 1
     config = tiny.config(root)
@@ -104,6 +106,23 @@ def test_a_run_is_what_changes_its_numbers(root: Path, sources: Sources) -> None
         {name: Manifest("/elsewhere", m.samples) for name, m in sources.test.items()},
     )
     assert run_id_of(config, moved) == run_id
+
+
+RECIPES = {
+    "matte_only": "6d0da28200635d0f",
+    "seg_only": "524664232694063c",
+    "joint": "59406392eea62990",
+    "matte_then_seg": "48e1dc9dd7a13e88",
+    "mlb": "361fe137fd1a484e",
+    "mlb_masklabel": "15f5714f80bd4c69",
+    "oracle": "180ec96d76ae98e2",
+}
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_what_was_trained_with_an_older_release_keeps_its_address(method: str) -> None:
+    stages = stages_of(parse({"method": {"name": method}}))
+    assert digest([stage.recipe() for stage in stages]) == RECIPES[method]
 
 
 def test_all_labels_and_their_number_are_the_same_budget(root: Path, sources: Sources) -> None:

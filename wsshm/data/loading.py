@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from wsshm.ahead.labels import file_of, kinds_of
 from wsshm.config import RunConfig
 from wsshm.data import pictures
 from wsshm.data.compose import SECOND_PERSON, Cutout, composite
-from wsshm.data.manifest import Manifest, Sample
+from wsshm.data.manifest import Sample
 from wsshm.data.sources import Sources, budgeted
 from wsshm.data.transforms import cropped, recoloured
 from wsshm.methods.stage import Stage
@@ -34,7 +35,9 @@ class Batch(NamedTuple):
     """One worker's share of a step.
 
     `images` (N,3,S,S) as the network sees them, `plain` the same without recolouring (for a teacher), `labels`
-    (N,1,S,S) mattes or binary masks, `is_matte` (N,) bool: composites (or other matte samples), not natural pictures.
+    (N,1,S,S) mattes or binary masks (zeros where a stage reads none), `is_matte` (N,) bool: composites (or other matte
+    samples), not natural pictures. Where labels were made ahead there are also `share` and `weight` (N,1,S,S), the
+    teacher's share and the loss weight (0 and 1 for matte samples).
     """
 
     ids: list[str]
@@ -42,20 +45,45 @@ class Batch(NamedTuple):
     plain: Tensor
     labels: Tensor
     is_matte: Tensor
+    share: Tensor | None = None
+    weight: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device, its pictures channels-last."""
+        pictures = [
+            p.to(device, non_blocking=True, memory_format=torch.channels_last) for p in (self.images, self.plain)
+        ]
+        others = (self.labels, self.is_matte, self.share, self.weight)
+        return Batch(self.ids, *pictures, *(o if o is None else o.to(device, non_blocking=True) for o in others))
+
+
+class Item(NamedTuple):
+    """One sample of a `Batch`; `label` (C,S,S) has one channel, or three where labels were made ahead."""
+
+    id: str
+    image: Tensor
+    plain: Tensor
+    label: Tensor
+    is_matte: bool
 
 
 class StepDataset(Dataset):
-    """Sample i of a stage is slot i % batch of step i // batch."""
+    """Sample i of a stage is slot i % batch of step i // batch.
 
-    def __init__(self, sources: Sources, stage: Stage, config: RunConfig) -> None:
+    `labels` is the folder of the labels that were made ahead, for a stage that reads them.
+    """
+
+    def __init__(self, sources: Sources, stage: Stage, config: RunConfig, labels: Path | None = None) -> None:
         self.stage, self.config = stage, config
         self.sources = sources
+        self.labels = labels
+        if stage.reads_labels and labels is None:
+            raise ValueError(f"the stage {stage.name!r} reads labels made ahead; give their folder")
         self.mattes = (
             budgeted(sources.mattes, config.budget.mattes, config.train.seed, "mattes") if stage.uses_mattes else ()
         )
         photos = budgeted(sources.masks, config.budget.masks, config.train.seed, "masks") if stage.uses_photos else ()
         self.photos = photos
-        self.photo_column = "matte" if stage.photo_label == "truth" else "mask"
         self.matte_slots = round(stage.matte_share * config.train.batch)
         self.salt = zlib.crc32(stage.name.encode())
         self.decoded = _Decoded(CACHE_BYTES // max(1, config.train.loader_workers))
@@ -68,7 +96,7 @@ class StepDataset(Dataset):
         halved = step < self.config.train.half_resolution * self.stage.steps
         return self.config.data.size // 2 if halved else self.config.data.size
 
-    def __getitem__(self, index: int) -> tuple[str, Tensor, Tensor, Tensor, bool]:
+    def __getitem__(self, index: int) -> Item:
         batch = self.config.train.batch
         step, slot = divmod(index, batch)
         rng = np.random.default_rng([self.config.train.seed, self.salt, index])
@@ -82,9 +110,11 @@ class StepDataset(Dataset):
         if sample.kind == "cutout":
             image, label = self._composite(sample, size, rng)
         else:
-            manifest = self.sources.mattes if is_matte else self.sources.masks
-            image, label = self._photo(manifest, sample, "matte" if is_matte else self.photo_column, size, rng)
-        return sample.id, recoloured(image, int(rng.integers(1 << 62))), image, label, is_matte
+            image, label = self._photo(sample, is_matte, size, rng)
+        if self.labels:  # what a sample does not have: no share of a teacher, full weight
+            blank = [torch.zeros_like(label[:1]), torch.ones_like(label[:1])]
+            label = torch.cat([label, *blank[len(label) - 1 :]])
+        return Item(sample.id, recoloured(image, int(rng.integers(1 << 62))), image, label, is_matte)
 
     def _in_turn(self, samples: tuple[Sample, ...], turn: int) -> Sample:
         """The sample at a place in an endless sequence that goes through all of them, shuffled anew each time."""
@@ -114,16 +144,34 @@ class StepDataset(Dataset):
         colours = self._read(pictures.read_image, mattes.path(sample, "foreground"))
         return Cutout(colours, self._read(pictures.read_matte, mattes.path(sample, "matte")))
 
-    def _photo(
-        self, manifest: Manifest, sample: Sample, column: str, size: int, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _photo(self, sample: Sample, is_matte: bool, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        manifest = self.sources.mattes if is_matte else self.sources.masks
         image = self._read(pictures.read_image, manifest.path(sample, "image"))
-        read: Callable[[Path], NDArray] = pictures.read_mask if column == "mask" else pictures.read_matte
-        label = self._read(read, manifest.path(sample, column))
-        pictures.check_same_size(image, label, manifest.path(sample, column))
+        files = {"matte": manifest.path(sample, "matte")} if is_matte else self._label_files(sample)
+        maps: list[NDArray] = []
+        for kind, path in files.items():
+            read: Callable[[Path], NDArray] = pictures.read_mask if kind == "mask" else pictures.read_matte
+            maps.append(self._read(read, path))
+            pictures.check_same_size(image, maps[-1], path)
+        label = np.stack(maps or [np.zeros(image.shape[:2])]).astype(np.float32)
         tensor = torch.from_numpy(image).permute(2, 0, 1).float() / 255
-        picture, target = cropped(tensor, torch.from_numpy(label)[None].float(), size, int(rng.integers(1 << 62)))
-        return picture.clamp(0, 1), (target > 0.5).float() if column == "mask" else target.clamp(0, 1)
+        picture, target = cropped(tensor, torch.from_numpy(label), size, int(rng.integers(1 << 62)))
+        target = target.clamp(0, 1)
+        if "mask" in files:
+            target[:1] = (target[:1] > 0.5).float()
+        return picture.clamp(0, 1), target
+
+    def _label_files(self, sample: Sample) -> dict[str, Path]:
+        """A natural picture's labels as this stage reads them, the label itself first."""
+        masks, stage = self.sources.masks, self.stage
+        if not stage.uses_masks:
+            return {"matte": masks.path(sample, "matte")} if stage.photo_label == "truth" else {}
+        files = {"mask": masks.path(sample, "mask")}
+        if self.labels and stage.blend:
+            ahead = {kind: self.labels / file_of(kind, sample) for kind in kinds_of(stage.blend)}
+            label = ahead.pop("label")
+            files = (files if stage.photo_label == "masklabel" else {"label": label}) | ahead
+        return files
 
     def _read(self, read: Callable[[Path], T], path: Path) -> T:
         return self.decoded.get((read.__name__, path), lambda: read(path))
@@ -149,10 +197,11 @@ class _Decoded:
         return value
 
 
-def collate(items: list[tuple[str, Tensor, Tensor, Tensor, bool]]) -> Batch:
+def collate(items: list[Item]) -> Batch:
     """Samples of one size to a `Batch`."""
     ids, images, plain, labels, is_matte = zip(*items, strict=True)
-    return Batch(list(ids), torch.stack(images), torch.stack(plain), torch.stack(labels), torch.tensor(is_matte))
+    label, *ahead = torch.stack(labels).split(1, 1)
+    return Batch(list(ids), torch.stack(images), torch.stack(plain), label, torch.tensor(is_matte), *ahead)
 
 
 def loader(dataset: StepDataset, config: RunConfig, rank: int, workers: int, first_step: int) -> Iterator[list[Batch]]:

@@ -7,7 +7,17 @@ from dataclasses import replace
 
 from wsshm.config import RunConfig
 from wsshm.errors import UserError
-from wsshm.methods import joint, matte_only, matte_then_seg, mlb, mlb_masklabel, oracle, seg_only
+from wsshm.methods import (
+    joint,
+    matte_only,
+    matte_then_seg,
+    mean_teacher,
+    mlb,
+    mlb_masklabel,
+    oracle,
+    pseudo_label,
+    seg_only,
+)
 from wsshm.methods.stage import Stage
 
 METHODS: dict[str, Callable[[RunConfig], list[Stage]]] = {
@@ -17,6 +27,8 @@ METHODS: dict[str, Callable[[RunConfig], list[Stage]]] = {
     "matte_then_seg": matte_then_seg.stages,
     "mlb": mlb.stages,
     "mlb_masklabel": mlb_masklabel.stages,
+    "pseudo_label": pseudo_label.stages,
+    "mean_teacher": mean_teacher.stages,
     "oracle": oracle.stages,
 }
 

@@ -32,9 +32,11 @@ def with_label(config: RunConfig, label: PhotoLabel) -> list[Stage]:
                 matte_share=method.matte_share,
                 photo_label=label,
                 start=previous if follows else None,
-                teacher=previous if label in ("blended", "masklabel") else None,
+                teacher=previous if label != "truth" else None,
                 blend=method.blend if label in ("blended", "masklabel") else None,
                 photo_weight=method.blended_weight,
+                confidence=method.confidence if label == "pseudo" else 0.0,
+                threshold=method.blend.threshold if label == "pseudo" else 0.0,
             )
         )
     return result

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 from wsshm.config import BlendConfig
 
 # What a natural picture in the batch is labelled with: its mask; the mask blended with a teacher's prediction; the
-# same without the teacher's values (control); its true matte (control).
-PhotoLabel = Literal["mask", "blended", "masklabel", "truth"]
+# same without the teacher's values (control); what a teacher alone is sure of; what the student's own moving average
+# predicts; its true matte (control).
+PhotoLabel = Literal["mask", "blended", "masklabel", "pseudo", "average", "truth"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,9 @@ class Stage:
 
     `matte_share` of each batch are matte samples (composites), the rest natural pictures labelled as `photo_label`
     says. `start` and `teacher` name earlier stages: whose weights this one starts from (None: the backbone's), and
-    who predicts for the blended label. `photo_weight` scales the natural pictures' loss.
+    who predicts for the natural pictures' label. `photo_weight` scales the natural pictures' loss, after a ramp over
+    the share `ramp` of the steps. `confidence` and `threshold` say which pixels a pseudo-label has; `ema_decay` is
+    that of the moving average that teaches its own student.
     """
 
     name: str
@@ -29,6 +32,10 @@ class Stage:
     teacher: str | None = None
     blend: BlendConfig | None = None
     photo_weight: float = 1.0
+    ramp: float = 0.0
+    confidence: float = 0.0
+    threshold: float = 0.0
+    ema_decay: float | None = None
 
     @property
     def uses_mattes(self) -> bool:
@@ -39,3 +46,30 @@ class Stage:
     def uses_photos(self) -> bool:
         """Whether any of its batches holds natural pictures."""
         return self.matte_share < 1
+
+    @property
+    def uses_masks(self) -> bool:
+        """Whether it learns from the natural pictures' masks."""
+        return self.uses_photos and self.photo_label in ("mask", "blended", "masklabel")
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the natural pictures' labels are made ahead and read from files."""
+        return self.blend is not None and self.blend.when == "ahead"
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether an earlier stage's model predicts in the training loop."""
+        return self.teacher is not None and not self.reads_labels
+
+    def recipe(self) -> dict[str, Any]:
+        """What it is, as JSON: a part of its address.
+
+        A field that is new since the first release is left out at its default, so that older stages keep theirs.
+        """
+        described = asdict(self) | {"blend": self.blend.model_dump() if self.blend else None}
+        unused = {f.name for f in fields(self) if f.name in _LATER_FIELDS and described[f.name] == f.default}
+        return {name: value for name, value in described.items() if name not in unused}
+
+
+_LATER_FIELDS = ("ramp", "confidence", "threshold", "ema_decay")
