@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -87,23 +82,6 @@ def card_of(model: MattingModel, config: ModelConfig, weights: str, size: int, m
     )
 
 
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` when the block ends well, replacing what was there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        old = target.with_name(f".{target.name}.old.{uuid.uuid4().hex}")
-        if target.exists():
-            os.replace(target, old)
-        os.replace(temporary, target)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def save_training_state(
     folder: Path,
     network: nn.Module,
@@ -111,7 +89,8 @@ def save_training_state(
     ema: dict[str, Tensor] | None,
     progress: dict[str, Any],
 ) -> None:
-    """Write all that is needed to go on exactly: weights, optimiser, averaged weights, RNG states and progress."""
+    """Write all that is needed to go on exactly into an existing folder: weights, optimiser, averaged weights, RNG
+    states and progress."""
     tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
     state = optimiser.state_dict()
     for index, slots in state["state"].items():
@@ -120,24 +99,16 @@ def save_training_state(
     tensors["rng.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    with whole_folder(folder) as temporary:
-        safetensors.torch.save_file(
-            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary / WEIGHTS
-        )
-        (temporary / STATE).write_text(json.dumps({"groups": state["param_groups"], **progress}))
+    safetensors.torch.save_file(
+        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, folder / WEIGHTS
+    )
+    (folder / STATE).write_text(json.dumps({"groups": state["param_groups"], **progress}))
 
 
 def load_training_state(
     folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[dict[str, Any], dict[str, Tensor] | None] | None:
-    """Restore what `save_training_state` wrote; None where there is nothing. Returns (progress, averaged weights).
-
-    A writer killed between putting the old state aside and the new one in place leaves only the old one: it serves.
-    """
-    aside = sorted(folder.parent.glob(f".{folder.name}.old.*"), key=lambda p: p.stat().st_mtime)
-    folder = next((f for f in (folder, *reversed(aside)) if (f / STATE).is_file()), folder)
-    if not (folder / STATE).is_file():
-        return None
+) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+    """Restore what `save_training_state` wrote. Returns (progress, averaged weights)."""
     tensors = safetensors.torch.load_file(folder / WEIGHTS)
     progress = json.loads((folder / STATE).read_text())
     network.load_state_dict(_below(tensors, "model."))

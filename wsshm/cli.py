@@ -21,7 +21,9 @@ app.add_typer(data_app, name="data")
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="YAML file: one run's configuration, as the base of a plan")],
-    out: Annotated[Path, typer.Option(help="folder for OUT/model and OUT/stages; asked again, training goes on")],
+    out: Annotated[
+        str, typer.Option(help="folder or s3:// URI for OUT/model and OUT/stages; asked again, training goes on")
+    ],
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key, e.g. train.steps=800")
     ] = None,
@@ -36,8 +38,9 @@ def train(
 
     checked = parse(override(load_document(config), assignments or []), RunConfig, str(config))
     from wsshm.single import train_single  # only now: a mistake in the file need not wait for torch
+    from wsshm.storage import Location
 
-    typer.echo(train_single(checked, out))
+    typer.echo(str(train_single(checked, Location.of(out))))
 
 
 @app.command()
@@ -71,5 +74,48 @@ def predict(
     for failure in failures:
         typer.echo(f"error: {failure}", err=True)
     typer.echo(f"{out}: {len(pictures) - len(failures)} of {len(pictures)} pictures matted")
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def blend(
+    model: Annotated[Path, typer.Argument(help="folder of a trained teacher (model.safetensors, model.json)")],
+    data: Annotated[Path, typer.Option(help="a manifest (.parquet) whose photos have masks")],
+    out: Annotated[
+        Path, typer.Option(help="folder for label/, share/, weight/ and manifest.parquet; asked again, goes on")
+    ],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="variant, threshold, band, feather or veto, e.g. threshold=0.3"
+        ),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=32, help="shorter side in px that the teacher sees; default: its training size")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto (GPUs where the cluster has some), cpu or cuda")] = "auto",
+) -> None:
+    """Blend a teacher's mattes with photos' masks into labels, by Ray Data over the cluster (RAY_ADDRESS's, or here).
+
+    Writes 8-bit grey PNGs at each photo's own size, and a manifest whose mattes are the labels. Labels that are there
+    already are kept. A picture that cannot be read is named and the others are finished; exit status 1 then.
+
+    Example: wsshm blend runs/one/model --data photos.parquet --out labels --set threshold=0.3
+    """
+    from wsshm.config import BlendConfig, override, parse
+    from wsshm.errors import UserError
+
+    document = override({}, assignments or [])
+    for key in ("when", "refresh"):
+        if key in document:
+            raise UserError(f"--set {key} is for training; set variant, threshold, band, feather or veto")
+    checked = parse(document, BlendConfig, "--set")
+    from wsshm.ahead.files import blend_manifest  # only now: a mistake need not wait for torch
+
+    manifest, failures = blend_manifest(model, data, out, checked, size, device)
+    for failure in failures:
+        typer.echo(f"error: {failure}", err=True)
+    typer.echo(manifest)
     if failures:
         raise typer.Exit(1)

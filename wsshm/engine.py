@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -23,7 +22,6 @@ from wsshm.checkpoint import (
     load_training_state,
     save_model,
     save_training_state,
-    whole_folder,
 )
 from wsshm.config import RunConfig, TrainConfig
 from wsshm.data.loading import Batch, StepDataset, loader
@@ -35,6 +33,7 @@ from wsshm.methods.stage import Stage
 from wsshm.models import MattingModel, MattingOutput, build_model
 from wsshm.stages import RESULT, StageFolder
 from wsshm.validate import validation_errors
+from wsshm.work import epochs_of
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -64,26 +63,31 @@ def train_stage(
     world: World,
     on_step: Callable[[int], None],
     on_epoch: Callable[[dict[str, float]], None],
+    labels: Path | None = None,
 ) -> None:
     """Train a stage to its end, from its last checkpoint where there is one, and write `folder.final`.
 
-    `upstream` maps earlier stages' names to their models' folders. Raises TrainingDiverged on a loss that is NaN or
-    infinite. All workers call this together; `on_step` and `on_epoch` are called on each.
+    `upstream` maps earlier stages' names to their models' folders, `labels` is that of the labels made ahead where the
+    stage reads them. Raises TrainingDiverged on a loss that is NaN or infinite. All workers call this together;
+    `on_step` and `on_epoch` are called on each.
     """
     model, card = _initial_model(stage, config, upstream)
     model = synchronise_batchnorm(model, world) if config.train.batchnorm == "sync" else model
     model = model.to(world.device).to(memory_format=torch.channels_last)
     teacher = None
-    if stage.teacher:
+    if stage.asks_teacher:
+        assert stage.teacher is not None
         teacher = load_model(upstream[stage.teacher])[0].to(world.device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), config.train.lr, weight_decay=config.train.weight_decay)
-    ema = ModelEmaV3(model, decay=config.train.ema) if config.train.ema else None
-    progress = _resume(folder, model, optimiser, ema)
+    ema = _moving_average(model, stage, config)
+    if ema and stage.photo_label == "average":
+        teacher = ema.module
+    progress = _resume(folder, model, optimiser, ema, world)
     wrapped = over_workers(model, world)
     step_fn = _Step(wrapped, model, teacher, optimiser, stage, config, world)
     if progress.scaler:
         step_fn.scaler.load_state_dict(progress.scaler)
-    dataset = StepDataset(sources, stage, config)
+    dataset = StepDataset(sources, stage, config, labels)
     losses = torch.zeros(2, dtype=torch.float64)
     began = time.perf_counter() - progress.seconds
     for batches in loader(dataset, config, world.rank, world.size, progress.step):
@@ -99,7 +103,7 @@ def train_stage(
                 "lr": lr_at(progress.step - 1, stage.steps, config.train),
             }
             row |= validation_errors(ema.module if ema else model, sources.val, config, world)
-            epoch = math.ceil(progress.step / config.train.epoch_steps)
+            epoch = epochs_of(progress.step, config)
             progress.history += [{"epoch": epoch, "key": key, "value": value} for key, value in row.items()]
             losses.zero_()
             progress.scaler = step_fn.scaler.state_dict()
@@ -107,8 +111,9 @@ def train_stage(
             step_fn.teacher_forward_s = 0.0
             if world.rank == 0:
                 averaged = ema.module.state_dict() if ema else None
-                save_training_state(folder.state, model, optimiser, averaged, asdict(progress))
-            on_epoch(row)
+                with folder.new_state(progress.step) as temporary:
+                    save_training_state(temporary, model, optimiser, averaged, asdict(progress))
+            on_epoch({"epoch": epoch, **row})
     progress.seconds = time.perf_counter() - began
     if world.rank == 0:
         _finish(folder, ema.module if ema else model, card, stage, progress)
@@ -148,7 +153,7 @@ class _Step:
             last = number == len(batches) - 1
             quiet = contextlib.nullcontext() if last or self.world.size == 1 else self.wrapped.no_sync()  # type: ignore[operator]
             with quiet:
-                per_sample = self._losses(batch)
+                per_sample = self._losses(batch, step)
                 loss = per_sample.mean() / len(batches)
                 self.scaler.scale(loss).backward()
             total += self._agreed(loss.detach(), per_sample.detach(), batch, step)
@@ -158,21 +163,14 @@ class _Step:
         self.scaler.update()
         return total
 
-    def _losses(self, batch: Batch) -> Tensor:
-        device = self.world.device
-        batch = Batch(
-            batch.ids,
-            batch.images.to(device, non_blocking=True, memory_format=torch.channels_last),
-            batch.plain.to(device, non_blocking=True, memory_format=torch.channels_last),
-            batch.labels.to(device, non_blocking=True),
-            batch.is_matte.to(device),
-        )
+    def _losses(self, batch: Batch, step: int) -> Tensor:
+        batch = batch.to(self.world.device)
         precision = self.config.train.precision
-        with torch.autocast(device.type, DTYPES.get(precision), enabled=precision != "fp32"):
+        with torch.autocast(self.world.device.type, DTYPES.get(precision), enabled=precision != "fp32"):
             taught = self._teacher_output(batch)
             output = self.wrapped(batch.images)
         target = target_of(batch, self.stage, taught)
-        return sample_losses(output, target, self.config.train.loss) * sample_weights(batch, self.stage)
+        return sample_losses(output, target, self.config.train.loss) * sample_weights(batch, self.stage, step)
 
     @torch.no_grad()
     def _teacher_output(self, batch: Batch) -> MattingOutput | None:
@@ -219,20 +217,28 @@ def _initial_model(stage: Stage, config: RunConfig, upstream: dict[str, Path]) -
     return model, card
 
 
+def _moving_average(model: MattingModel, stage: Stage, config: RunConfig) -> ModelEmaV3 | None:
+    if stage.ema_decay:  # its decay after step t (from 0): min(1 - 1/(t+1), ema_decay)
+        return ModelEmaV3(model, decay=stage.ema_decay, use_warmup=True, warmup_gamma=1.0, warmup_power=1.0)
+    return ModelEmaV3(model, decay=config.train.ema) if config.train.ema else None
+
+
 def _resume(
-    folder: StageFolder, model: MattingModel, optimiser: torch.optim.Optimizer, ema: ModelEmaV3 | None
+    folder: StageFolder, model: MattingModel, optimiser: torch.optim.Optimizer, ema: ModelEmaV3 | None, world: World
 ) -> Progress:
-    restored = load_training_state(folder.state, model, optimiser)
-    if restored is None:
+    # The first worker says from which state: what the others see of shared storage may be older.
+    states = folder.states() if world.rank == 0 else []
+    name = world.from_first(states[-1].name if states else None)
+    if name is None:
         return Progress()
-    progress, averaged = restored
+    progress, averaged = load_training_state((folder.place / name).fetched(folder.scratch), model, optimiser)
     if ema is not None and averaged is not None:
         ema.module.load_state_dict(averaged)
     return Progress(**progress)
 
 
 def _finish(folder: StageFolder, model: nn.Module, card: ModelCard, stage: Stage, progress: Progress) -> None:
-    with whole_folder(folder.final) as temporary:
+    with folder.final.new_folder(last=RESULT) as temporary:
         save_model(temporary, {k: v.detach().cpu() for k, v in model.state_dict().items()}, card)
         description = asdict(stage) | {"blend": stage.blend.model_dump() if stage.blend else None}
         (temporary / RESULT).write_text(
@@ -246,5 +252,4 @@ def _finish(folder: StageFolder, model: nn.Module, card: ModelCard, stage: Stage
                 indent=1,
             )
         )
-    for leftover in (folder.state, *folder.path.glob(f".{folder.state.name}.*")):
-        shutil.rmtree(leftover, ignore_errors=True)
+    folder.clear_states()

@@ -5,50 +5,62 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import rich.console
 import rich.progress
 
 from wsshm.commandline import duration
+from wsshm.storage import Location
 
-WRITE_EVERY_S = 1.0
-LOOK_EVERY_S = 1.0
+WRITE_EVERY_S, REMOTE_EVERY_S = 1.0, 15.0
+LOOK_EVERY_S, REMOTE_LOOK_S = 1.0, 10.0
 PLAIN_LINE_EVERY_S = 15.0
 log = logging.getLogger(__name__)
 
 
 class ProgressFile:
-    """Where a run's first worker tells how much of its work is done; replaced whole, at most once a second."""
+    """Where a run's first worker tells how much of its work is done; replaced whole, at most once a second.
 
-    def __init__(self, path: Path | None, total: float) -> None:
-        self.path, self.total = path, total
-        self.written = -WRITE_EVERY_S
+    On an object store, where every write is a request, at most four times a minute. `found` is the part of the work
+    that was there when the run began.
+    """
+
+    def __init__(self, place: Location | None, total: float, label: str = "") -> None:
+        self.place, self.total, self.label = place, total, label
+        self.every = WRITE_EVERY_S if place is None or place.local else REMOTE_EVERY_S
+        self.written = -self.every
+        self.found = 0.0
+        self.started = time.time()
 
     def tell(self, stage: str, done: float) -> None:
         """`done` of `total` units of work, now in `stage`."""
         now = time.monotonic()
-        if now - self.written >= WRITE_EVERY_S:
+        if now - self.written >= self.every:
             self.written = now
-            self._write({"stage": stage, "done": done, "total": self.total, "over": False})
+            self._write(stage, done, over=False)
 
     def end(self, status: str) -> None:
         """The run is over, well or not."""
-        self._write({"stage": status, "done": self.total, "total": self.total, "over": True})
+        self._write(status, self.total, over=True)
 
-    def _write(self, document: dict[str, object]) -> None:
-        if self.path is None:
+    def _write(self, stage: str, done: float, over: bool) -> None:
+        if self.place is None:
             return
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        document = {
+            "stage": stage,
+            "done": done,
+            "total": self.total,
+            "over": over,
+            "found": self.found,
+            "label": self.label,
+            "started": self.started,
+        }
         with contextlib.suppress(OSError):  # telling is not worth failing for
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(document))
-            os.replace(temporary, self.path)
+            self.place.write_text(json.dumps(document))
 
 
 @dataclass
@@ -56,7 +68,7 @@ class Watched:
     """A run as the watcher shows it: a label, its progress file, and the share of it that is done."""
 
     label: str
-    file: Path
+    file: Location
     work: float
     share: float = 0.0
     stage: str = ""
@@ -65,11 +77,18 @@ class Watched:
 class Watcher:
     """Shows the progress of several runs and of all together: bars on a terminal, a plain line every 15 s elsewhere.
 
-    The ETA goes by work (pixels trained on), so that steps at half resolution count as what they are.
+    The ETA goes by work (pixels trained on), so that steps at half resolution count as what they are. Where runs are
+    not known beforehand (a search draws them), `folder` is where their progress files will appear, and `planned` how
+    many there will be.
     """
 
-    def __init__(self, runs: dict[str, Watched], title: str) -> None:
+    def __init__(
+        self, runs: dict[str, Watched], title: str, folder: Location | None = None, planned: int | None = None
+    ) -> None:
         self.runs, self.title = runs, title
+        self.folder, self.planned = folder, planned
+        places = [run.file for run in runs.values()] + ([folder] if folder else [])
+        self.every = LOOK_EVERY_S if all(place.local for place in places) else REMOTE_LOOK_S
         self.spoken = time.monotonic()
         self.first: tuple[float, float] | None = None
         self.stop = threading.Event()
@@ -85,13 +104,20 @@ class Watcher:
 
     def _look(self) -> tuple[float, float]:
         """(work done, work in all), with every unfinished run's file read anew."""
+        with contextlib.suppress(OSError):
+            for file in self.folder.listing() if self.folder else []:
+                self.runs.setdefault(file.name, Watched("", file, 0.0))
         for run in self.runs.values():
             if run.share < 1:
                 with contextlib.suppress(OSError, ValueError):
                     told = json.loads(run.file.read_text())
                     share = told["done"] / told["total"]
                     run.share, run.stage = 1.0 if told["over"] else min(share, 0.999), told["stage"]
-        return sum(r.work * r.share for r in self.runs.values()), sum(r.work for r in self.runs.values())
+                    run.label, run.work = run.label or told["label"], run.work or told["total"]
+        total = sum(r.work for r in self.runs.values())
+        if self.planned and self.runs:  # those to come are taken to be like those known
+            total *= max(1.0, self.planned / len(self.runs))
+        return sum(r.work * r.share for r in self.runs.values()), total or 1.0
 
     def _left(self, done: float, total: float) -> str:
         """The time left, by the rate since the first sign of work: starting processes is no work, nor what was found."""
@@ -106,7 +132,7 @@ class Watcher:
 
     def _show(self) -> None:
         if not sys.stderr.isatty():
-            while not self.stop.wait(LOOK_EVERY_S):
+            while not self.stop.wait(self.every):
                 if time.monotonic() - self.spoken >= PLAIN_LINE_EVERY_S:
                     self.spoken = time.monotonic()
                     log.info("%s", self._line())
@@ -119,12 +145,14 @@ class Watcher:
         )
         with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as bars:
             overall = bars.add_task(self.title, total=1.0, note="")
-            tasks = {name: bars.add_task(f"  {run.label}", total=1.0, note="") for name, run in self.runs.items()}
+            tasks: dict[str, rich.progress.TaskID] = {}
             while True:
-                over = self.stop.wait(LOOK_EVERY_S)
+                over = self.stop.wait(self.every)
                 done, total = self._look()
                 bars.update(overall, completed=done / total, note=self._left(done, total))
                 for name, run in self.runs.items():
+                    if name not in tasks:
+                        tasks[name] = bars.add_task(f"  {run.label}", total=1.0, note="")
                     bars.update(tasks[name], completed=run.share, note=run.stage)
                 if over:
                     break

@@ -1,7 +1,8 @@
 """Where a stage's result lies: under an address made from everything that changes its numbers.
 
 Runs that need the same stage (a shared teacher) find it there; the first to ask trains it, the others wait. A claim
-whose owner died is taken over, and the training goes on from the owner's last checkpoint.
+whose owner died is taken over, and the training goes on from the owner's last checkpoint. All of it may lie on a disk,
+a mount that nodes share, or an object store.
 """
 
 from __future__ import annotations
@@ -9,29 +10,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import socket
-import threading
-import time
-import uuid
+import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsshm.claims import Claim
 from wsshm.config import EXECUTION_KEYS, RunConfig
 from wsshm.data.sources import Sources, available
 from wsshm.methods import stages_of
 from wsshm.methods.stage import Stage
 from wsshm.models.weights import identity
+from wsshm.storage import Location
 
 RECIPE_VERSION = "1"
 """Part of every hash: raised whenever a change of code changes what a configuration trains to."""
 
-HEARTBEAT_S = 5.0
-STALE_S = 60.0
-SUSPENDED_S = 600.0
-RESULT = "stage.json"
+RESULT, STATE = "stage.json", "state.json"
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ def addressed_stages(config: RunConfig, sources: Sources) -> list[AddressedStage
     for stage in stages_of(config):
         recipe = {
             "recipe_version": RECIPE_VERSION,
-            "stage": asdict(stage) | {"blend": stage.blend.model_dump() if stage.blend else None},
+            "stage": stage.recipe(),
             "model": config.model.model_dump() | {"weights": identity(config.model.weights)},
             "optimisation": optimisation,
             "size": config.data.size,
@@ -93,14 +89,16 @@ def digest(document: Any) -> str:
 
 
 class StageFolder:
-    """One stage's place on disk: `final/` (the trained model and its history) and, until then, `state/`."""
+    """One stage's place under `root`: `final/` (the trained model and its history) and, until then, `state-STEP/`.
 
-    def __init__(self, root: Path, address: str) -> None:
-        self.path = root / address
-        self.final = self.path / "final"
-        self.state = self.path / "state"
-        self.claim_file = self.path / "claim.json"
-        self.claim: str | None = None
+    `scratch` is a local folder for copies of what lies on an object store.
+    """
+
+    def __init__(self, root: Location | Path, address: str, scratch: Path | None = None) -> None:
+        self.place = Location.of(root) / address
+        self.final = self.place / "final"
+        self.claim = Claim(self.place / "claim.json")
+        self.scratch = scratch
 
     @property
     def done(self) -> bool:
@@ -111,86 +109,34 @@ class StageFolder:
         """What was written beside the model: the stage's description, its history and how long it took."""
         return json.loads((self.final / RESULT).read_text())
 
-    def try_claim(self) -> bool:
-        """Whether this process may train the stage now. False while another one that is alive does."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex})
-        for _ in range(2):
-            try:
-                with open(self.claim_file, "x") as file:
-                    file.write(mine)
-                self.claim = mine
-                return True
-            except FileExistsError:
-                dead = self._abandoned()
-                if dead is None or not self._bury(dead):
-                    return False
-        return False
+    def model(self) -> Path:
+        """A local folder with the trained model."""
+        return self.final.fetched(self.scratch)
+
+    def states(self) -> list[Location]:
+        """Whole training states, the oldest first. More than one only where a writer died between two."""
+        return [s for s in self.place.listing() if s.name.startswith("state-") and (s / STATE).is_file()]
+
+    def state_progress(self) -> dict[str, Any] | None:
+        """How far a half-trained stage is: `step`, `seconds`, `history`; None where nothing is kept."""
+        states = self.states()
+        return json.loads((states[-1] / STATE).read_text()) if states else None
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep this process's claim fresh while the block runs, and give it up at its end."""
-        stop = threading.Event()
+    def new_state(self, step: int) -> Iterator[Path]:
+        """A local folder that becomes the training state after `step`; the states before it go."""
+        new = self.place / f"state-{step:08d}"
+        with new.new_folder(last=STATE) as folder:
+            yield folder
+        for state in self.place.listing():
+            if state.name.startswith("state-") and state.name != new.name:
+                state.delete()
 
-        def beat() -> None:
-            while not stop.wait(HEARTBEAT_S):
-                with contextlib.suppress(OSError):
-                    os.utime(self.claim_file)
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-            self.release()
-
-    def release(self) -> None:
-        """Give up this process's claim; a claim that another has taken over since stays."""
-        with contextlib.suppress(FileNotFoundError):
-            if self.claim_file.read_text() == self.claim:
-                self.claim_file.unlink()
-        self.claim = None
-
-    def _abandoned(self) -> str | None:
-        """The claim's text where its owner is gone, else None."""
-        try:
-            text = self.claim_file.read_text()
-            age = time.time() - self.claim_file.stat().st_mtime
-        except FileNotFoundError:
-            return ""
-        try:
-            owner = json.loads(text)
-        except ValueError:  # being written right now, or its writer died in the middle
-            return text if age > STALE_S else None
-        if owner["host"] != socket.gethostname():
-            return text if age > STALE_S else None
-        # Here the process itself can be asked; only a number that was given to another process grows this old.
-        return text if not _alive(owner["pid"]) or age > SUSPENDED_S else None
-
-    def _bury(self, dead: str) -> bool:
-        """Take a dead owner's claim away. False where another process was faster: its claim is left, or put back."""
-        grave = self.claim_file.with_name(f"claim.{uuid.uuid4().hex}")
-        try:
-            os.rename(self.claim_file, grave)
-        except FileNotFoundError:
-            return True
-        try:
-            if grave.read_text() == dead:
-                return True
-            with contextlib.suppress(FileExistsError):
-                os.link(grave, self.claim_file)
-            return False
-        finally:
-            grave.unlink()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    def clear_states(self) -> None:
+        """Remove all training states, whole or not."""
+        for state in self.place.listing():
+            if state.name.startswith("state-"):
+                state.delete()
+        if self.place.local:  # what killed writers left
+            for leftover in self.place.local.glob(".state-*"):
+                shutil.rmtree(leftover, ignore_errors=True)

@@ -86,9 +86,9 @@ def test_resuming_equals_never_having_stopped(root: Path, tmp_path: Path, option
         go("interrupted", stop_at=2)
     assert not StageFolder(tmp_path, "interrupted").done
     resumed = go("interrupted")
-    assert same(weights_in(undisturbed.final), weights_in(resumed.final))
+    assert same(weights_in(undisturbed.model()), weights_in(resumed.model()))
     assert undisturbed.result()["history"] == resumed.result()["history"]
-    assert not resumed.state.exists()
+    assert [p.name for p in resumed.place.listing()] == ["final"]
 
 
 def test_training_repeats_exactly_and_a_seed_changes_it(root: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_run_finds_its_teacher_and_itself_trained(root: Path, tmp_path: Path) 
     assert first.trained_here == ["teacher", "student"]
     assert second.trained_here == ["student"]
     assert again.trained_here == []
-    assert first.folders["teacher"] == second.folders["teacher"]
+    assert first.folders["teacher"].model() == second.folders["teacher"].model()
     assert again.model == first.model
     teacher, student = first.stages
     assert 0 < student["teacher_forward_s"] < student["seconds"]
