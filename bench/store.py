@@ -29,6 +29,7 @@ from wsshm.errors import UserError, nearest
 
 SCHEMA_VERSION = "1.0"  # a new column raises the minor number, anything that breaks a reader the major one
 FINISHED = "finished"
+SETTLED = (FINISHED, "stopped")  # not to be run again; failed and oom are tried when asked again
 READERS = 16  # files read at once: what hides an object store's latency
 SINGLE_PUT = ("s3", "gcs", "abfs")  # filesystems where an object appears whole, and a rename would be a copy
 FILE_NAME = re.compile(r"\d{20}-[0-9a-f]{32}\.parquet")
@@ -260,10 +261,17 @@ class Store:
 
     def finished(self) -> set[str]:
         """The ids of finished runs; none where nothing was written yet."""
+        return self._with_status((FINISHED,))
+
+    def settled(self) -> set[str]:
+        """The ids of runs that are not to be run again: finished, or stopped early."""
+        return self._with_status(SETTLED)
+
+    def _with_status(self, statuses: tuple[str, ...]) -> set[str]:
         if not self.exists():
             return set()
         runs = self.read("runs", ["run_id", "status"])
-        return set(runs.loc[runs["status"] == FINISHED, "run_id"])
+        return set(runs.loc[runs["status"].isin(statuses), "run_id"])
 
     def _folder(self, table: str) -> str:
         return f"{self.root}/{table}"

@@ -128,8 +128,9 @@ def _labels(runs: pd.DataFrame) -> list[str]:
             key: json.dumps(value)
             for key, value in flatten(as_document(text)).items()
             if not any(key == left or key.startswith(f"{left}.") for left in NOT_A_VARIANT)
+            or (key == "budget.masks" and unpriced)
         }
-        for text in runs["config"]
+        for text, unpriced in zip(runs["config"], _varied_for_nothing(runs), strict=True)
     ]
     labels = [str(method) if pd.notna(method) else "unnamed" for method in runs["method"]]
     varied: dict[str, set[str]] = {}
@@ -141,6 +142,13 @@ def _labels(runs: pd.DataFrame) -> list[str]:
         ", ".join([label, *(f"{key.rsplit('.', 1)[-1]}={_plain(document.get(key))}" for key in sorted(varied[label]))])
         for document, label in zip(documents, labels, strict=True)
     ]
+
+
+def _varied_for_nothing(runs: pd.DataFrame) -> list[bool]:
+    """Runs that differ from another in how many pictures they saw without their masks: that costs no label, but is no seed."""
+    seen = runs["config"].map(lambda text: flatten(as_document(text)).get("budget.masks"))
+    groups = runs.assign(seen=seen).groupby(["method", "mattes", "seed"], dropna=False)["seen"]
+    return list((runs["masks"] == 0) & (groups.transform("nunique") > 1))
 
 
 def _plain(value: str | None) -> str:

@@ -6,16 +6,15 @@ import contextlib
 import logging
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from wsshm.config import TrainConfig
-from wsshm.errors import UserError
+from wsshm.errors import UserError, last_sentence
+from wsshm.storage import Location
 
 DRIVER_CPUS = 0.01
 """What a trial's own process asks for: it only drives, and Ray refuses 0."""
@@ -23,23 +22,36 @@ DRIVER_CPUS = 0.01
 RUN_BYTES, WORKER_BYTES = 1.3e9, 1.5e9
 """Memory of a run's own processes and of each of its workers: proportional set sizes while quickstart trained, rounded up."""
 
+POLL_S = "0.5"
+"""How often Ray Train looks for workers' reports, in a cluster started here: each epoch waits for it (2 s by default)."""
+
 log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def cluster() -> Iterator[None]:
-    """Join the cluster that RAY_ADDRESS names (a submitted job's is set), else start one here and stop it again."""
+    """Join the cluster that RAY_ADDRESS names (a submitted job's is set), else start one here and stop it again.
+
+    With Ray's dashboard: what frees the workers' places of a run that was stopped or killed asks it who is dead.
+    """
     if ray.is_initialized():
         yield
         return
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", POLL_S)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(**quiet)
-    else:
-        # One CPU more than there are: the trials' drivers take a hundredth each, and would else keep a whole one idle.
-        cpus = len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
-        # Not whatever other cluster may be running on this machine: it may be another sweep's, and end with it.
-        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+    try:
+        if "RAY_ADDRESS" in os.environ:
+            ray.init(**quiet)
+        else:
+            # One CPU more than there are: the trials' drivers take a hundredth each, and would else keep a whole one idle.
+            cpus = len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
+            # Not whatever other cluster may be running on this machine: it may be another sweep's, and end with it.
+            ray.init(address="local", num_cpus=cpus, include_dashboard=True, **quiet)
+    except Exception as error:  # Ray raises nothing narrower
+        where = f"the cluster at {os.environ['RAY_ADDRESS']}" if "RAY_ADDRESS" in os.environ else "a cluster here"
+        raise UserError(
+            f"Ray could not reach or start {where} ({last_sentence(error)}); where the machine is overloaded, try again"
+        ) from error
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         yield
@@ -50,29 +62,30 @@ def cluster() -> Iterator[None]:
 def concurrent_runs(options: TrainConfig) -> int:
     """How many runs the cluster holds at once. UserError where it cannot hold one: Ray would wait for ever."""
     have = ray.cluster_resources()
-    workers = max(1, options.workers)
-    asks = {
-        "CPU": workers * (options.cpus_per_worker + options.loader_workers),
-        "GPU": workers * options.gpus_per_worker,
-    }
-    asks["CPU"] += DRIVER_CPUS
-    for kind, amount in asks.items():
-        if amount > have.get(kind, 0.0) + 1e-9:
+    worker = {"CPU": float(options.cpus_per_worker + options.loader_workers), "GPU": options.gpus_per_worker}
+    fewest, most = options.worker_counts[0], options.worker_counts[-1]
+    for kind, amount in worker.items():
+        asked = fewest * amount + (DRIVER_CPUS if kind == "CPU" else 0)
+        if asked > have.get(kind, 0.0) + 1e-9:
             raise UserError(
-                f"each run asks for {amount:g} {kind} ({workers} workers) but the cluster has {have.get(kind, 0.0):g};"
+                f"each run asks for {asked:g} {kind} ({fewest} workers) but the cluster has {have.get(kind, 0.0):g};"
                 " lower base.train.workers, cpus_per_worker or gpus_per_worker"
             )
-    worker = {"CPU": options.cpus_per_worker + options.loader_workers, "GPU": options.gpus_per_worker}
-    if not any(all(node["Resources"].get(k, 0.0) >= amount for k, amount in worker.items()) for node in _nodes()):
+    places = sum(_workers_on(node, worker) for node in _nodes())
+    if places < fewest:
         raise UserError(
-            f"no node of the cluster has the {worker['CPU']} CPU and {worker['GPU']:g} GPU of one worker; lower"
-            " base.train.cpus_per_worker, loader_workers or gpus_per_worker"
+            f"a worker asks for {worker['CPU']:g} CPU and {worker['GPU']:g} GPU, and the cluster's {len(_nodes())} nodes"
+            f" have room for {places} of the {fewest} that each run needs; lower base.train.workers, cpus_per_worker,"
+            " loader_workers or gpus_per_worker"
         )
+    # Elastic runs get all they can use, rather than many a little.
+    asks = {"CPU": most * worker["CPU"] + DRIVER_CPUS, "GPU": most * worker["GPU"]}
     fitting = int(min(have.get(kind, 0.0) / amount for kind, amount in asks.items() if amount) + 1e-9)
+    fitting = max(1, min(fitting, places // most))
     if len(_nodes()) > 1:
         return fitting
     free = _free_memory()
-    needed = RUN_BYTES + WORKER_BYTES * workers
+    needed = RUN_BYTES + WORKER_BYTES * fewest
     room = fitting if free is None else int(free / needed)
     if room < 1:
         raise UserError(
@@ -84,9 +97,14 @@ def concurrent_runs(options: TrainConfig) -> int:
     return min(fitting, room)
 
 
-def check_disk(out: Path, needed: float) -> None:
-    """Raise UserError unless `needed` bytes are free where `out` is, so that no sweep stops half-way for it."""
-    free = shutil.disk_usage(out).free
+def check_disk(out: Location, needed: float) -> None:
+    """Raise UserError unless `needed` bytes are free where `out` is, so that no sweep stops half-way for it.
+
+    An object store has no end that could be asked for.
+    """
+    if out.local is None:
+        return
+    free = shutil.disk_usage(out.local).free
     if free < needed:
         raise UserError(
             f"{out} has {free / 1e9:.2f} GB free and the sweep needs about {needed / 1e9:.2f} GB; free some space or"
@@ -94,29 +112,9 @@ def check_disk(out: Path, needed: float) -> None:
         )
 
 
-def check_shared(out: Path) -> None:
-    """Raise UserError where a node of the cluster does not see the folder `out`."""
-    nodes = _nodes()
-    if len(nodes) < 2:
-        return
-    marker = out / f".seen-by-all-nodes-{uuid.uuid4().hex}"
-    marker.touch()
-    try:
-        seen = ray.remote(num_cpus=0)(Path.exists)
-        answers = {
-            node["NodeManagerHostname"]: seen.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(marker)
-            for node in nodes
-        }
-        blind = [name for name, answer in answers.items() if not ray.get(answer)]
-    finally:
-        marker.unlink(missing_ok=True)
-    if blind:
-        raise UserError(
-            f"the cluster has {len(nodes)} nodes and {blind[0]} does not see {out}; give a folder on storage that all"
-            " nodes share by --out"
-        )
+def _workers_on(node: dict, worker: dict[str, float]) -> int:
+    """How many workers a node has room for: none is spread over two."""
+    return int(min(node["Resources"].get(kind, 0.0) / amount for kind, amount in worker.items() if amount) + 1e-9)
 
 
 def _nodes() -> list[dict]:

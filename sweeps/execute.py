@@ -1,36 +1,47 @@
-"""Run a plan to its end: what is finished is skipped, the rest is trained by Ray Tune, then timed and reported."""
+"""Run a plan to its end: what is settled is skipped, the rest is trained by Ray Tune, then timed and reported."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import json
 import logging
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import ray
 import yaml
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 
 from bench import provenance, speed
+from bench.store import SETTLED
 from reports.page import build
-from sweeps.cluster import DRIVER_CPUS, check_disk, check_shared, cluster, concurrent_runs
+from sweeps import tracking
+from sweeps.cluster import DRIVER_CPUS, check_disk, cluster, concurrent_runs
 from sweeps.expand import PlannedRun, expand
-from sweeps.plan import Plan
-from sweeps.trial import Place, trial
+from sweeps.objectives import latencies
+from sweeps.occupied import alone
+from sweeps.place import Place
+from sweeps.plan import RESOLVED_WEIGHTS, Plan
+from sweeps.preflight import Needs, check_nodes, refuse_job_folder
+from sweeps.search import optuna_search, recorded_draws, scheduler
+from sweeps.settle import Settled
+from sweeps.trial import trial
 from wsshm.config import EXECUTION_KEYS
 from wsshm.errors import UserError
 from wsshm.models import build_model
 from wsshm.progress import Watched, Watcher
-from wsshm.work import run_work
+from wsshm.stages import addressed_stages
+from wsshm.storage import Location, check_writable
+from wsshm.work import comparable_epochs, run_work
 
 BYTES_PER_PARAMETER = 4 * 5  # the model twice, and weights, two moments of AdamW and buffers while training
-T = TypeVar("T")
 FIXED_BYTES = 300e6  # Ray's own files, rows, samples, the report
+TRIAL_DEATHS = 2
+"""How often a run's own process may die (with its node, say) before the run is given up."""
 
 log = logging.getLogger(__name__)
 
@@ -40,103 +51,298 @@ class Outcome:
     """How a sweep ended: counts of runs, why some failed (and whether for what the user gave), where its report is."""
 
     finished: int
+    stopped: int
     failed: dict[str, str]
     mistakes: bool
-    report: Path
+    report: Location
 
 
-def run_plan(plan: Plan, out: Path | str) -> Outcome:
-    """Run all of a plan's runs that `out` does not hold finished yet, time its models, build its report.
+def run_plan(plan: Plan, out: Location | Path | str) -> Outcome:
+    """Run all of a plan's runs that `out` does not hold settled yet, time its models, build its report.
 
     Asked again with the same plan it goes on where it stopped. Raises UserError, before anything is trained, for
     another plan's OUT, an impossible run or too little room.
     """
-    place = Place(_local(out))
-    with _alone(place.out):
-        return _run(plan, place)
+    place = Place(_checked(Location.of(out), "--out"))
+    if plan.stages:  # made absolute: workers start in other folders
+        shared = _checked(Location.of(plan.stages), "stages")
+        plan = plan.model_copy(update={"stages": str(shared)})
+        place = Place(place.out, plan.stages)
+    callbacks = tracking.callbacks(plan.track, plan.name, place.out)
+    with alone(place):
+        return _Sweep(plan, place, _recorded(plan, place), callbacks).run()
 
 
-def _run(plan: Plan, place: Place) -> Outcome:
-    weights = _recorded(plan, place.out)
-    log.info("plan %s: opening the data (the embedded set is drawn on first use)", plan.name)
-    runs = expand(plan, weights)
-    specs = _speed_specs(plan, runs)
-    _record(plan, weights, place.out)
-    with cluster():
-        check_shared(place.out)
-        todo, mistakes = _todo(place, runs), False
-        if todo:
-            check_disk(place.out, FIXED_BYTES + len(todo) * BYTES_PER_PARAMETER * _parameters(todo))
-            mistakes = _tune(plan, todo, place)
-        _time(place, specs)
-    return _finish(plan, runs, place, mistakes)
+def _checked(folder: Location, option: str) -> Location:
+    if folder.is_file():
+        raise UserError(f"{option} {folder} is a file; give a folder")
+    refuse_job_folder(folder)
+    check_writable(folder, option)
+    return folder
 
 
-def _local(out: Path | str) -> Path:
-    if "://" in str(out):
-        raise UserError(f"--out {out} is a URI, and this release writes to folders; give one that all nodes share")
-    path = Path(out).resolve()
-    if path.exists() and not path.is_dir():
-        raise UserError(f"--out {out} is a file; give a folder")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Refuse a second sweep in the same folder at the same time; the system frees the lock of a killed one."""
-    with open(out / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another sweep is running in {out}; wait for it, or give another folder by --out"
-            ) from None
-        yield
-
-
-def _recorded(plan: Plan, out: Path) -> dict[str, str]:
+def _recorded(plan: Plan, place: Place) -> dict[str, str]:
     """The weights' origins recorded in OUT; UserError where OUT belongs to another plan."""
-    file = out / "plan.yaml"
-    if not file.is_file():
+    if not place.plan.is_file():
         return {}
-    recorded = yaml.safe_load(file.read_text())
-    weights = recorded.pop("resolved_weights", {})
+    recorded = yaml.safe_load(place.plan.read_text())
+    weights = recorded.pop(RESOLVED_WEIGHTS, {})
     difference = first_difference(recorded, plan.model_dump(mode="json"))
     if difference:
         key, there, here = difference
         raise UserError(
-            f"{out} holds the results of another plan: its {key} is {there!r}, this plan's is {here!r};"
+            f"{place.out} holds the results of another plan: its {key} is {there!r}, this plan's is {here!r};"
             " give another folder by --out"
         )
     return weights
 
 
+# Besides a run's execution keys, what may change while a sweep goes on: none of it changes a run.
+MAY_CHANGE = ("about", "stages", "track", "search.num_runs")
+
+
 def first_difference(a: Any, b: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """The first dotted key at which two plans differ, with both values; execution settings and prose do not count."""
+    """The first dotted key at which two plans differ, with both values; what changes no run does not count."""
     if isinstance(a, dict) and isinstance(b, dict):
         for name in [*a, *(n for n in b if n not in a)]:
-            if name in EXECUTION_KEYS or (not key and name == "about"):
+            dotted = f"{key}.{name}" if key else str(name)
+            if name in EXECUTION_KEYS or dotted in MAY_CHANGE:
                 continue
-            found = first_difference(a.get(name), b.get(name), f"{key}.{name}" if key else str(name))
+            found = first_difference(a.get(name), b.get(name), dotted)
             if found:
                 return found
         return None
     return None if a == b else (key, a, b)
 
 
-def _record(plan: Plan, weights: dict[str, str], out: Path) -> None:
-    temporary = out / f".plan.yaml.{os.getpid()}"
-    document = plan.model_dump(mode="json") | {"resolved_weights": weights}
-    temporary.write_text(yaml.safe_dump(document, sort_keys=False))
-    os.replace(temporary, out / "plan.yaml")
+class _Sweep:
+    """One asking of a plan: what it knows, and its steps."""
 
+    def __init__(self, plan: Plan, place: Place, weights: dict[str, str], callbacks: list[tune.Callback]) -> None:
+        self.plan, self.place, self.weights, self.callbacks = plan, place, weights, callbacks
+        self.latency_ms: dict[str, float] = {}
+        self.settled = Settled(place)
 
-def _todo(place: Place, runs: list[PlannedRun]) -> list[PlannedRun]:
-    finished = place.store.finished() if place.store.exists() else set()
-    todo = [run for run in runs if run.run_id not in finished]
-    log.info("%d runs, %d of them finished already", len(runs), len(runs) - len(todo))
-    return todo
+    def run(self) -> Outcome:
+        """All steps, in order."""
+        plan, place = self.plan, self.place
+        log.info("plan %s: opening the data (the embedded set is drawn on first use)", plan.name)
+        runs = expand(plan, self.weights)
+        samples = self._samples() if plan.search.algorithm == "optuna" else []
+        specs = self._speed_specs(runs + samples)
+        self._record(runs)
+        with cluster():
+            needs = self._needs(runs, samples)
+            check_disk(place.out, needs.out_bytes)
+            for folder in {place.out, place.stages} if place.shared_stages else {place.out}:
+                check_nodes(folder, needs)
+            if "latency_ms" in plan.search.objectives:
+                self._time(specs)  # first, with nothing beside it: the search goes by it
+                self.latency_ms = self._latencies(specs)
+            self._train(runs)
+            if samples:
+                self._search(samples)
+            self._time(specs)
+        return self._finish(runs)
+
+    def _samples(self) -> list[PlannedRun]:
+        """For a search: a run with each backbone that it may draw. Their needs and weights stand for all."""
+        plan = self.plan
+        changes = tuple({"model.backbone": backbone} for backbone in plan.backbones())
+        return expand(plan.model_copy(update={"also": changes, "seeds": plan.seeds[:1]}), self.weights)
+
+    def _record(self, runs: list[PlannedRun]) -> None:
+        document = self.plan.model_dump(mode="json") | {RESOLVED_WEIGHTS: self.weights}
+        self.place.plan.write_text(yaml.safe_dump(document, sort_keys=False))
+        planned = {
+            run.run_id: {
+                "label": run.label,
+                "config": run.config.model_dump(mode="json"),
+                "stages": {e.stage.name: e.address for e in addressed_stages(run.config, run.sources)},
+            }
+            for run in runs
+        }
+        self.place.planned.write_text(json.dumps(planned))
+        (self.place.out / "progress").delete()  # what a killed sweep was doing
+
+    def _needs(self, runs: list[PlannedRun], samples: list[PlannedRun]) -> Needs:
+        """What the sweep needs of every node: room for what is not settled yet, memory for loaders."""
+        settled = self.place.store.settled()
+        todo = sum(run.run_id not in settled for run in runs)
+        if samples:
+            todo += (self.plan.search.num_runs or 0) - sum(d.settled for d in recorded_draws(self.plan, self.place, {}))
+        room = FIXED_BYTES + max(0, todo) * BYTES_PER_PARAMETER * _parameters(runs + samples)
+        return Needs(room, max(run.config.train.loader_workers for run in runs + samples))
+
+    def _train(self, runs: list[PlannedRun]) -> None:
+        """Train and measure the runs that are known beforehand."""
+        settled = self.place.store.settled()
+        todo = [run for run in runs if run.run_id not in settled]
+        if runs:
+            log.info("%d runs, %d of them finished already", len(runs), len(runs) - len(todo))
+        # What stands beside the space is what the rest is held against, and never stopped early.
+        beside = [run for run in todo if run.beside] if self.plan.search.scheduler else []
+        self._fit(beside, None)
+        rest = [run for run in todo if run not in beside]
+        self._fit(rest, _scheduler(self.plan, rest))
+
+    def _fit(self, runs: list[PlannedRun], stopping: TrialScheduler | None) -> None:
+        if not runs:
+            return
+        tasks = [self._task() | {"config": run.config.model_dump(mode="json")} for run in runs]
+        watched = {r.run_id: Watched(r.label, self.place.progress(r.run_id), run_work(r.config)) for r in runs}
+        # A process that has imported torch serves the next run too, unless it may have to be stopped in the middle.
+        config = tune.TuneConfig(
+            max_concurrent_trials=self._at_once(runs, len(runs)), scheduler=stopping, reuse_actors=stopping is None
+        )
+        self._tune({"run": tune.grid_search(tasks)}, config, Watcher(watched, self.plan.name))
+
+    def _search(self, samples: list[PlannedRun]) -> None:
+        """Train and measure what Optuna draws, until as many runs are settled as the plan asks for."""
+        draws = recorded_draws(self.plan, self.place, self.latency_ms)
+        settled = sum(draw.settled for draw in draws)
+        wanted = self.plan.search.num_runs or 0
+        log.info("a search of %d runs, %d of them finished already", wanted, min(settled, wanted))
+        todo = wanted - settled
+        if todo <= 0:
+            return
+        task = self._task() | {"document": self._document(samples[0]), "weights": self.weights}
+        config = tune.TuneConfig(
+            num_samples=todo,
+            max_concurrent_trials=self._at_once(samples, todo),
+            search_alg=optuna_search(self.plan, draws),
+            scheduler=_scheduler(self.plan, samples),
+            reuse_actors=self.plan.search.scheduler is None,
+        )
+        watcher = Watcher({}, self.plan.name, folder=self.place.out / "progress", planned=todo)
+        self._tune({"run": task}, config, watcher)
+
+    def _document(self, sample: PlannedRun) -> dict[str, Any]:
+        """The plan for trials that draw their own run: with absolute paths, since they start in other folders."""
+        document = self.plan.model_dump(mode="json")
+        base = document["base"]
+        base["data"] = base.get("data", {}) | {"root": sample.config.data.root}
+        if base.get("model", {}).get("weights", "auto") not in ("auto", "none", "hub", "package"):
+            base["model"]["weights"] = sample.config.model.weights
+        return document
+
+    def _task(self) -> dict[str, Any]:
+        """What every trial is told beside its configuration."""
+        search = self.plan.search
+        return {
+            "out": str(self.place.out),
+            "stages": self.place.shared_stages,
+            "plan": self.plan.name,
+            "keys": list(self.plan.space),
+            "objectives": search.objectives,
+            "latency_ms": self.latency_ms,
+            # Every epoch is told to Tune where somebody listens; each telling costs a process and a poll.
+            "reports": search.scheduler is not None or bool(self.callbacks),
+        }
+
+    def _at_once(self, runs: list[PlannedRun], todo: int) -> int:
+        at_once = min(concurrent_runs(options) for options in {run.config.train for run in runs})
+        log.info("training %d runs, %d at a time", todo, min(at_once, todo))
+        return at_once
+
+    def _tune(self, space: dict[str, Any], config: tune.TuneConfig, watcher: Watcher) -> None:
+        # Tune's own loggers write files that nothing here reads, and its table would stand between our progress lines.
+        # Its own handler of Ctrl-C would swallow the first one and let the sweep go on to its report.
+        os.environ |= {
+            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+            "RAY_AIR_NEW_OUTPUT": "0",
+            "TUNE_DISABLE_SIGINT_HANDLER": "1",
+            "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a run that failed has no objective
+        }
+        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        progress, files = self.place.out / "progress", self.place.out / "ray"
+        with watcher:
+            tune.Tuner(
+                tune.with_resources(trial, {"CPU": DRIVER_CPUS}),
+                param_space=space,
+                tune_config=config,
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=str(files),
+                    verbose=0,
+                    callbacks=[self.settled, *self.callbacks],
+                    failure_config=tune.FailureConfig(max_failures=TRIAL_DEATHS),
+                ),
+            ).fit()
+        for leftover in (files, progress):
+            leftover.delete()
+
+    def _speed_specs(self, runs: list[PlannedRun]) -> list[speed.SpeedSpec]:
+        from wsshm.models.encoder import check_backbone
+
+        models = list(self.plan.speed.models)
+        if "latency_ms" in self.plan.search.objectives:
+            models += [name for name in self.plan.backbones() if name not in models]
+        for backbone in models:
+            check_backbone(backbone)
+        gpu = any(run.config.train.gpus_per_worker for run in runs)
+        timed = self.plan.speed
+        return speed.expand(
+            models, timed.sizes, timed.batches, timed.precisions, timed.engines, device="cuda" if gpu else "cpu"
+        )
+
+    def _time(self, specs: list[speed.SpeedSpec]) -> None:
+        """Time what the store has no row of yet from this device."""
+        if not specs:
+            return
+        call, store = _caller(specs), self.place.store
+        device = call(provenance.device_name, specs[0].device)
+        keys = ["model", "height", "width", "batch", "precision", "engine", "scope"]
+        known = store.read("speed") if store.exists() else None
+        done = set()
+        if known is not None:
+            known = known[(known["status"] == "ok") & (known["device"] == device)]
+            done = set(known[keys].itertuples(index=False, name=None))
+        todo = [spec for spec in specs if tuple(getattr(spec, key) for key in keys) not in done]
+        if todo:
+            log.info("timing %d settings", len(todo))
+            call(speed.speed_table, todo, None, None, store)
+
+    def _latencies(self, specs: list[speed.SpeedSpec]) -> dict[str, float]:
+        device = _caller(specs)(provenance.device_name, specs[0].device)
+        first = specs[0]
+        found = latencies(
+            self.place.store.read("speed"), device, first.height, first.width, first.batch, first.precision
+        )
+        for backbone in self.plan.backbones():
+            if backbone not in found:
+                raise UserError(
+                    f"the latency of {backbone} could not be measured, and the search goes by it; leave this backbone"
+                    " out, or latency_ms out of search.objectives"
+                )
+        return found
+
+    def _finish(self, runs: list[PlannedRun]) -> Outcome:
+        place = self.place
+        failed = {f"draw {number}": why for number, why in enumerate(self.settled.unfit, 1)}
+        if not place.store.exists():
+            raise UserError(next(iter(failed.values()), "no run came to a result; ask again to retry them"))
+        rows = place.store.read("runs").set_index("run_id")
+        wanted = {run.run_id for run in runs}
+        if self.plan.search.algorithm == "optuna":
+            wanted |= {draw.run_id for draw in recorded_draws(self.plan, place, self.latency_ms)}
+        found = rows.loc[[run_id for run_id in rows.index if run_id in wanted]]
+        failed |= {run_id: str(row["error"]) for run_id, row in found.iterrows() if row["status"] not in SETTLED}
+        for run_id in wanted - set(rows.index):
+            failed[run_id] = "the run ended without a result; ask again to retry it"
+        cost, report = self.plan.report.cost.model(), place.out / "report"
+        with TemporaryDirectory(prefix="wsshm-") as scratch:
+            index = build(str(place.out / "store"), report.local or Path(scratch), cost)
+            if not report.local:
+                report.upload(Path(scratch), last=index.name)
+        statuses = found["status"].value_counts()
+        return Outcome(
+            int(statuses.get("finished", 0)),
+            int(statuses.get("stopped", 0)),
+            failed,
+            self.settled.mistakes,
+            report / index.name,
+        )
 
 
 def _parameters(runs: list[PlannedRun]) -> int:
@@ -149,86 +355,12 @@ def _parameters(runs: list[PlannedRun]) -> int:
     return max(sum(p.numel() for p in model.parameters()) for model in built)
 
 
-def _tune(plan: Plan, runs: list[PlannedRun], place: Place) -> bool:
-    """Train and measure runs. True where one failed for what the user gave."""
-    watched = {r.run_id: Watched(r.label, place.progress(r.run_id), run_work(r.config)) for r in runs}
-    at_once = min(concurrent_runs(run.config.train) for run in runs)
-    log.info("training %d runs, %d at a time", len(runs), min(at_once, len(runs)))
-    params = [
-        {"run_id": r.run_id, "config": r.config.model_dump(mode="json"), "out": str(place.out), "plan": plan.name}
-        for r in runs
-    ]
-    # Tune's own loggers write files that nothing here reads, and its table would stand between our progress lines.
-    # Its own handler of Ctrl-C would swallow the first one and let the sweep go on to its report.
-    os.environ |= {
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        "RAY_AIR_NEW_OUTPUT": "0",
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    }
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    shutil.rmtree(place.out / "progress", ignore_errors=True)
-    with Watcher(watched, plan.name):
-        results = tune.Tuner(
-            tune.with_resources(trial, {"CPU": DRIVER_CPUS}),
-            param_space={"run": tune.grid_search(params)},
-            tune_config=tune.TuneConfig(
-                max_concurrent_trials=at_once,
-                trial_name_creator=lambda t: t.config["run"]["run_id"],
-                trial_dirname_creator=lambda t: t.config["run"]["run_id"],
-            ),
-            run_config=tune.RunConfig(name="tune", storage_path=str(place.out / "ray"), verbose=0),
-        ).fit()
-    shutil.rmtree(place.out / "ray", ignore_errors=True)
-    mistakes = any((results[i].metrics or {}).get("mistake") for i in range(len(results)))
-    shutil.rmtree(place.out / "progress", ignore_errors=True)
-    return mistakes
+def _scheduler(plan: Plan, runs: list[PlannedRun]) -> TrialScheduler | None:
+    return scheduler(plan, [comparable_epochs(run.config) for run in runs])
 
 
-def _speed_specs(plan: Plan, runs: list[PlannedRun]) -> list[speed.SpeedSpec]:
-    from wsshm.models.encoder import check_backbone
-
-    for backbone in plan.speed.models:
-        check_backbone(backbone)
-    gpu = any(run.config.train.gpus_per_worker for run in runs)
-    return speed.expand(
-        plan.speed.models,
-        plan.speed.sizes,
-        plan.speed.batches,
-        plan.speed.precisions,
-        plan.speed.engines,
-        device="cuda" if gpu else "cpu",
-    )
-
-
-def _time(place: Place, specs: list[speed.SpeedSpec]) -> None:
-    """Time what the store has no row of yet from this device."""
-    if not specs:
-        return
-    gpu = specs[0].device == "cuda"
-    call = _on_gpu if gpu else lambda function, *arguments: function(*arguments)
-    device = call(provenance.device_name, specs[0].device)
-    keys = ["model", "height", "width", "batch", "precision", "engine", "scope"]
-    known = place.store.read("speed")
-    known = known[(known["status"] == "ok") & (known["device"] == device)]
-    done = set(known[keys].itertuples(index=False, name=None))
-    todo = [spec for spec in specs if tuple(getattr(spec, key) for key in keys) not in done]
-    if todo:
-        log.info("timing %d settings", len(todo))
-        call(speed.speed_table, todo, None, None, place.store)
-
-
-def _on_gpu(function: Callable[..., T], *arguments: Any) -> T:
-    """Call on a node with a GPU, which is owned whole meanwhile."""
-    return ray.get(ray.remote(num_cpus=1, num_gpus=1)(function).remote(*arguments))
-
-
-def _finish(plan: Plan, runs: list[PlannedRun], place: Place, mistakes: bool) -> Outcome:
-    rows = place.store.read("runs").set_index("run_id")
-    wanted = rows.loc[[run.run_id for run in runs if run.run_id in rows.index]]
-    bad = wanted[wanted["status"] != "finished"]
-    failed = {run_id: str(row["error"]) for run_id, row in bad.iterrows()}
-    for run in runs:
-        if run.run_id not in rows.index:
-            failed[run.run_id] = "the run ended without a result; ask again to retry it"
-    report = build(place.out / "store", place.out / "report", plan.report.cost.model())
-    return Outcome(len(runs) - len(failed), failed, mistakes, report)
+def _caller(specs: list[speed.SpeedSpec]) -> Callable[..., Any]:
+    """Calls a function where timing is done: here, or on a node with a GPU, which is owned whole meanwhile."""
+    if specs[0].device != "cuda":
+        return lambda function, *arguments: function(*arguments)
+    return lambda function, *arguments: ray.get(ray.remote(num_cpus=1, num_gpus=1)(function).remote(*arguments))

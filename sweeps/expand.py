@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweeps.plan import Plan, configurations
@@ -13,18 +15,16 @@ from wsshm.train import checked_sources, resolved
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a plan: its identity, its resolved configuration and its data."""
+    """One run of a plan: its identity, its resolved configuration and data, how progress lines call it.
+
+    `beside`: the plan's `also` asks for it, not its space.
+    """
 
     run_id: str
     config: RunConfig
     sources: Sources
-
-    @property
-    def label(self) -> str:
-        """How progress lines call it."""
-        budget, seed = self.config.budget, self.config.train.seed
-        mattes = "all" if budget.mattes is None else budget.mattes
-        return f"{self.config.method.name} ({mattes} mattes, seed {seed})"
+    label: str
+    beside: bool = False
 
 
 def expand(plan: Plan, weights: dict[str, str] | None = None) -> list[PlannedRun]:
@@ -36,21 +36,37 @@ def expand(plan: Plan, weights: dict[str, str] | None = None) -> list[PlannedRun
     weights = {} if weights is None else weights
     opened: dict[str, Sources] = {}
     runs: dict[str, PlannedRun] = {}
-    for config in configurations(plan):
-        if config.model.weights == "auto":
-            known = weights.get(config.model.backbone)
-            config = resolved(_with_weights(config, known) if known else config)
+    beside = len(plan.also) * len(plan.seeds)
+    for number, config in enumerate(configurations(plan)):
+        auto = config.model.weights == "auto"
+        config = resolved(with_weights(config, weights))
+        if auto:
             weights[config.model.backbone] = config.model.weights
-        else:
-            config = resolved(config)
         key = config.data.model_dump_json()
         if key not in opened:
             opened[key] = checked_sources(config)
         sources = checked_sources(config, opened[key])
-        run = PlannedRun(run_id_of(config, sources), config, sources)
+        run = PlannedRun(run_id_of(config, sources), config, sources, label_of(config, plan.space), number < beside)
         runs.setdefault(run.run_id, run)
     return list(runs.values())
 
 
-def _with_weights(config: RunConfig, weights: str) -> RunConfig:
-    return config.model_copy(update={"model": config.model.model_copy(update={"weights": weights})})
+def with_weights(config: RunConfig, weights: dict[str, str]) -> RunConfig:
+    """The configuration with `model.weights: auto` replaced by what it was resolved to earlier, if it was."""
+    known = weights.get(config.model.backbone) if config.model.weights == "auto" else None
+    if not known:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": known})})
+
+
+def label_of(config: RunConfig, keys: Iterable[str]) -> str:
+    """How progress lines call a run: its method, budget and seed, and its values of the plan's `keys`."""
+    budget = config.budget
+    mattes = "all" if budget.mattes is None else budget.mattes
+    document = config.model_dump(mode="json")
+    said = [f"{mattes} mattes", f"seed {config.train.seed}"]
+    for key in keys:
+        if key not in ("method.name", "train.seed", "budget.mattes", "budget.masks"):
+            value = functools.reduce(lambda section, name: section[name], key.split("."), document)
+            said.append(f"{key.rpartition('.')[2]} {value:.4g}" if isinstance(value, float) else str(value))
+    return f"{config.method.name} ({', '.join(said)})"

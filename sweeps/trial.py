@@ -7,8 +7,8 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import ray
@@ -16,78 +16,131 @@ from ray import tune
 
 from bench import accuracy, provenance
 from bench.cost import CostModel
-from bench.store import Store
-from wsshm.checkpoint import whole_folder
+from sweeps import objectives
+from sweeps.expand import label_of, with_weights
+from sweeps.place import Place
+from sweeps.plan import Plan, searched_configuration
+from sweeps.reporter import EPOCH, EpochReporter
+from wsshm.checkpoint import CARD
 from wsshm.config import RunConfig, parse
 from wsshm.data.sources import open_sources
+from wsshm.errors import UserError, last_sentence
 from wsshm.progress import ProgressFile
-from wsshm.stages import RECIPE_VERSION
-from wsshm.train import Trained, explained, labels_used, train
-from wsshm.work import run_work
+from wsshm.stages import RECIPE_VERSION, StageFolder, addressed_stages, run_id_of
+from wsshm.storage import Location
+from wsshm.train import explained, labels_used, resolved, train
+from wsshm.work import comparable_epochs, run_work
+
+ATTEMPTS = 2
+"""How often a run is tried whose failure may have been the machine's."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a sweep writes: OUT and what lies in it."""
-
-    out: Path
-
-    @property
-    def store(self) -> Store:
-        """The results store."""
-        return Store(self.out / "store")
-
-    @property
-    def stages(self) -> Path:
-        """Trained stages by address."""
-        return self.out / "stages"
-
-    def model(self, run_id: str) -> Path:
-        """A finished run's model."""
-        return self.out / "models" / run_id
-
-    def progress(self, run_id: str) -> Path:
-        """A running run's progress file."""
-        return self.out / "progress" / f"{run_id}.json"
-
-
 def trial(space: dict[str, Any]) -> None:
-    """Run the planned run `space["run"]`; its end, good or bad, is a row of the store.
+    """Run one planned or drawn run; its end, good or bad, is a row of the store.
 
-    Tune's processes import this module: it must not draw in what only the sweep's driver needs.
+    `space["run"]` holds where and what (see `execute`), `space["drawn"]` the values that a search drew. Tune's processes
+    import this module: it must not draw in what only the sweep's driver needs.
     """
-    params = space["run"]
-    config: RunConfig = parse(params["config"])
-    place, run_id = Place(Path(params["out"])), params["run_id"]
-    row: dict[str, Any] = {"run_id": run_id, "plan": params["plan"], "started": provenance.now()}
-    mistake = False
+    task = space["run"]
+    place = Place(Location.of(task["out"]), task["stages"])
     try:
-        row |= describe(config)
-        trained = train(config, place.stages, place.progress(run_id))
-        measured = _on_worker(config, _measure, config, run_id, trained)
-        row["device"] = _on_worker(config, provenance.device_name, *_device(config))
-        _keep_model(trained, place.model(run_id))
-        place.store.write("scores", measured.scores)
-        place.store.write("samples", measured.samples)
-        place.store.write("epochs", _curves(run_id, trained))
-        row |= {
-            "status": "finished",
-            "stages": [f"{name}:{address}" for name, address in trained.addresses.items()],
-            "train_s": trained.train_s,
-            "teacher_s": trained.teacher_s,
-        }
-    except Exception as error:  # whatever it is, the other runs go on and the row says what happened
-        log.exception("run %s", run_id)
-        failure = explained(error)
-        row |= {"status": failure.status, "error": str(failure)}
-        mistake = failure.mistake
+        config = configuration(space)
+        run_id = run_id_of(config, open_sources(config.data))
+    except UserError as error:  # a drawn combination that cannot be, or this node does not see the data
+        _tell(task, None, {}, unfit=last_sentence(error))
+        return
+    if "drawn" in space:
+        (place.draws / f"{run_id}.json").write_text(json.dumps(space["drawn"]))
+    known = _known(place, run_id)
+    if known is not None:  # drawn before
+        _tell(task, config, known)
+        return
+    mistake, label = False, label_of(config, task["keys"])
+    for attempt in range(ATTEMPTS):
+        row: dict[str, Any] = {"run_id": run_id, "plan": task["plan"], "started": provenance.now(), **describe(config)}
+        try:
+            errors = _train_and_measure(config, run_id, place, row, label, reports=task["reports"])
+            break
+        except Exception as error:  # whatever it is, the other runs go on and the row says what happened
+            log.exception("run %s", run_id)
+            failure = explained(error)
+            if not failure.final and attempt + 1 < ATTEMPTS:
+                continue
+            row |= {"status": failure.status, "error": str(failure)}
+            errors, mistake = {}, failure.mistake
+            break
     # Last, so that a run that is `finished` has all its other rows.
     place.store.write("runs", [row | {"finished": provenance.now()}])
-    ProgressFile(place.progress(run_id), run_work(config)).end(row["status"])
-    tune.report({"mistake": mistake})
+    ProgressFile(place.progress(run_id), run_work(config), label).end(row["status"])
+    _tell(task, config, errors, mistake)
+
+
+def configuration(space: dict[str, Any]) -> RunConfig:
+    """What a trial's run is: given whole, or the plan's base with what a search drew."""
+    task = space["run"]
+    if "drawn" not in space:
+        return parse(task["config"])
+    config = searched_configuration(parse(task["document"], Plan), space["drawn"])
+    return resolved(with_weights(config, task["weights"]))
+
+
+def _known(place: Place, run_id: str) -> dict[str, float] | None:
+    """The last errors of a run that is settled already."""
+    if run_id not in place.store.settled():
+        return None
+    return objectives.last_errors(place.store, [run_id]).get(run_id, {})
+
+
+def _train_and_measure(
+    config: RunConfig, run_id: str, place: Place, row: dict[str, Any], label: str, reports: bool
+) -> dict[str, float]:
+    """A whole run, all rows but that of `runs`, which is completed in `row`. Returns its last validation errors."""
+    with TemporaryDirectory(prefix="wsshm-") as scratch:
+        trained = train(
+            config,
+            place.stages,
+            place.progress(run_id),
+            scratch=Path(scratch),
+            callbacks=[EpochReporter()] if reports else [],
+            label=label,
+        )
+        _keep_model(trained.model, place.model(run_id))
+    measured, device = _on_worker(config, _measure, config, run_id, place, trained.addresses)
+    place.store.write("scores", measured.scores)
+    place.store.write("samples", measured.samples)
+    place.store.write("epochs", curves(run_id, trained.stages))
+    if trained.workers:
+        row |= {"workers": trained.workers, "gpus": trained.workers * config.train.gpus_per_worker}
+    row |= {
+        "status": "finished",
+        "train_s": trained.train_s,
+        "teacher_s": trained.teacher_s,
+        "device": trained.gpu or device,
+    }
+    history = trained.stages[-1]["history"]
+    last = max(point["epoch"] for point in history)
+    return {point["key"]: point["value"] for point in history if point["epoch"] == last}
+
+
+def _tell(
+    task: dict[str, Any],
+    config: RunConfig | None,
+    errors: dict[str, float],
+    mistake: bool = False,
+    unfit: str = "",
+) -> None:
+    """Report what the search goes by. A run without a result reports no objective, which Optuna takes for failed.
+
+    `over` tells the report of a trial's own end from those of its epochs, `unfit` why there was no run at all.
+    """
+    latency = task["latency_ms"].get(config.model.backbone) if config else None
+    values = errors if latency is None or not errors else {**errors, "latency_ms": latency}
+    report = {name: values[name] for name in task["objectives"] if name in values}
+    epoch = comparable_epochs(config) if config else 0
+    tune.report({EPOCH: epoch, "over": True, "mistake": mistake or bool(unfit), "unfit": unfit, **report})
 
 
 def describe(config: RunConfig) -> dict[str, Any]:
@@ -95,7 +148,7 @@ def describe(config: RunConfig) -> dict[str, Any]:
     sources = open_sources(config.data)
     mattes, masks = labels_used(config, sources)
     commit, dirty = provenance.git_state()
-    gpus = config.train.gpus_per_worker * config.train.workers
+    workers = config.train.worker_counts[-1]
     return {
         "method": config.method.name,
         "architecture": config.model.architecture,
@@ -109,11 +162,12 @@ def describe(config: RunConfig) -> dict[str, Any]:
         "data_fingerprint": sources.fingerprint,
         "recipe_version": RECIPE_VERSION,
         "steps": config.train.steps,
-        "gpus": gpus,
-        "workers": config.train.workers,
+        "gpus": workers * config.train.gpus_per_worker,
+        "workers": workers,
         "versions": json.dumps(provenance.versions()),
         "git_commit": commit,
         "git_dirty": dirty,
+        "stages": [f"{entry.stage.name}:{entry.address}" for entry in addressed_stages(config, sources)],
     }
 
 
@@ -127,37 +181,41 @@ def _on_worker(config: RunConfig, call: Callable[..., T], *arguments: Any) -> T:
     return ray.get(task.remote(*arguments))
 
 
-def _device(config: RunConfig) -> tuple[str, int | None]:
-    """Arguments of `provenance.device_name` for what the run was trained on."""
-    return ("cuda", None) if config.train.gpus_per_worker else ("cpu", config.train.cpus_per_worker)
+def _measure(config: RunConfig, run_id: str, place: Place, addresses: dict[str, str]) -> tuple[accuracy.Measured, str]:
+    """Score the run's model; for MLB the samples hold its teacher's matte and the blended label too.
 
-
-def _measure(config: RunConfig, run_id: str, trained: Trained) -> accuracy.Measured:
-    """Score the run's model; for MLB the samples hold its teacher's matte and the blended label too."""
+    Also says on what: any node may have been asked, which fetches the models itself.
+    """
     import torch
 
     torch.set_num_threads(config.train.cpus_per_worker)
-    teacher = None
-    if config.method.name == "mlb":
-        taught_by = trained.stages[-1]["stage"]["teacher"]
-        teacher = accuracy.Teacher(trained.folders[taught_by], config.method.blend)
-    device = "cuda" if config.train.gpus_per_worker else "cpu"
-    return accuracy.measure(trained.model, open_sources(config.data).test, run_id, teacher=teacher, device=device)
+    with TemporaryDirectory(prefix="wsshm-") as scratch:
+        stages = {name: StageFolder(place.stages, address, Path(scratch)) for name, address in addresses.items()}
+        teacher, last = None, stages[list(stages)[-1]]
+        if config.method.name == "mlb":
+            teacher = accuracy.Teacher(stages[last.result()["stage"]["teacher"]].model(), config.method.blend)
+        gpu = bool(config.train.gpus_per_worker)
+        measured = accuracy.measure(
+            last.model(), open_sources(config.data).test, run_id, teacher=teacher, device="cuda" if gpu else "cpu"
+        )
+    device = ("cuda", None) if gpu else ("cpu", config.train.cpus_per_worker)
+    return measured, provenance.device_name(*device)
 
 
-def _keep_model(trained: Trained, target: Path) -> None:
+def _keep_model(model: Path, target: Location) -> None:
     """The final stage's folder as the run's model; hard links where the filesystem has them."""
-    with whole_folder(target) as temporary:
-        for file in trained.model.iterdir():
+    with target.new_folder(last=CARD) as temporary:
+        for file in model.iterdir():
             try:
                 os.link(file, temporary / file.name)
             except OSError:
                 shutil.copy2(file, temporary / file.name)
 
 
-def _curves(run_id: str, trained: Trained) -> list[dict[str, Any]]:
+def curves(run_id: str, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the table `epochs` from stages' results (their description and history)."""
     return [
         {"run_id": run_id, "stage": result["stage"]["name"], **point}
-        for result in trained.stages
+        for result in stages
         for point in result["history"]
     ]

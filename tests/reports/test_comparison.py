@@ -183,6 +183,19 @@ def test_one_image_has_means_but_no_intervals(tmp_path):
     assert set(comparison.differences["verdict"]) == {"not told apart"}
 
 
+def test_pictures_without_their_masks_are_told_apart_by_number(tmp_path):
+    """They cost nothing, so the store's column `masks` is 0 for all of them."""
+    store = Store(tmp_path)
+    for masks, level in ((100, 2.0), (1000, 1.0)):
+        config = json.dumps({"budget": {"mattes": 40, "masks": masks}})
+        add_run(store, "pseudo_label", masks=0, level=level, run_id=f"p{masks}", config=config)
+    for mattes, masks in ((10, 100), (40, 1000)):  # never sees them: no part of its name
+        config = json.dumps({"budget": {"mattes": mattes, "masks": masks}})
+        add_run(store, "matte_only", mattes=mattes, masks=0, run_id=f"m{mattes}", config=config)
+    [comparison] = compared(store)
+    assert set(comparison.cells["label"]) == {"pseudo_label, masks=100", "pseudo_label, masks=1000", "matte_only"}
+
+
 def test_runs_of_unknown_labels_are_left_out_with_a_note(tmp_path):
     store = Store(tmp_path)
     add_run(store)

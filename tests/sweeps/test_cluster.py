@@ -11,6 +11,7 @@ import ray
 from sweeps import cluster
 from wsshm.config import TrainConfig
 from wsshm.errors import UserError
+from wsshm.storage import Location
 
 GIGABYTE = 10**9
 
@@ -59,9 +60,27 @@ def test_an_impossible_request_is_refused(machine) -> None:
 def test_a_worker_larger_than_any_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 32.0})
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 16.0}}] * 2)
-    with pytest.raises(UserError, match=r"no node of the cluster has the 17 CPU"):
+    with pytest.raises(UserError, match=r"asks for 17 CPU .* 2 nodes have room for 0 of the 1"):
         cluster.concurrent_runs(TrainConfig(cpus_per_worker=17))
     assert cluster.concurrent_runs(TrainConfig(cpus_per_worker=15)) == 2
+
+
+def test_workers_are_not_spread_over_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three nodes of three CPUs have nine, but places for three workers of two."""
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 9.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 3.0}}] * 3)
+    with pytest.raises(UserError, match=r"room for 3 of the 4"):
+        cluster.concurrent_runs(TrainConfig(cpus_per_worker=2, workers=4))
+    assert cluster.concurrent_runs(TrainConfig(cpus_per_worker=2, workers=3, batch=6)) == 1
+    assert cluster.concurrent_runs(TrainConfig(cpus_per_worker=2)) == 3
+
+
+def test_elastic_runs_need_their_fewest_workers_and_get_their_most(machine) -> None:
+    machine(33, 4)
+    assert cluster.concurrent_runs(TrainConfig(gpus_per_worker=1, workers=(1, 2))) == 2
+    assert cluster.concurrent_runs(TrainConfig(gpus_per_worker=1, workers=(2, 8), batch=840)) == 1
+    with pytest.raises(UserError, match=r"asks for 6 GPU \(6 workers\) but the cluster has 4"):
+        cluster.concurrent_runs(TrainConfig(gpus_per_worker=1, workers=(6, 8), batch=168))
 
 
 def test_short_memory_means_fewer_runs_and_none_is_an_error(machine) -> None:
@@ -75,25 +94,6 @@ def test_short_memory_means_fewer_runs_and_none_is_an_error(machine) -> None:
 def test_a_full_disk_is_found_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(cluster.shutil, "disk_usage", lambda path: usage(10 * GIGABYTE, 9 * GIGABYTE, GIGABYTE))
-    cluster.check_disk(tmp_path, 0.9 * GIGABYTE)
+    cluster.check_disk(Location.of(tmp_path), 0.9 * GIGABYTE)
     with pytest.raises(UserError, match=r"1.00 GB free and the sweep needs about 2.00 GB"):
-        cluster.check_disk(tmp_path, 2 * GIGABYTE)
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-def test_a_folder_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    try:
-        nodes.add_node(num_cpus=1)
-        ray.init(address=nodes.address, log_to_driver=False)
-        cluster.check_shared(tmp_path)
-        assert list(tmp_path.iterdir()) == []
-        monkeypatch.setattr(Path, "touch", lambda self: None)  # what a folder on another machine's disk looks like
-        with pytest.raises(UserError, match=r"cluster has 2 nodes and .* does not see"):
-            cluster.check_shared(tmp_path)
-    finally:
-        ray.shutdown()
-        nodes.shutdown()
+        cluster.check_disk(Location.of(tmp_path), 2 * GIGABYTE)

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
 
 from bench.store import Store
+from tests.sweeps.asking import sweep, wait_for
 from tests.wsshm import tiny
+from wsshm.claims import Claim
+from wsshm.storage import Location
 
-ROOT = Path(__file__).resolve().parents[2]
 TWO = ["--set", "space={method.name: [mlb, seg_only]}"]
 TIMED = [*TWO, "--set", "speed.models=[test_efficientnet]", "--set", "speed.sizes=[64]"]
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-def sweep(out: Path, *options: str, wait: bool = True, plan: str = "smoke") -> subprocess.Popen:
-    command = [sys.executable, "-m", "sweeps", "run", plan, "--out", str(out), *options]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A test run in the background of a shell ignores Ctrl-C, and its children would too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    if wait:
-        process.out, process.err = process.communicate(timeout=600)  # type: ignore[attr-defined]
-    return process
-
-
-def scores_of(out: Path) -> pd.DataFrame:
-    scores = Store(out / "store").read("scores")
-    columns = ["run_id", "dataset", "image", "region", "sad", "mse", "mad", "grad", "conn"]
-    return scores[columns].sort_values(columns[:4]).reset_index(drop=True)
 
 
 @pytest.fixture(scope="module")
@@ -91,24 +66,6 @@ def test_another_plan_in_out_is_refused(finished: Path) -> None:
     assert "Traceback" not in other.err  # type: ignore[attr-defined]
 
 
-def test_killed_in_the_middle_and_asked_again(finished: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    process = sweep(out, *TWO, wait=False)
-    deadline = time.time() + 300
-    while not list(out.glob("stages/*/state/state.json")) and time.time() < deadline:
-        time.sleep(0.05)
-    assert process.poll() is None, "the sweep ended before it could be killed"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not Store(out / "store").finished()
-    again = sweep(out, *TWO)
-    assert again.returncode == 0, again.err  # type: ignore[attr-defined]
-    runs = Store(out / "store").read("runs")
-    assert sorted(runs["run_id"]) == sorted(Store(finished / "store").read("runs")["run_id"])
-    assert len(list((out / "store" / "runs").glob("*.parquet"))) == 2
-    pd.testing.assert_frame_equal(scores_of(out), scores_of(finished), rtol=1e-6)
-
-
 def test_a_broken_picture_costs_its_run_alone(tmp_path: Path) -> None:
     """A mask that is cut off in the middle is named in the failed run's row; the run that never reads it is finished."""
     data, out = tiny.make(tmp_path / "data"), tmp_path / "out"
@@ -135,9 +92,7 @@ def test_a_broken_picture_costs_its_run_alone(tmp_path: Path) -> None:
 def test_interrupted_it_says_so_and_leaves_no_report(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = sweep(out, *TWO, wait=False)
-    deadline = time.time() + 300
-    while not list(out.glob("stages/*/claim.json")) and time.time() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: list(out.glob("stages/*/claim.json")), process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
@@ -146,10 +101,9 @@ def test_interrupted_it_says_so_and_leaves_no_report(tmp_path: Path) -> None:
 
 
 def test_a_second_sweep_in_the_same_folder_is_refused(finished: Path) -> None:
-    import fcntl
-
-    with open(finished / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    claim = Claim(Location.of(finished / "sweep.json"))
+    assert claim.try_take()
+    with claim.held():
         second = sweep(finished, *TIMED)
     assert second.returncode == 2
     assert "another sweep is running in" in second.err  # type: ignore[attr-defined]

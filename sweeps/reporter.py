@@ -1,0 +1,22 @@
+"""What tells Ray Tune of a run's epochs. Ray Train's controller imports this module, which therefore stays light."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.integration.ray_train import TuneReportCallback
+
+EPOCH = "epoch"
+"""Our own count of a run's epochs: Tune's `training_iteration` begins anew with a process."""
+
+
+class EpochReporter(TuneReportCallback):
+    """Passes the first worker's report of an epoch on to Tune, where runs may be held against each other by it.
+
+    A teacher's epochs may not: of runs that share it only one trains it, and would be judged alone.
+    """
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        """Called by Ray Train's controller when all workers have reported."""
+        if metrics[0].get("compares"):
+            super().after_report(run_context, metrics, checkpoint)
