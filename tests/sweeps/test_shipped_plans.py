@@ -1,0 +1,109 @@
+"""The plans that come with the suite: valid, as large as they say, and shrunk by what their comments say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from sweeps.expand import expand
+from sweeps.plan import SHIPPED, configurations, draws, load_plan, searched_configuration, shipped_plans
+from sweeps.show import as_random
+from tests.wsshm import tiny
+from wsshm.config import METHOD_NAMES, BlendConfig
+from wsshm.data.sources import open_sources
+from wsshm.errors import UserError
+from wsshm.methods import stages_of
+from wsshm.models.encoder import Encoder
+from wsshm.stages import run_id_of
+
+COMMANDS = {
+    name: [
+        shlex.split(command)
+        for command in re.findall(
+            r"python -m sweeps run .*", re.sub(r"\\\n#\s*", "", (SHIPPED / f"{name}.yaml").read_text())
+        )
+    ]
+    for name in shipped_plans()
+}
+
+
+def distinct(name: str, data: Path) -> int:
+    """How many different runs a plan holds; the plan names all its budgets, so that any data will do."""
+    sources = open_sources(tiny.config(tiny.make(data)).data)
+    return len({run_id_of(c, sources) for c in configurations(load_plan(name, ["base.model.weights=none"]))})
+
+
+def test_they_are_valid_and_say_what_they_do() -> None:
+    assert shipped_plans() == [
+        "annotation-cost", "backbones", "blending", "methods", "paper", "quickstart", "smoke",
+    ]  # fmt: skip
+    for name in shipped_plans():
+        plan = load_plan(name)
+        assert plan.name == name
+        assert len(plan.about) > 20
+        assert configurations(plan)
+
+
+@pytest.mark.parametrize("name", [name for name, commands in COMMANDS.items() if commands])
+def test_the_commands_in_their_comments_are_plans_of_fewer_steps(name: str) -> None:
+    whole = configurations(load_plan(name))[0]
+    for words in COMMANDS[name]:
+        assert words[4] == name
+        plan = load_plan(name, [words[i + 1] for i, word in enumerate(words) if word == "--set"])
+        small = configurations(plan)
+        if name != "paper":
+            assert small[0].train.steps < whole.train.steps
+            assert plan.search.num_runs is None or plan.search.num_runs < 10
+        if plan.speed.models and "model.backbone" in plan.space:
+            assert list(plan.speed.models) == plan.space["model.backbone"]
+
+
+def test_methods_holds_every_method_under_three_seeds() -> None:
+    runs = configurations(load_plan("methods"))
+    assert sorted((r.method.name, r.train.seed) for r in runs) == sorted((m, s) for m in METHOD_NAMES for s in range(3))
+    assert "27 runs" in load_plan("methods").about
+
+
+def test_blending_searches_the_whole_blend_over_one_teacher() -> None:
+    plan = load_plan("blending")
+    blend = {f"method.blend.{key}" for key in BlendConfig.model_fields} - {"method.blend.when"}
+    assert set(plan.searched) == blend | {"method.matte_share", "method.blended_weight"}
+    runs = [searched_configuration(plan, drawn) for drawn in draws(as_random(plan))]
+    assert len(runs) == 40
+    # Every draw is possible, and none needs a teacher of its own.
+    assert {stage for run in runs for stage in stages_of(run) if stage.name == "teacher"} == {stages_of(runs[0])[0]}
+
+
+def test_backbones_are_pyramidal_light_and_timed(tmp_path: Path) -> None:
+    plan = load_plan("backbones")
+    names = plan.space["model.backbone"]
+    assert list(plan.speed.models) == names
+    assert distinct("backbones", tmp_path) == 3 * len(names) == 30
+    with torch.device("meta"):
+        sizes = [sum(p.numel() for p in Encoder(name).parameters()) for name in names]
+    assert max(sizes) < 22e6
+
+
+def test_annotation_cost_runs_equal_runs_once(tmp_path: Path) -> None:
+    assert len(configurations(load_plan("annotation-cost"))) == 4 * 4 * 3 * 3
+    # mlb and joint everywhere; seg_only by masks, matte_only by mattes alone
+    assert distinct("annotation-cost", tmp_path) == 3 * (2 * 12 + 3 + 4) == 93
+
+
+def test_paper_takes_manifests_and_names_a_missing_one(tmp_path: Path) -> None:
+    here = [f"base.data.root={tmp_path}", "base.model.weights=none", "base.data.size=64"]
+    plan = load_plan("paper", here)
+    with pytest.raises(UserError, match=rf"there is no manifest at {tmp_path}/mattes.parquet; write one with `wsshm"):
+        expand(plan)
+    tiny.make(tmp_path)
+    shutil.copy(tmp_path / "mattes.parquet", tmp_path / "backgrounds.parquet")
+    for name in plan.base["data"]["test"]:
+        shutil.copy(tmp_path / "test.parquet", tmp_path / name)
+    runs = expand(plan)
+    assert len(runs) == 45
+    assert {(run.config.train.workers, run.config.train.gpus_per_worker) for run in runs} == {(2, 1.0)}

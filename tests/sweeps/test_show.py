@@ -1,0 +1,169 @@
+"""A plan expanded, with its sharing, costs and estimate; a run's configuration to repeat it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pyarrow import fs
+from typer.testing import CliRunner
+
+from bench.store import Store
+from sweeps.cli import app
+from sweeps.estimate import Rates
+from sweeps.expand import expand
+from sweeps.plan import Plan
+from sweeps.repeat import open_plan, repeat
+from sweeps.show import show
+from tests.sweeps import made_up
+from tests.wsshm import tiny
+from wsshm import storage
+from wsshm.config import RunConfig, parse
+from wsshm.errors import UserError
+from wsshm.storage import Location
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("data"))
+
+
+def tiny_plan(data: Path, **changes: object) -> Plan:
+    base = tiny.config(data, workers=1).model_dump(mode="json")
+    return made_up.plan_of(base=base, **changes)
+
+
+def shown(plan: Plan, store: Path, capsys: pytest.CaptureFixture) -> str:
+    show(plan, {}, Location.of(store))
+    return capsys.readouterr().out
+
+
+def test_runs_sharing_costs_and_estimate(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    plan = tiny_plan(
+        data,
+        space={"method.blend.band": [0.02, 0.04, 0.08]},
+        seeds=[0],
+        also=[{"method.name": "seg_only"}],
+        report={"cost": {"matte": "10EUR", "mask": "1EUR"}},
+        speed={"models": ["test_efficientnet"], "sizes": [64], "batches": [1, 2]},
+    )
+    runs = expand(plan)
+    mlb = runs[-1].config
+    Store(tmp_path).write("runs", [made_up.run_row("earlier", mlb, rate=3600.0, beside_s=60)])
+    text = shown(plan, tmp_path, capsys)
+    for run in runs:
+        assert run.run_id in text
+    assert "4 runs, 5 stages to train, 12 optimiser steps in all; 1 stage is shared, by 3 runs" in text
+    assert text.count("(3)") == 3  # the teacher, in each of its runs
+    lines = [line.split() for line in text.splitlines()]
+    assert ["0", "8", "8", "EUR", "1"] in lines
+    assert ["6", "8", "68", "EUR", "3"] in lines
+    # An hour a step: the teacher's 2 once, 3 students of 2 x 4/3, seg_only's 4; and a minute beside each run.
+    assert "about 14 h 04 min of computing, one run at a time" in text
+    assert "based on 1 finished run of unet/test_efficientnet in fp32 on 1 CPU a worker" in text
+    assert "(Example CPU, 1 thread)" in text
+    assert "then 4 settings are timed" in text
+
+
+def test_without_rows_it_names_what_makes_some(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    plan = tiny_plan(data, space={"model.backbone": ["test_efficientnet", "test_resnet"]}, seeds=[0])
+    first = expand(plan)[0].config
+    text = shown(plan, tmp_path / "none", capsys)
+    assert "estimated time" not in text
+    command = next(line for line in text.splitlines() if line.strip().startswith("python -m sweeps run smoke"))
+    assert "'space={model.backbone: [test_efficientnet, test_resnet]}'" in command
+    Store(tmp_path).write("runs", [made_up.run_row("earlier", first)])
+    text = shown(plan, tmp_path, capsys)
+    assert "estimated time (of 1 run of 2)" in text
+    assert "no estimate for test_resnet (unet, fp32, 1 CPU a worker)" in text
+    # The command is one that the smoke plan takes.
+    from shlex import split
+
+    from sweeps.plan import load_plan
+
+    words = split(command.partition("   (then")[0])
+    assignments = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    made = expand(load_plan("smoke", [*assignments, "base.data.size=64"]))
+    assert {run.config.model.backbone for run in made} == {"test_efficientnet", "test_resnet"}
+
+
+def test_a_search_says_its_space_and_is_estimated_by_random_draws(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    plan = tiny_plan(
+        data,
+        space={
+            "method.blend.band": {"loguniform": [0.01, 0.1]},
+            "method.blend.variant": {"choice": ["soft", "gated"]},
+        },
+        search={"algorithm": "optuna", "num_runs": 6, "scheduler": {"grace_epochs": 1}},
+        seeds=[0],
+        also=[{"method.name": "joint"}],
+    )
+    Store(tmp_path).write("runs", [made_up.run_row("earlier", expand(plan)[0].config)])
+    text = shown(plan, tmp_path, capsys)
+    assert "optuna: 6 draws from this space" in text
+    assert "loguniform from 0.01 to 0.1" in text
+    assert "soft, gated" in text
+    assert "minimised: val_sad; asha stops what is behind" in text
+    assert "7 runs (1 as listed and 6 that optuna draws; here drawn at random), 8 stages to train" in text
+    assert "estimated time: about" in text
+
+
+def test_a_run_of_the_store_is_repeated_as_it_was(data: Path, tmp_path: Path) -> None:
+    plan = tiny_plan(data)
+    ids = made_up.finish(tmp_path, plan, 4)
+    store = Location.of(tmp_path / "store")
+    text = repeat(plan, {}, store, ids[2])
+    recorded = Store(tmp_path / "store").read("runs").set_index("run_id")["config"][ids[2]]
+    assert parse(yaml.safe_load(text)) == RunConfig.model_validate_json(recorded)
+    comment = [line for line in text.splitlines() if line.startswith("#")]
+    assert "run run2 of the plan made-up, finished" in comment[0]
+    assert comment[1] == "# suite's commit " + "0f" * 20
+    assert comment[2] == "# torch 2.11.0"
+    with pytest.raises(UserError, match=r"4 runs have ids that start with 'run' \(run0, run1"):
+        repeat(plan, {}, store, "run")
+
+
+def test_a_run_that_was_not_run_yet_comes_from_the_plan(data: Path, tmp_path: Path) -> None:
+    plan = tiny_plan(data)
+    runs = expand(plan)
+    store = Location.of(tmp_path)
+    text = repeat(plan, {}, store, runs[1].run_id[:10])
+    assert parse(yaml.safe_load(text)) == runs[1].config
+    assert "not in" in text.splitlines()[0]
+    wrong = "z" + runs[1].run_id[1:]
+    with pytest.raises(UserError, match=f"no run of the plan made-up has an id .*{wrong}.* nearest.*{runs[1].run_id}"):
+        repeat(plan, {}, store, wrong)
+
+
+def test_a_sweeps_own_plan_file_finds_its_store(data: Path, tmp_path: Path) -> None:
+    plan = tiny_plan(data)
+    out = made_up.record(tmp_path / "out", plan)
+    made_up.finish(out, plan, 1)
+    opened, weights, store = open_plan(str(out / "plan.yaml"))
+    assert (opened, weights, store) == (plan, {"test_efficientnet": "none"}, str(out / "store"))
+    done = CliRunner().invoke(app, ["show", str(out / "plan.yaml"), "--run", "run0"])
+    assert done.exit_code == 0
+    assert "# run run0 of the plan made-up" in done.stdout
+    assert len(Rates.read(Store(store)).known) == 1
+    assert open_plan("smoke")[2] == "runs/smoke/store"
+
+
+def test_a_plan_on_an_object_store(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    monkeypatch.setattr(storage, "_remote", lambda uri: (remote, "bucket"))
+    plan = tiny_plan(data)
+    made_up.record(tmp_path / "bucket" / "out", plan)
+    opened, weights, store = open_plan("s3://bucket/out/plan.yaml?region=x", ["seeds=[3]"])
+    assert opened == plan.model_copy(update={"seeds": (3,)})
+    assert (weights, store) == ({"test_efficientnet": "none"}, "s3://bucket/out/store?region=x")
+    with pytest.raises(UserError, match=r"^there is no file s3://bucket/none.yaml; check the address$"):
+        open_plan("s3://bucket/none.yaml")
+    (tmp_path / "bucket" / "list.yaml").write_text("- 1")
+    with pytest.raises(UserError, match=r"s3://bucket/list.yaml must hold a mapping"):
+        open_plan("s3://bucket/list.yaml")
+    (tmp_path / "bucket" / "no.yaml").write_text("a: [")
+    with pytest.raises(UserError, match=r"s3://bucket/no.yaml is not valid YAML"):
+        open_plan("s3://bucket/no.yaml")
