@@ -1,0 +1,214 @@
+"""Trainings to be timed: on a few drawn pictures, by the suite's own `train`, and the same in plain PyTorch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ray
+import rich.box
+import rich.table
+import torch
+from torch import nn
+
+from wsshm.config import RunConfig
+from wsshm.data.loading import StepDataset, loader
+from wsshm.data.procedural import make
+from wsshm.data.sources import open_sources
+from wsshm.distributed import freeze_batchnorm
+from wsshm.engine import DTYPES, lr_at
+from wsshm.errors import UserError
+from wsshm.labels import target_of
+from wsshm.losses import sample_losses
+from wsshm.methods import stages_of
+from wsshm.models import build_model
+from wsshm.storage import Location
+from wsshm.train import train
+
+PICTURES = {"cutouts": 6, "backgrounds": 6, "natural": 12, "val": 4, "test": 4}
+ROOT = Path("/tmp")  # Ray's sockets lie below, and a socket's path may have about a hundred characters
+SEGMENT_S = 1.0
+LOOK_EVERY_S = 0.1  # the file is dated by its writer
+
+
+@contextlib.contextmanager
+def workspace() -> Iterator[Path]:
+    """A folder for all that a benchmark writes, Ray's files too; gone afterwards."""
+    root = ROOT if ROOT.is_dir() else None
+    with TemporaryDirectory(prefix="wsshm-", dir=root, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def draw(folder: Path, size: int) -> dict[str, Any]:
+    """Draw `PICTURES` into `folder`; returns the section `data` of a configuration."""
+    make(folder, size, counts=PICTURES, workers=1)
+    parts = {"mattes": "synthetic.parquet", "masks": "natural.parquet", "val": "val.parquet", "test": ["test.parquet"]}
+    return {"root": str(folder), "size": size, **parts}
+
+
+def cores() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def quiet_ray() -> None:
+    """Leave Ray's own messages out of what a benchmark prints."""
+    logging.getLogger("ray").setLevel(logging.WARNING)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def own_cluster(folder: Path) -> Iterator[None]:
+    """A Ray cluster on this machine, started and stopped as a sweep does, with its files below `folder`."""
+    ray.init(
+        address="local",
+        num_cpus=cores() + 1,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=str(folder / "ray"),
+    )
+    quiet_ray()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A training's time: `start_s` from the call to the end of its first step; `step_s` the mean time of a step in each
+    second or so after the first; `seconds` as the suite itself records of the stage, None where it did not train it."""
+
+    start_s: float
+    step_s: list[float]
+    seconds: float | None = None
+
+
+def timed(config: RunConfig, folder: Path, call: Callable[[RunConfig, Path, Path], Any] | None = None) -> Timing:
+    """Train a run of one stage without a teacher into `folder`, which must not be there, and time it from outside.
+
+    The first worker replaces the run's progress file after its first step and then once a second; the times at which
+    it did so give the rate inside the worker. `call` trains (config, stages, progress file), by default
+    `wsshm.train.train`. Raises UserError where the training is over too soon to be timed.
+    """
+    stages, progress = folder / "stages", folder / "progress.json"
+    folder.mkdir(parents=True)
+    with _Watch(progress) as watch:
+        called = time.time()
+        (call or _train)(config, stages, progress)
+    [result] = stages.glob("*/final/stage.json")
+    return _timing(called, watch.points, json.loads(result.read_text())["seconds"])
+
+
+def _train(config: RunConfig, stages: Path, progress: Path) -> None:
+    train(config, stages, Location.of(progress))
+
+
+def _timing(called: float, points: list[tuple[float, float]], seconds: float | None = None) -> Timing:
+    """From (time, steps done by then), the first after step 1; what lies before the second is warm-up."""
+    segments = [(b[0] - a[0]) / (b[1] - a[1]) for a, b in pairwise(points[1:])]
+    if not segments:
+        raise UserError("the training was over before its steps could be timed; raise --steps")
+    return Timing(points[0][0] - called, segments, seconds)
+
+
+class _Watch:
+    """Every state of a progress file: (time at which it was written, steps done)."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.points: list[tuple[float, float]] = []
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+
+    def _look(self) -> None:
+        while not self.stop.wait(LOOK_EVERY_S):
+            with contextlib.suppress(OSError, ValueError), open(self.file) as file:
+                written = os.fstat(file.fileno()).st_mtime_ns / 1e9
+                if self.points and written == self.points[-1][0]:
+                    continue
+                done = json.load(file)["done"]
+                if done > (self.points[-1][1] if self.points else 0):
+                    self.points.append((written, done))
+
+
+def bare(
+    config: RunConfig, called: float | None = None, ready: Callable[[], Any] | None = None
+) -> tuple[Timing, list[float]]:
+    """A run's first stage as a plain PyTorch loop: the same model, batches, loss, optimiser and threads.
+
+    Without Ray, checkpoints, validation, progress files and loss scaling (fp16). `called` is the time from which its
+    start counts, by default now; `ready` is called when the first step is about to begin. Returns also the loss of each
+    step.
+    """
+    called = called or time.time()
+    options, stage = config.train, stages_of(config)[0]
+    device = torch.device("cuda" if options.gpus_per_worker else "cpu")
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+    else:
+        torch.set_num_threads(options.cpus_per_worker)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.manual_seed(options.seed)
+    model = build_model(config.model).to(device).to(memory_format=torch.channels_last).train()
+    if options.batchnorm == "frozen":
+        freeze_batchnorm(model)
+    optimiser = torch.optim.AdamW(model.parameters(), options.lr, weight_decay=options.weight_decay)
+    batches = loader(StepDataset(open_sources(config.data), stage, config), config, 0, 1, 0)
+    if ready:
+        ready()
+    losses: list[float] = []
+    points: list[tuple[float, float]] = []
+    for step, [batch] in enumerate(batches):
+        for group in optimiser.param_groups:
+            group["lr"] = lr_at(step, stage.steps, options)
+        optimiser.zero_grad(set_to_none=True)
+        batch = batch._replace(
+            images=batch.images.to(device, non_blocking=True, memory_format=torch.channels_last),
+            labels=batch.labels.to(device, non_blocking=True),
+        )
+        with torch.autocast(device.type, DTYPES.get(options.precision), enabled=options.precision != "fp32"):
+            output = model(batch.images)
+        loss = sample_losses(output, target_of(batch, stage, None), options.loss).mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), options.clip_grad)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        now = time.time()
+        if not points or now - points[-1][0] >= SEGMENT_S:
+            points.append((now, step + 1))
+    return _timing(called, points), losses
+
+
+def median_and_spread(values: list[float], scale: float = 1.0, digits: int = 1) -> list[str]:
+    """Two cells: the median, and the range of the middle half."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return [f"{scale * middle:.{digits}f}", f"{scale * low:.{digits}f} to {scale * high:.{digits}f}"]
+
+
+def table(*headings: str, left: int = 1) -> rich.table.Table:
+    """An empty table whose first `left` columns are text."""
+    result = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    for number, heading in enumerate(headings):
+        result.add_column(heading, justify="left" if number < left else "right", no_wrap=True)
+    return result

@@ -1,0 +1,78 @@
+"""What times a training: the plain loop does what the suite does, and the rate is read right from a progress file."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.micro import training as benchmark
+from bench.micro.training import draw, median_and_spread, timed
+from tests.wsshm import tiny
+from wsshm.config import RunConfig, parse
+from wsshm.errors import UserError
+from wsshm.train import resolved, train
+
+
+def joint(root: Path, **train: object) -> RunConfig:
+    return resolved(tiny.config(root, method="joint", **train))
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "bf16", "batchnorm": "frozen"}])
+def test_the_plain_loop_trains_as_the_suite_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    """Step by step the same losses: what is compared with Ray differs in nothing but Ray."""
+    config = joint(tiny.make(tmp_path), epoch_steps=1, **options)
+    monkeypatch.setattr(benchmark, "SEGMENT_S", 0.0)
+    timing, losses = benchmark.bare(config)
+    assert len(timing.step_s) == 2, "of four steps the first is the start, the second warms up"
+    history = train(config, tmp_path / "stages").stages[-1]["history"]
+    assert losses == pytest.approx([row["value"] for row in history if row["key"] == "train_loss"], rel=1e-5)
+
+
+def test_a_training_too_short_to_time_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="raise --steps"):
+        benchmark.bare(joint(tiny.make(tmp_path)))
+
+
+def test_the_rate_comes_from_the_progress_file_without_its_first_second(tmp_path: Path) -> None:
+    """A training that is slow at first and does two steps each 0.3 s then."""
+    config = joint(tiny.make(tmp_path / "data"))
+
+    def fake(config: RunConfig, stages: Path, progress: Path) -> None:
+        time.sleep(0.5)
+        for done in (1, 2, 4, 6, 8):
+            temporary = progress.with_name("new")
+            temporary.write_text(json.dumps({"stage": "student", "done": done, "total": 8, "over": False}))
+            temporary.replace(progress)
+            time.sleep(0.3 if done > 1 else 0.6)
+        (stages / "0" / "final").mkdir(parents=True)
+        (stages / "0" / "final" / "stage.json").write_text('{"seconds": 1.5}')
+
+    timing = timed(config, tmp_path / "run", fake)
+    assert timing.start_s == pytest.approx(0.5, abs=0.1)
+    assert timing.step_s == pytest.approx([0.15] * 3, rel=0.2)
+    assert timing.seconds == 1.5
+
+
+def test_the_drawn_pictures_make_a_run(tmp_path: Path) -> None:
+    data = draw(tmp_path / "data", 64)
+    config = resolved(
+        parse(
+            {
+                "data": data,
+                "model": {"backbone": "test_efficientnet", "weights": "none"},
+                "method": {"name": "joint"},
+                "train": {"steps": 2, "batch": 2, "workers": 0, "precision": "fp32"},
+            }
+        )
+    )
+    assert train(config, tmp_path / "stages").trained_here == ["student"]
+
+
+def test_spread_is_the_middle_half() -> None:
+    assert median_and_spread([1, 2, 3, 4, 5], 10, 0) == ["30", "20 to 40"]
+    assert median_and_spread([2.0]) == ["2.0", "2.0 to 2.0"]
