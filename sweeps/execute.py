@@ -291,7 +291,7 @@ class _Sweep:
         if not specs:
             return
         call, store = _caller(specs), self.place.store
-        device = call(provenance.device_name, specs[0].device)
+        device = call(_timed_on, specs[0].device)
         keys = ["model", "height", "width", "batch", "precision", "engine", "scope"]
         known = store.read("speed") if store.exists() else None
         done = set()
@@ -304,7 +304,7 @@ class _Sweep:
             call(speed.speed_table, todo, None, None, store)
 
     def _latencies(self, specs: list[speed.SpeedSpec]) -> dict[str, float]:
-        device = _caller(specs)(provenance.device_name, specs[0].device)
+        device = _caller(specs)(_timed_on, specs[0].device)
         first = specs[0]
         found = latencies(
             self.place.store.read("speed"), device, first.height, first.width, first.batch, first.precision
@@ -353,6 +353,13 @@ def _parameters(runs: list[PlannedRun]) -> int:
     with torch.device("meta"):
         built = [build_model(config, load_weights=False) for config in models.values()]
     return max(sum(p.numel() for p in model.parameters()) for model in built)
+
+
+def _timed_on(device: str) -> str:
+    """What speeds measured in this place are of: torch's threads, which an environment may have limited."""
+    import torch
+
+    return provenance.device_name(device, torch.get_num_threads())
 
 
 def _scheduler(plan: Plan, runs: list[PlannedRun]) -> TrialScheduler | None:

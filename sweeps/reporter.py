@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ray.tune.integration.ray_train import TuneReportCallback
+from ray.tune.trainable.trainable_fn_utils import _in_tune_session
 
 EPOCH = "epoch"
 """Our own count of a run's epochs: Tune's `training_iteration` begins anew with a process."""
@@ -20,3 +21,8 @@ class EpochReporter(TuneReportCallback):
         """Called by Ray Train's controller when all workers have reported."""
         if metrics[0].get("compares"):
             super().after_report(run_context, metrics, checkpoint)
+
+
+def ended_by_tune() -> bool:
+    """Whether Tune has ended the trial that this process is in: an error that comes of it is none of the run's."""
+    return not _in_tune_session()

@@ -66,6 +66,7 @@ def recorded_draws(plan: Plan, place: Place, latency_ms: dict[str, float]) -> li
 def optuna_search(plan: Plan, draws: list[Draw]) -> OptunaSearch:
     """Optuna's TPE, told of every settled draw; draws that are not settled are asked for again first."""
     distributions = {DRAWN + key: _distribution(sampler) for key, sampler in plan.searched.items()}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(
         study_name=STUDY, storage=storage, directions=["minimize"] * len(plan.search.objectives)

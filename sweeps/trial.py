@@ -20,7 +20,7 @@ from sweeps import objectives
 from sweeps.expand import label_of, with_weights
 from sweeps.place import Place
 from sweeps.plan import Plan, searched_configuration
-from sweeps.reporter import EPOCH, EpochReporter
+from sweeps.reporter import EPOCH, EpochReporter, ended_by_tune
 from wsshm.checkpoint import CARD
 from wsshm.config import RunConfig, parse
 from wsshm.data.sources import open_sources
@@ -65,6 +65,8 @@ def trial(space: dict[str, Any]) -> None:
             errors = _train_and_measure(config, run_id, place, row, label, reports=task["reports"])
             break
         except Exception as error:  # whatever it is, the other runs go on and the row says what happened
+            if ended_by_tune():  # stopped early: the sweep's driver writes the row
+                return
             log.exception("run %s", run_id)
             failure = explained(error)
             if not failure.final and attempt + 1 < ATTEMPTS:

@@ -37,7 +37,9 @@ def test_a_sweep_on_an_object_store(uri: str, tmp_path: Path) -> None:
     assert process.returncode == 0, process.err  # type: ignore[attr-defined]
     assert f"report: {Location.of(uri) / 'report' / 'index.html'}" in process.out  # type: ignore[attr-defined]
     out = Location.of(uri)
-    assert sorted(place.name for place in out.listing()) == ["models", "plan.yaml", "report", "stages", "store"]
+    assert sorted(place.name for place in out.listing()) == [
+        *("models", "plan.yaml", "report", "runs.json", "stages", "store")
+    ]
     store = Store(str(out / "store"))
     (run_id,) = store.finished()
     assert (out / "models" / run_id / "model.safetensors").is_file()
