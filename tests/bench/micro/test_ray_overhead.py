@@ -33,7 +33,7 @@ def test_mistakes_are_named(options: list[str], named: str) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.bench
 def test_every_way_is_a_line_that_ends_in_its_ratio(only_here: Path) -> None:
     options = ["--steps", "150", "--epochs", "3", "--rounds", "1"]
     result = CliRunner().invoke(app, ["micro", "ray-overhead", *options], catch_exceptions=False)

@@ -54,7 +54,7 @@ def test_mistakes_are_named_before_anything_is_trained(options: list[str], named
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.skipif(cores() < 2, reason="needs two CPUs")
 def test_every_case_is_a_line_that_ends_in_its_ratio(only_here: Path) -> None:
     options = ["--workers", "1,2", "--rounds", "1", "--steps", "150", "--size", "64", "--batch", "8"]

@@ -102,7 +102,7 @@ def test_mistakes_are_named(options: list[str], named: str) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.bench
 def test_real_sweeps_give_two_lines_for_each_ratio(only_here: Path) -> None:
     options = ["--students", "2", "--ratios", "1", "--steps", "6"]
     result = CliRunner().invoke(app, ["micro", "sharing", *options], catch_exceptions=False)
