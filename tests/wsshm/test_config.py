@@ -21,6 +21,10 @@ from wsshm.errors import UserError
         ({"data": {"size": 100}}, ["data.size", "multiple of 64"]),
         ({"train": {"steps": 10, "teacher_steps": 10}}, ["teacher_steps (10)", "smaller than train.steps (10)"]),
         ({"train": {"batch": 10, "workers": 4}}, ["impossible train: batch (10)", "multiple of workers x accumulate"]),
+        ({"train": {"batch": 8, "workers": [1, 4]}}, ["batch (8)", "(3 x 1)"]),
+        ({"train": {"workers": [4, 2]}}, ["workers [4, 2] must be [fewest, most]"]),
+        ({"train": {"workers": [1, 2], "max_failures": 0}}, ["elastic workers need max_failures of at least 1"]),
+        ({"train": {"workers": 2, "gpus_per_worker": 0.5}}, ["two workers of one run cannot share one"]),
         ({"trian": {}}, ["'trian'", "'train'"]),
     ],
 )
