@@ -16,21 +16,25 @@ from typing import Any
 
 import yaml
 
-from bench.micro.training import cores, draw, median_and_spread, table, workspace
+from bench.micro.training import cores, draw, table, workspace
 from bench.provenance import device_name
+from bench.store import Store
 from bench.terminal import print_whole
 from wsshm.commandline import track
 from wsshm.errors import UserError
 
 LOOK_EVERY_S = 0.5
 WEIGHT_DECAY = 0.01
+RATES = 2  # sweeps from which S is taken: one before all others, one after, so that a drift of the machine shows
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a sweep took: `wall_s` from its command to its end, `stages_s` of training by address in `stages` of OUT."""
+    """What a sweep took: `wall_s` from its command to its end, `run_s` between the ends of two of its runs (0 for one
+    run), `stages_s` of training by address in `stages` of OUT."""
 
     wall_s: float
+    run_s: float
     stages_s: dict[str, float]
 
     @property
@@ -41,58 +45,55 @@ class Cost:
 
 @dataclass
 class Measured:
-    """All sweeps' costs: single ones repeated, the large ones once for each ratio."""
+    """All sweeps' costs. `rates`: a few students whose teacher is there already."""
 
-    idle_s: list[float] = field(default_factory=list)  # a sweep all of whose runs are finished
-    student: list[Cost] = field(default_factory=list)
-    teacher: dict[float, list[Cost]] = field(default_factory=dict)
+    rates: list[Cost] = field(default_factory=list)
     shared: dict[float, Cost] = field(default_factory=dict)
     apart: dict[float, Cost] = field(default_factory=dict)
+    teacher_steps: dict[float, int] = field(default_factory=dict)
 
 
-def run(base: dict[str, Any], students: int, steps: int, ratios: list[float]) -> None:
+def run(base: dict[str, Any], students: int, few: int, steps: int, ratios: list[float]) -> None:
     """Measure and print two lines for each ratio T / S of the teacher's cost to a student's.
 
-    `base` is a configuration without its pictures and steps. Raises UserError where a sweep fails.
+    `students` share a teacher; `few` runs are enough to tell what a student (S) and a teacher (T) cost. `base` is a
+    configuration without its pictures and steps. Raises UserError where a sweep fails.
     """
     with workspace() as folder:
         base = base | {"data": draw(folder / "data", base["data"]["size"])}
-        found = Measured(teacher={ratio: [] for ratio in ratios})
-        # Single runs before, between and after the large sweeps: a drift of the machine meets all.
-        singles = (len(ratios) + 1) * 2 + len(ratios) * 2
-        for _ in track(_all(base, students, steps, found, folder), 1 + singles + 2 * students * len(ratios), "sharing"):
+        found = Measured()
+        runs = 1 + RATES * few + len(ratios) * (students + few)
+        for _ in track(_all(base, students, few, steps, ratios, found, folder), runs, "sharing"):
             pass
-        _print(base, students, steps, found)
+        _print(base, students, few, steps, found)
 
 
-def _all(base: dict[str, Any], students: int, steps: int, found: Measured, folder: Path) -> Iterator[None]:
-    first = yield from _swept(folder, "first", plan(base, steps, steps, {"method.blend.threshold": [0.99]}))
-    by_name = {json.loads(f.read_text())["stage"]["name"]: f for f in _results(folder / "first")}
-    teacher, student = (first.stages_s[by_name[name].parts[-3]] for name in ("teacher", "student"))
-    trained = by_name["teacher"].parents[1]
-    steps_of = {ratio: max(1, round(steps * ratio * student / teacher)) for ratio in found.teacher}
+def _all(
+    base: dict[str, Any], students: int, few: int, steps: int, ratios: list[float], found: Measured, folder: Path
+) -> Iterator[None]:
+    first = yield from _swept(folder, "first", plan(base, steps, steps, one_teacher(1)))
+    [teacher] = [
+        f.parts[-3] for f in _results(folder / "first") if json.loads(f.read_text())["stage"]["name"] == "teacher"
+    ]
+    step_s = first.stages_s[teacher] / steps
 
-    def singles(number: int, ratios: list[float]) -> Iterator[None]:
-        own = {"method.blend.threshold": [round(0.90 + 0.001 * number, 3)]}
-        alone = f"student-{number}"
-        # The teacher's stage is laid where the sweep looks for it.
-        shutil.copytree(trained, folder / alone / "stages" / trained.name)
-        cost = yield from _swept(folder, alone, plan(base, steps, steps, own))
-        del cost.stages_s[trained.name]
-        found.student.append(cost)
-        again = yield from _swept(folder, alone, plan(base, steps, steps, own), again=True)
-        found.idle_s.append(again.wall_s)
-        for ratio in ratios:
-            only = plan(base | {"method": {"name": "matte_only"}}, steps_of[ratio], 0, {"train.seed": [0]})
-            found.teacher[ratio].append((yield from _swept(folder, f"teacher-{ratio}-{number}", only)))
+    def rate(number: int) -> Iterator[None]:
+        # The teacher's stage is laid where the sweep looks for it; its students are none of the first sweep's.
+        out = folder / f"rate-{number}"
+        shutil.copytree(folder / "first" / "stages" / teacher, out / "stages" / teacher)
+        cost = yield from _swept(folder, out.name, plan(base, steps, steps, one_teacher(few)))
+        del cost.stages_s[teacher]
+        found.rates.append(cost)
 
-    ratios = list(found.teacher)
-    for number, ratio in enumerate(ratios):
-        yield from singles(number, [ratio, *ratios[:number][-1:]])
-        both = steps_of[ratio], steps
-        found.shared[ratio] = yield from _swept(folder, f"shared-{ratio}", plan(base, *both, one_teacher(students)))
-        found.apart[ratio] = yield from _swept(folder, f"apart-{ratio}", plan(base, *both, teachers_apart(students)))
-    yield from singles(len(ratios), ratios[-1:])
+    yield from rate(0)
+    for ratio in ratios:
+        found.teacher_steps[ratio] = wanted = max(1, round(ratio * found.rates[0].run_s / step_s))
+        found.shared[ratio] = yield from _swept(
+            folder, f"shared-{ratio}", plan(base, wanted, steps, one_teacher(students))
+        )
+        found.apart[ratio] = yield from _swept(folder, f"apart-{ratio}", plan(base, wanted, steps, teachers_apart(few)))
+    for number in range(1, RATES):
+        yield from rate(number)
 
 
 def one_teacher(students: int) -> dict[str, list[Any]]:
@@ -122,7 +123,7 @@ def plan(base: dict[str, Any], teacher_steps: int, student_steps: int, space: di
     return {"name": "sharing", "base": base | {"train": base["train"] | train}, "space": space}
 
 
-def _swept(folder: Path, name: str, document: dict[str, Any], again: bool = False) -> Generator[None, None, Cost]:
+def _swept(folder: Path, name: str, document: dict[str, Any]) -> Generator[None, None, Cost]:
     """Run a plan by `python -m sweeps run` and yield once for each run that ends. UserError where one fails."""
     out, file, log = folder / name, folder / f"{name}.yaml", folder / f"{name}.log"
     file.write_text(yaml.safe_dump(document))
@@ -139,7 +140,7 @@ def _swept(folder: Path, name: str, document: dict[str, Any], again: bool = Fals
                 try:
                     process.wait(LOOK_EVERY_S)
                 except subprocess.TimeoutExpired:
-                    ended = 0 if again else len(list(rows.glob("*.parquet")))
+                    ended = len(list(rows.glob("*.parquet")))
                     for _ in range(told, ended):
                         yield
                     told = max(told, ended)
@@ -151,52 +152,51 @@ def _swept(folder: Path, name: str, document: dict[str, Any], again: bool = Fals
     if process.returncode:
         said = log.read_text().strip().splitlines() or [f"it ended with status {process.returncode}"]
         raise UserError(f"the sweep {name!r} of this benchmark failed: {said[-1]}")
-    for _ in range(told, 1 if again else len(next(iter(document["space"].values())))):
+    ends = Store(out / "store").read("runs", ["finished"])["finished"].sort_values()
+    for _ in range(told, len(ends)):
         yield
-    return Cost(wall, {f.parts[-3]: json.loads(f.read_text())["seconds"] for f in _results(out)})
+    run_s = (ends.iloc[-1] - ends.iloc[0]).total_seconds() / max(1, len(ends) - 1)
+    return Cost(wall, run_s, {f.parts[-3]: json.loads(f.read_text())["seconds"] for f in _results(out)})
 
 
 def _results(out: Path) -> list[Path]:
     return sorted(out.glob("stages/*/final/stage.json"))
 
 
-def _print(base: dict[str, Any], students: int, steps: int, found: Measured) -> None:
-    idle = statistics.median(found.idle_s)
+def _print(base: dict[str, Any], students: int, few: int, steps: int, found: Measured) -> None:
+    student = statistics.mean(cost.run_s for cost in found.rates)
+    once = statistics.mean(cost.wall_s - few * cost.run_s for cost in found.rates)
+    trained = statistics.mean(cost.training_s / few for cost in found.rates)
     print(
         f"{device_name(threads=cores())}; {base['model']['backbone']} at {base['data']['size']} px, batch"
-        f" {base['train']['batch']}; {students} students of {steps} steps, one run at a time on all CPUs"
+        f" {base['train']['batch']}; students of {steps} steps, one run at a time on all CPUs"
     )
+    rates = " and ".join(f"{cost.run_s:.1f}" for cost in found.rates)
     print(
-        "Wall: of the whole command `python -m sweeps run`, less what it takes with nothing to train; each run's start and"
-        " scoring are in it, so a teacher alone (T) pays a start that it does not pay before its student in one run."
+        f"S, a student whose teacher is there: {student:.1f} s from run to run ({rates} s in two sweeps of {few}), of"
+        f" which {trained:.1f} s train; the rest starts a worker, scores and writes. A sweep's own start and report,"
+        f" once: {once:.1f} s, left out below.\n"
+        f"T, a teacher: what each of {few} runs that share nothing took beyond S. Wall is of the whole command `python"
+        f" -m sweeps run`; training is the sum of the seconds that the suite records of each stage."
     )
-    print("Training: the seconds that the suite records of each stage, every stage once.")
-    form = table("single runs", "measured", "wall s", "middle half", "training s", "middle half")
-    singles = {"a student, its teacher found (S)": found.student}
-    singles |= {f"a teacher alone (T) for T/S {ratio:g}": costs for ratio, costs in found.teacher.items()}
-    for label, costs in singles.items():
-        wall = median_and_spread([cost.wall_s - idle for cost in costs])
-        form.add_row(label, str(len(costs)), *wall, *median_and_spread([cost.training_s for cost in costs], digits=2))
-    form.add_row("a sweep with nothing to train", str(len(found.idle_s)), *median_and_spread(found.idle_s), "", "")
-    print_whole(form)
     form = table(
-        "T/S", "cost", "T s", "S s", "T/S here", "shared s", f"T + {students} S", "off by", "apart s",
-        f"{students} (T + S)", "off by", "sharing saves", left=2,
+        "T/S", "cost", "teacher's steps", "T s", "S s", "T/S here", f"{students} shared s", f"T + {students} S",
+        "off by", f"{students} (T + S)", "sharing saves", left=2,
     )  # fmt: skip
-    for ratio, alone in found.teacher.items():
-        shared, apart = found.shared[ratio], found.apart[ratio]
-        groups = (alone, found.student, [shared], [apart])
-        walls = [statistics.median(cost.wall_s for cost in group) - idle for group in groups]
-        trained = [statistics.median(cost.training_s for cost in group) for group in groups]
-        for kind, seconds in (("wall", walls), ("training", trained)):
-            form.add_row(f"{ratio:g}", kind, *compared(students, *seconds))
+    for ratio, shared in found.shared.items():
+        apart = found.apart[ratio]
+        teacher_steps = str(found.teacher_steps[ratio])
+        walls = [(apart.wall_s - once) / few - student, student, shared.wall_s - once]
+        training = [apart.training_s / few - trained, trained, shared.training_s]
+        for kind, seconds in (("wall", walls), ("training", training)):
+            form.add_row(f"{ratio:g}", kind, teacher_steps, *compared(students, *seconds))
     print_whole(form)
 
 
-def compared(students: int, teacher: float, student: float, shared: float, apart: float) -> list[str]:
+def compared(students: int, teacher: float, student: float, shared: float) -> list[str]:
     """The cells of a line, from seconds: what was measured, what the sums say, how far off they are."""
     one, all_ = teacher + students * student, students * (teacher + student)
     return [
         f"{teacher:.1f}", f"{student:.1f}", f"{teacher / student:.2f}", f"{shared:.1f}", f"{one:.1f}",
-        f"{shared / one - 1:+.1%}", f"{apart:.1f}", f"{all_:.1f}", f"{apart / all_ - 1:+.1%}", f"{apart / shared:.1f} x",
+        f"{shared / one - 1:+.1%}", f"{all_:.1f}", f"{all_ / shared:.1f} x",
     ]  # fmt: skip
