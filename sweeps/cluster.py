@@ -25,6 +25,9 @@ RUN_BYTES, WORKER_BYTES = 1.3e9, 1.5e9
 POLL_S = "0.5"
 """How often Ray Train looks for workers' reports, in a cluster started here: each epoch waits for it (2 s by default)."""
 
+STARTS = 2
+"""How often a cluster is started here before it is given up: Ray waits half a minute, too short for a busy machine."""
+
 log = logging.getLogger(__name__)
 
 
@@ -45,8 +48,7 @@ def cluster() -> Iterator[None]:
         else:
             # One CPU more than there are: the trials' drivers take a hundredth each, and would else keep a whole one idle.
             cpus = len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
-            # Not whatever other cluster may be running on this machine: it may be another sweep's, and end with it.
-            ray.init(address="local", num_cpus=cpus, include_dashboard=True, **quiet)
+            _start(num_cpus=cpus, **quiet)
     except Exception as error:  # Ray raises nothing narrower
         where = f"the cluster at {os.environ['RAY_ADDRESS']}" if "RAY_ADDRESS" in os.environ else "a cluster here"
         raise UserError(
@@ -57,6 +59,19 @@ def cluster() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _start(**options: Any) -> None:
+    for attempt in range(STARTS):
+        try:
+            # Not whatever other cluster may be running on this machine: it may be another sweep's, and end with it.
+            ray.init(address="local", include_dashboard=True, **options)
+            return
+        except Exception:  # Ray raises nothing narrower
+            ray.shutdown()
+            if attempt + 1 == STARTS:
+                raise
+            log.info("Ray did not start in time; starting it again")
 
 
 def concurrent_runs(options: TrainConfig) -> int:

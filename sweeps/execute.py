@@ -189,7 +189,7 @@ class _Sweep:
     def _fit(self, runs: list[PlannedRun], stopping: TrialScheduler | None) -> None:
         if not runs:
             return
-        tasks = [self._task() | {"config": run.config.model_dump(mode="json")} for run in runs]
+        tasks = [self._task() | {"config": run.config.model_dump(mode="json"), "label": run.label} for run in runs]
         watched = {r.run_id: Watched(r.label, self.place.progress(r.run_id), run_work(r.config)) for r in runs}
         # A process that has imported torch serves the next run too, unless it may have to be stopped in the middle.
         config = tune.TuneConfig(

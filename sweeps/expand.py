@@ -37,6 +37,7 @@ def expand(plan: Plan, weights: dict[str, str] | None = None) -> list[PlannedRun
     opened: dict[str, Sources] = {}
     runs: dict[str, PlannedRun] = {}
     beside = len(plan.also) * len(plan.seeds)
+    also = list(dict.fromkeys(key for change in plan.also for key in change))
     for number, config in enumerate(configurations(plan)):
         auto = config.model.weights == "auto"
         config = resolved(with_weights(config, weights))
@@ -46,7 +47,8 @@ def expand(plan: Plan, weights: dict[str, str] | None = None) -> list[PlannedRun
         if key not in opened:
             opened[key] = checked_sources(config)
         sources = checked_sources(config, opened[key])
-        run = PlannedRun(run_id_of(config, sources), config, sources, label_of(config, plan.space), number < beside)
+        label = label_of(config, also if number < beside else plan.space)
+        run = PlannedRun(run_id_of(config, sources), config, sources, label, number < beside)
         runs.setdefault(run.run_id, run)
     return list(runs.values())
 
@@ -60,7 +62,7 @@ def with_weights(config: RunConfig, weights: dict[str, str]) -> RunConfig:
 
 
 def label_of(config: RunConfig, keys: Iterable[str]) -> str:
-    """How progress lines call a run: its method, budget and seed, and its values of the plan's `keys`."""
+    """How progress lines call a run: its method, budget and seed, and its values of `keys`, numbers by name."""
     budget = config.budget
     mattes = "all" if budget.mattes is None else budget.mattes
     document = config.model_dump(mode="json")
@@ -68,5 +70,6 @@ def label_of(config: RunConfig, keys: Iterable[str]) -> str:
     for key in keys:
         if key not in ("method.name", "train.seed", "budget.mattes", "budget.masks"):
             value = functools.reduce(lambda section, name: section[name], key.split("."), document)
-            said.append(f"{key.rpartition('.')[2]} {value:.4g}" if isinstance(value, float) else str(value))
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            said.append(text if isinstance(value, str) else f"{key.rpartition('.')[2]} {text}")
     return f"{config.method.name} ({', '.join(said)})"

@@ -87,7 +87,7 @@ class Settled(tune.Callback):
         started = self.started.get(trial.trial_id, provenance.now())
         row = {"run_id": run_id, "plan": task["plan"], **describe(config), "started": started}
         self.place.store.write("runs", [row | {"finished": provenance.now()} | end])
-        label = label_of(config, task["keys"])
+        label = task.get("label") or label_of(config, task["keys"])
         ProgressFile(self.place.progress(run_id), run_work(config), label).end(end["status"])
 
     def _configuration(self, trial: Trial) -> RunConfig | None:

@@ -58,7 +58,7 @@ def trial(space: dict[str, Any]) -> None:
     if known is not None:  # drawn before
         _tell(task, config, known)
         return
-    mistake, label = False, label_of(config, task["keys"])
+    mistake, label = False, task.get("label") or label_of(config, task["keys"])
     for attempt in range(ATTEMPTS):
         row: dict[str, Any] = {"run_id": run_id, "plan": task["plan"], "started": provenance.now(), **describe(config)}
         try:

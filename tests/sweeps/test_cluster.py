@@ -97,3 +97,23 @@ def test_a_full_disk_is_found_beforehand(tmp_path: Path, monkeypatch: pytest.Mon
     cluster.check_disk(Location.of(tmp_path), 0.9 * GIGABYTE)
     with pytest.raises(UserError, match=r"1.00 GB free and the sweep needs about 2.00 GB"):
         cluster.check_disk(Location.of(tmp_path), 2 * GIGABYTE)
+
+
+def test_a_cluster_that_did_not_start_in_time_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict] = []
+
+    def start(**options: object) -> None:
+        calls.append(options)
+        if len(calls) < outcomes:
+            raise Exception("The current node timed out during startup")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", start)
+    outcomes = 2
+    with cluster.cluster():
+        assert [call["address"] for call in calls] == ["local", "local"]
+    calls.clear()
+    outcomes = 99
+    with pytest.raises(UserError, match=r"timed out during startup.*overloaded, try again"), cluster.cluster():
+        pass
+    assert len(calls) == 2
