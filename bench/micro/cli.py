@@ -55,7 +55,7 @@ def metrics(
 @app.command()
 def sharing(
     students: Annotated[int, typer.Option(help="students over one teacher")] = 16,
-    few: Annotated[int, typer.Option(help="runs of each sweep that tells what a student and a teacher cost")] = 4,
+    few: Annotated[int, typer.Option(help="runs of each sweep that tells what a teacher of one's own adds")] = 4,
     ratios: Annotated[str, typer.Option(help="a teacher's training by a student's, comma-separated")] = "0.5,1,2",
     steps: Annotated[int, typer.Option(help="optimiser steps of a student")] = 100,
     backbone: BackboneOption = "test_efficientnet",
@@ -64,14 +64,16 @@ def sharing(
 ) -> None:
     """Measure what sharing a teacher saves: sweeps of many students over one, and of as many over one each.
 
-    Starts `python -m sweeps run` with plans of its own, one run at a time on all CPUs, in a temporary folder. Small
-    sweeps tell what a student (S) and a teacher (T) cost; that of 16 students over one teacher is held against
-    T + 16 S and 16 (T + S). The defaults take almost an hour on two cores.
+    Starts `python -m sweeps run` with plans of its own, one run at a time on all CPUs, in a temporary folder. A sweep
+    whose teacher is there tells what a student costs (S), a few runs with their own teachers what a teacher does (T);
+    that of 16 students over one teacher is held against T + 16 S and 16 (T + S). The defaults take an hour on two cores.
 
     Example: python -m bench micro sharing --students 4 --ratios 1
     """
     _at_least(1, steps=steps, batch=batch)
     _at_least(2, students=students, few=few)
+    if few > students:
+        raise UserError(f"--few must be at most --students, not {few} of {students}")
     from bench.micro import sharing as benchmark
 
     base = _base(backbone, size, batch, steps) | {"method": {"name": "mlb"}}

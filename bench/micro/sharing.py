@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -25,17 +24,21 @@ from wsshm.errors import UserError
 
 LOOK_EVERY_S = 0.5
 WEIGHT_DECAY = 0.01
-RATES = 2  # sweeps from which S is taken: one before all others, one after, so that a drift of the machine shows
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a sweep took: `wall_s` from its command to its end, `run_s` between the ends of two of its runs (0 for one
-    run), `stages_s` of training by address in `stages` of OUT."""
+    """What a sweep took: `wall_s` from its command to its end, `ends_s` to the end of each of its runs, `stages_s` of
+    training by address in `stages` of OUT."""
 
     wall_s: float
-    run_s: float
+    ends_s: list[float]
     stages_s: dict[str, float]
+
+    @property
+    def run_s(self) -> float:
+        """Seconds from the end of one run to that of the next, on average."""
+        return (self.ends_s[-1] - self.ends_s[0]) / (len(self.ends_s) - 1)
 
     @property
     def training_s(self) -> float:
@@ -45,9 +48,9 @@ class Cost:
 
 @dataclass
 class Measured:
-    """All sweeps' costs. `rates`: a few students whose teacher is there already."""
+    """All sweeps' costs. `found`: as many students as share a teacher, but it is there already."""
 
-    rates: list[Cost] = field(default_factory=list)
+    found: Cost | None = None
     shared: dict[float, Cost] = field(default_factory=dict)
     apart: dict[float, Cost] = field(default_factory=dict)
     teacher_steps: dict[float, int] = field(default_factory=dict)
@@ -56,13 +59,13 @@ class Measured:
 def run(base: dict[str, Any], students: int, few: int, steps: int, ratios: list[float]) -> None:
     """Measure and print two lines for each ratio T / S of the teacher's cost to a student's.
 
-    `students` share a teacher; `few` runs are enough to tell what a student (S) and a teacher (T) cost. `base` is a
-    configuration without its pictures and steps. Raises UserError where a sweep fails.
+    `students` share a teacher; `few` runs are enough to tell what a teacher of one's own adds. `base` is a configuration
+    without its pictures and steps. Raises UserError where a sweep fails.
     """
     with workspace() as folder:
         base = base | {"data": draw(folder / "data", base["data"]["size"])}
         found = Measured()
-        runs = 1 + RATES * few + len(ratios) * (students + few)
+        runs = 1 + students + len(ratios) * (students + few)
         for _ in track(_all(base, students, few, steps, ratios, found, folder), runs, "sharing"):
             pass
         _print(base, students, few, steps, found)
@@ -77,23 +80,17 @@ def _all(
     ]
     step_s = first.stages_s[teacher] / steps
 
-    def rate(number: int) -> Iterator[None]:
-        # The teacher's stage is laid where the sweep looks for it; its students are none of the first sweep's.
-        out = folder / f"rate-{number}"
-        shutil.copytree(folder / "first" / "stages" / teacher, out / "stages" / teacher)
-        cost = yield from _swept(folder, out.name, plan(base, steps, steps, one_teacher(few)))
-        del cost.stages_s[teacher]
-        found.rates.append(cost)
-
-    yield from rate(0)
+    # The teacher's stage is laid where the sweep looks for it; its students are none of the first sweep's.
+    # As many as below: a sweep's first runs are slower than its later ones.
+    shutil.copytree(folder / "first" / "stages" / teacher, folder / "found" / "stages" / teacher)
+    found.found = yield from _swept(folder, "found", plan(base, steps, steps, one_teacher(students)))
+    del found.found.stages_s[teacher]
     for ratio in ratios:
-        found.teacher_steps[ratio] = wanted = max(1, round(ratio * found.rates[0].run_s / step_s))
+        found.teacher_steps[ratio] = wanted = max(1, round(ratio * found.found.run_s / step_s))
         found.shared[ratio] = yield from _swept(
             folder, f"shared-{ratio}", plan(base, wanted, steps, one_teacher(students))
         )
         found.apart[ratio] = yield from _swept(folder, f"apart-{ratio}", plan(base, wanted, steps, teachers_apart(few)))
-    for number in range(1, RATES):
-        yield from rate(number)
 
 
 def one_teacher(students: int) -> dict[str, list[Any]]:
@@ -130,7 +127,7 @@ def _swept(folder: Path, name: str, document: dict[str, Any]) -> Generator[None,
     # Ray's files go where all of this goes; a cluster that runs already would train several runs at once.
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     environment["RAY_TMPDIR"] = str(folder)
-    began = time.perf_counter()
+    began = time.time()
     with open(log, "w") as output:
         command = [sys.executable, "-m", "sweeps", "run", str(file), "--out", str(out)]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
@@ -144,7 +141,7 @@ def _swept(folder: Path, name: str, document: dict[str, Any]) -> Generator[None,
                     for _ in range(told, ended):
                         yield
                     told = max(told, ended)
-            wall = time.perf_counter() - began
+            wall = time.time() - began
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -155,8 +152,11 @@ def _swept(folder: Path, name: str, document: dict[str, Any]) -> Generator[None,
     ends = Store(out / "store").read("runs", ["finished"])["finished"].sort_values()
     for _ in range(told, len(ends)):
         yield
-    run_s = (ends.iloc[-1] - ends.iloc[0]).total_seconds() / max(1, len(ends) - 1)
-    return Cost(wall, run_s, {f.parts[-3]: json.loads(f.read_text())["seconds"] for f in _results(out)})
+    return Cost(
+        wall,
+        [end.timestamp() - began for end in ends],
+        {f.parts[-3]: json.loads(f.read_text())["seconds"] for f in _results(out)},
+    )
 
 
 def _results(out: Path) -> list[Path]:
@@ -164,20 +164,20 @@ def _results(out: Path) -> list[Path]:
 
 
 def _print(base: dict[str, Any], students: int, few: int, steps: int, found: Measured) -> None:
-    student = statistics.mean(cost.run_s for cost in found.rates)
-    once = statistics.mean(cost.wall_s - few * cost.run_s for cost in found.rates)
-    trained = statistics.mean(cost.training_s / few for cost in found.rates)
+    assert found.found is not None
+    student = found.found.run_s
+    once = found.found.wall_s - students * student
+    trained = found.found.training_s / students
     print(
         f"{device_name(threads=cores())}; {base['model']['backbone']} at {base['data']['size']} px, batch"
         f" {base['train']['batch']}; students of {steps} steps, one run at a time on all CPUs"
     )
-    rates = " and ".join(f"{cost.run_s:.1f}" for cost in found.rates)
     print(
-        f"S, a student whose teacher is there: {student:.1f} s from run to run ({rates} s in two sweeps of {few}), of"
-        f" which {trained:.1f} s train; the rest starts a worker, scores and writes. A sweep's own start and report,"
-        f" once: {once:.1f} s, left out below.\n"
-        f"T, a teacher: what each of {few} runs that share nothing took beyond S. Wall is of the whole command `python"
-        f" -m sweeps run`; training is the sum of the seconds that the suite records of each stage."
+        f"S, a student whose teacher is there: {student:.1f} s from run to run in a sweep of {students}, of which"
+        f" {trained:.1f} s train; the rest starts a worker, scores and writes. A sweep's own start and report, once:"
+        f" {once:.1f} s, left out below.\n"
+        f"T, a teacher: what each of {few} runs that share nothing took beyond the first {few} of those. Wall is of the"
+        " whole command `python -m sweeps run`; training is the sum of the seconds that the suite records of each stage."
     )
     form = table(
         "T/S", "cost", "teacher's steps", "T s", "S s", "T/S here", f"{students} shared s", f"T + {students} S",
@@ -186,7 +186,8 @@ def _print(base: dict[str, Any], students: int, few: int, steps: int, found: Mea
     for ratio, shared in found.shared.items():
         apart = found.apart[ratio]
         teacher_steps = str(found.teacher_steps[ratio])
-        walls = [(apart.wall_s - once) / few - student, student, shared.wall_s - once]
+        teacher = (apart.ends_s[few - 1] - found.found.ends_s[few - 1]) / few
+        walls = [teacher, student, shared.wall_s - once]
         training = [apart.training_s / few - trained, trained, shared.training_s]
         for kind, seconds in (("wall", walls), ("training", training)):
             form.add_row(f"{ratio:g}", kind, teacher_steps, *compared(students, *seconds))

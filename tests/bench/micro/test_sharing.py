@@ -44,7 +44,7 @@ def test_a_line_holds_what_was_measured_against_the_sums() -> None:
 def test_the_whole_order_of_sweeps_with_costs_that_are_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Sweeps that take 7 s once, their runs 3 s to start, a step 0.1 s, and 4 s lost where many share a teacher."""
+    """Sweeps that take 7 s once, their runs 3 s to start, a step 0.1 s, and 4 s lost where a teacher is shared."""
     swept: list[str] = []
 
     def fake(folder: Path, name: str, document: dict) -> Generator[None, None, sharing.Cost]:
@@ -66,7 +66,8 @@ def test_the_whole_order_of_sweeps_with_costs_that_are_known(
         yield from [None] * len(runs)
         found = {f.parts[-3]: json.loads(f.read_text())["seconds"] for f in sharing._results(folder / name)}
         run_s = 3 + seconds / len(runs)
-        return sharing.Cost(7 + run_s * len(runs) + 4 * (len(runs) == 16), run_s, found)
+        ends = [7 + run_s * (k + 1) for k in range(len(runs))]
+        return sharing.Cost(ends[-1] + 4 * name.startswith("shared"), ends, found)
 
     monkeypatch.setattr(sharing, "_swept", fake)
     base = {
@@ -83,7 +84,7 @@ def test_the_whole_order_of_sweeps_with_costs_that_are_known(
     # training: S = 10, T = 26
     double = ["2", "training", "260", "26.0", "10.0", "2.60", "186.0", "186.0", "+0.0%", "576.0", "3.1", "x"]
     assert double in lines
-    assert swept == ["first", "rate", "shared", "apart", "shared", "apart", "rate"]
+    assert swept == ["first", "found", "shared", "apart", "shared", "apart"]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,7 @@ def test_the_whole_order_of_sweeps_with_costs_that_are_known(
         (["--ratios", "0"], "--ratios takes numbers above 0"),
         (["--students", "1"], "--students must be at least 2, not 1"),
         (["--few", "1"], "--few must be at least 2, not 1"),
+        (["--students", "3"], "--few must be at most --students, not 4 of 3"),
     ],
 )
 def test_mistakes_are_named(options: list[str], named: str) -> None:
