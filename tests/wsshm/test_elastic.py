@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import threading
-import time
-from collections.abc import Callable, Iterator
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pytest
-import ray
 from ray.cluster_utils import Cluster
-from ray.train import ScalingConfig, UserCallback
 
-import wsshm.train
-from tests.wsshm import tiny
-from wsshm.train import resolved, train
+from tests.sweeps.asking import ROOT, wait_for
+from tests.wsshm.elastic_run import EPOCHS
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-EPOCHS, EPOCH_STEPS = 60, 10  # enough for Ray to look for workers while it trains
-LOOK_EVERY_S = 2.0  # Ray's own is a minute
-
-
-class Workers(UserCallback):
-    """Writes a line for each report: how many workers there were. It runs where Ray Train's controller does."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        with open(self.file, "a") as file:
-            print(len(metrics), file=file)
 
 
 @pytest.fixture
@@ -43,48 +26,37 @@ def cluster() -> Iterator[Cluster]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         cluster.add_node(num_cpus=1)
-        ray.init(address=cluster.address)
+        cluster.wait_for_nodes()
         yield cluster
     finally:
-        ray.shutdown()
         cluster.shutdown()
 
 
-def test_a_run_takes_a_worker_that_comes_and_goes_on_without_one_that_is_lost(
-    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    often = functools.partial(ScalingConfig, elastic_resize_monitor_interval_s=LOOK_EVERY_S)
-    monkeypatch.setattr(wsshm.train, "ScalingConfig", often)
-    reports = tmp_path / "reports.txt"
-    over = threading.Event()
-
+def test_a_run_takes_a_worker_that_comes_and_goes_on_without_one_that_is_lost(tmp_path: Path, cluster: Cluster) -> None:
     def seen() -> list[int]:
         with contextlib.suppress(FileNotFoundError):
-            return [int(line) for line in reports.read_text().split()]
+            return [int(line) for line in (tmp_path / "reports.txt").read_text().split()]
         return []
 
-    def wait_for(condition: Callable[[], bool]) -> None:
-        while not condition() and not over.is_set():
-            time.sleep(0.1)
-
-    def change_the_cluster() -> None:
-        wait_for(lambda: len(seen()) >= 2)
-        node = cluster.add_node(num_cpus=1)
-        wait_for(lambda: seen().count(2) >= 3)
-        cluster.remove_node(node, allow_graceful=False)
-
-    changing = threading.Thread(target=change_the_cluster)
-    changing.start()
-    try:
-        config = tiny.config(
-            tiny.make(tmp_path / "data"), "joint", workers=[1, 2], steps=EPOCHS * EPOCH_STEPS, epoch_steps=EPOCH_STEPS
+    with open(tmp_path / "log.txt", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.wsshm.elastic_run", str(tmp_path)],
+            cwd=ROOT,
+            env=os.environ | {"RAY_ADDRESS": cluster.address},
+            stdout=log,
+            stderr=log,
         )
-        trained = train(resolved(config), tmp_path / "stages", callbacks=[Workers(reports)])
-    finally:
-        over.set()
-        changing.join()
+        try:
+            wait_for(lambda: len(seen()) >= 2, process)
+            node = cluster.add_node(num_cpus=1)
+            wait_for(lambda: seen().count(2) >= 3, process)
+            cluster.remove_node(node, allow_graceful=False)
+            process.wait(600)
+        finally:
+            process.kill()
+    assert process.returncode == 0, (tmp_path / "log.txt").read_text()
     assert [workers for workers, _ in groupby(seen())] == [1, 2, 1]
-    [stage] = trained.stages
-    epochs = [point["epoch"] for point in stage["history"] if point["key"] == "val_sad"]
+    [result] = (tmp_path / "stages").glob("*/final/stage.json")
+    epochs = [point["epoch"] for point in json.loads(result.read_text())["history"] if point["key"] == "val_sad"]
     assert epochs == sorted(set(epochs)), "no epoch is there twice"
     assert len(epochs) == EPOCHS, "and none is missing"
