@@ -2,21 +2,26 @@
 
 The unit that is drawn is the image: two methods scored on the same images are compared image by image, so that what
 makes an image hard for both cancels out. Drawing n images with replacement is the same as giving each a multinomial
-weight; all rounds and all columns are then one matrix product, done in blocks.
+weight; all rounds and all columns are then one matrix product, done in blocks of both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, stdtrit
 
 ROUNDS = 10_000
 LEVEL = 0.95
 BLOCK_WEIGHTS = 4_000_000  # weights held at once: 32 MB
+BLOCK_MEANS = 4_000_000  # means of drawn images held at once: 32 MB
+KEPT_COUNTS = 32_000_000  # of draws that are kept for the next call: 64 MB
 
 Verdict = Literal["better", "worse", "not told apart"]
 
@@ -55,10 +60,62 @@ def mean_interval(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level:
 
 def mean_intervals(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level: float = LEVEL) -> list[Interval]:
     """`mean_interval` of every column of `values` (n, k). All columns share the drawn images, and so are paired."""
+    return means_and_differences(values, [], [], rounds, seed, level)[0]
+
+
+def simultaneous(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level: float = LEVEL) -> list[Interval]:
+    """Means of the columns of `values` (n, k) with intervals that hold for all of them together.
+
+    In `level` of all studies every one of them covers its mean: what verdicts on many differences need. They are
+    m ± c s / sqrt(n), s the standard deviation over images and c the quantile of max |t| over the columns under the
+    same draws (Westfall and Young 1993, Resampling-Based Multiple Testing, 2.6; Romano and Wolf 2005, Econometrica 73),
+    so that columns which move together cost less than by Bonferroni's rule. As the draws know nothing of the error of
+    s itself, c is taken from the normal law to Student's t of n - 1 degrees of freedom: without that, 24 images cover
+    in 89 of 100 studies. A column without spread has an interval of no width, and one image has none.
+    """
     table = _checked(values)
-    means = table.mean(axis=0)
-    low, high = _bounds(table, rounds, seed, level)
-    return [Interval(float(m), float(a), float(b)) for m, a, b in zip(means, low, high, strict=True)]
+    largest, spread = np.zeros(rounds), _spread(table)
+    scaled = (table - table.mean(axis=0)) * np.divide(1, spread, out=np.zeros(len(spread)), where=spread > 0)
+    for columns in _column_blocks(table.shape[1], rounds):
+        np.maximum(largest, np.abs(_resampled(scaled[:, columns], rounds, seed)).max(axis=0), out=largest)
+    return _together(table.mean(axis=0), spread, np.quantile(largest, level), len(table))
+
+
+def means_and_differences(
+    values: ArrayLike,
+    pairs: ArrayLike,
+    families: ArrayLike,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> tuple[list[Interval], list[Interval]]:
+    """`mean_intervals` of `values` (n, k), and of each pair (a, b) of its columns the difference a - b.
+
+    `pairs` is (m, 2), `families` (m,): the intervals of a family's differences are those of `simultaneous`. The draws
+    of a difference are the difference of its columns' draws, so that many pairs cost no more than their columns.
+    """
+    table, chosen = _checked(values), np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+    _, of = np.unique(np.asarray(families), return_inverse=True)
+    differences = table[:, chosen[:, 0]] - table[:, chosen[:, 1]]
+    means, apart, spread = table.mean(axis=0), differences.mean(axis=0), _spread(differences)
+    bounds = np.full((2, table.shape[1]), np.nan)
+    largest = np.zeros((of.max(initial=-1) + 1, rounds))
+    if len(table) > 1:
+        others, place = np.unique(chosen[:, 1], return_inverse=True)
+        against = _resampled(table[:, others], rounds, seed)
+        for columns in _column_blocks(table.shape[1], rounds):
+            drawn = _resampled(table[:, columns], rounds, seed)
+            inside = (chosen[:, 0] >= columns.start) & (chosen[:, 0] < columns.stop) & (spread > 0)
+            for pair in np.flatnonzero(inside):
+                distance = drawn[chosen[pair, 0] - columns.start] - against[place[pair]]
+                distance -= apart[pair]
+                distance /= spread[pair]
+                np.maximum(largest[of[pair]], np.abs(distance, out=distance), out=largest[of[pair]])
+            tail = (1 - level) / 2
+            bounds[:, columns] = _lower_tail(drawn, tail), -_lower_tail(-drawn, tail)
+    alone = [Interval(float(m), float(a), float(b)) for m, a, b in zip(means, *bounds, strict=True)]
+    critical = np.quantile(largest, level, axis=1)[of] if len(of) else np.zeros(0)
+    return alone, _together(apart, spread, critical, len(table))
 
 
 def paired_difference(
@@ -92,25 +149,80 @@ def verdict(difference: Interval, lower_is_better: bool = True) -> Verdict:
 
 def resampled_means(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0) -> NDArray[np.float64]:
     """Means of every column of `values` (n, k) under `rounds` draws of n rows with replacement, (rounds, k)."""
-    table = _checked(values)
-    return np.concatenate([weights @ table for weights in _weights(len(table), rounds, seed)])
+    return _resampled(_checked(values), rounds, seed).T
 
 
-def _weights(n: int, rounds: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Blocks (block, n) of each row's share in a draw; which blocks they come in does not change them."""
-    rng = np.random.default_rng(seed)
+def _spread(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The standard deviation over images of every column's mean; 0 for a column that rounding alone moves."""
+    spread = table.std(axis=0)
+    spread[spread <= 1e-12 * np.abs(table).max(axis=0, initial=0)] = 0
+    return spread / np.sqrt(len(table))
+
+
+def _together(means: NDArray[np.float64], spread: NDArray[np.float64], critical: ArrayLike, n: int) -> list[Interval]:
+    """The intervals m ± c s / sqrt(n); the draws were scaled by the deviation with divisor n, and s has n - 1."""
+    if n == 1:
+        return [Interval(float(mean), np.nan, np.nan) for mean in means]
+    half = -stdtrit(n - 1, ndtr(-np.asarray(critical))) * spread * np.sqrt(n / (n - 1))
+    return [Interval(float(m), float(m - h), float(m + h)) for m, h in zip(means, half, strict=True)]
+
+
+def _resampled(table: NDArray[np.float64], rounds: int, seed: int) -> NDArray[np.float64]:
+    """The same as (k, rounds)."""
+    means = np.empty((table.shape[1], rounds))
+    columns, start = np.ascontiguousarray(table.T) / len(table), 0
+    for counts in _draws(len(table), rounds, seed):
+        np.matmul(columns, counts.T.astype(np.float64), out=means[:, start : start + len(counts)])
+        start += len(counts)
+    return means
+
+
+def _draws(n: int, rounds: int, seed: int) -> Iterator[NDArray[np.uint16]]:
+    """Blocks (block, n) of how often each row is drawn; which blocks they come in does not change them."""
     block = max(1, BLOCK_WEIGHTS // n)
+    if n * rounds > KEPT_COUNTS:
+        yield from _drawn(n, rounds, seed, block)
+        return
+    counts = _kept_draws(n, rounds, seed)
     for start in range(0, rounds, block):
-        yield rng.multinomial(n, np.full(n, 1 / n), size=min(block, rounds - start)) / n
+        yield counts[start : start + block]
 
 
-def _bounds(table: NDArray[np.float64], rounds: int, seed: int, level: float) -> tuple[NDArray, NDArray]:
-    if len(table) == 1:
-        absent = np.full(table.shape[1], np.nan)
-        return absent, absent
-    tail = (1 - level) / 2
-    low, high = np.quantile(resampled_means(table, rounds, seed), [tail, 1 - tail], axis=0)
-    return low, high
+@lru_cache(maxsize=2)
+def _kept_draws(n: int, rounds: int, seed: int) -> NDArray[np.uint16]:
+    return np.concatenate(list(_drawn(n, rounds, seed, max(1, BLOCK_WEIGHTS // n))))
+
+
+def _drawn(n: int, rounds: int, seed: int, block: int) -> Iterator[NDArray[np.uint16]]:
+    """n rows are drawn one by one and counted: much faster than binomial after binomial."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, rounds, block):
+        size = min(block, rounds - start)
+        rows = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        yield np.bincount(rows.ravel(), minlength=size * n).reshape(size, n).astype(np.uint16)
+
+
+def _column_blocks(count: int, rounds: int) -> Iterator[slice]:
+    width = max(1, BLOCK_MEANS // rounds)
+    for start in range(0, count, width):
+        yield slice(start, min(start + width, count))
+
+
+def _lower_tail(drawn: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """The `share` quantile, up to 0.5, of each row of (k, rounds), as `numpy.quantile` interpolates it.
+
+    Only a row's lower end is put in order: what a normal law has below a quantile a little above the one wanted.
+    """
+    position = share * (drawn.shape[1] - 1)
+    below, part = int(position), position % 1
+    ends = np.array([below, min(below + 1, drawn.shape[1] - 1)])
+    cuts = drawn.mean(axis=1) + NormalDist().inv_cdf(share + 0.03) * drawn.std(axis=1)
+    result = np.empty(len(drawn))
+    for index, (row, cut) in enumerate(zip(drawn, cuts, strict=True)):
+        low = row[row <= cut]
+        first, second = np.partition(low if len(low) > ends[1] else row, ends)[ends]
+        result[index] = first + part * (second - first)
+    return result
 
 
 def _checked(values: ArrayLike) -> NDArray[np.float64]:

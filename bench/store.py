@@ -13,8 +13,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from numbers import Integral, Real
 from typing import Any
@@ -22,15 +21,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from bench.tables import as_dictionary, conformed, last_of_each, may_hold, read_ahead, stacked, stacked_by_code
 from wsshm.errors import UserError, nearest
 
 SCHEMA_VERSION = "1.0"  # a new column raises the minor number, anything that breaks a reader the major one
 FINISHED = "finished"
+TEACHER = "teacher-"  # and a stage's address: the run_id of rows that hold a teacher against the masks of photos
 SETTLED = (FINISHED, "stopped")  # not to be run again; failed and oom are tried when asked again
 READERS = 16  # files read at once: what hides an object store's latency
+LOCAL_READERS = 4  # more only take memory
 SINGLE_PUT = ("s3", "gcs", "abfs")  # filesystems where an object appears whole, and a rename would be a copy
 FILE_NAME = re.compile(r"\d{20}-[0-9a-f]{32}\.parquet")
 
@@ -82,7 +85,13 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("finished", _time, "end of the run", "UTC"),
     ),
     "scores": _schema(
-        _field("run_id", _text, "the run, or `external-` and a hash of the predictions", key=True),
+        _field(
+            "run_id",
+            _text,
+            "the run, `external-` and a hash of the predictions, or `teacher-` and the address of a stage that is held"
+            " against masks",
+            key=True,
+        ),
         _field("dataset", _text, "data set", key=True),
         _field("image", _text, "id of the picture in its manifest", key=True),
         _field("protocol", _text, "test-time input rule", key=True),
@@ -219,7 +228,7 @@ class Store:
         packed = _pack(table, rows)
         if not rows:
             return ""
-        pq.write_table(packed, content, compression="zstd")
+        pq.write_table(packed, content, compression="snappy")  # of many small files, the fastest to read
         folder = self._folder(table)
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex}.parquet"
         final = f"{folder}/{name}"
@@ -237,8 +246,18 @@ class Store:
             raise
         return final
 
-    def read(self, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    def read(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        categories: bool = False,
+        runs: Collection[str] | None = None,
+    ) -> pd.DataFrame:
         """The rows of `table`, one per key, in the order in which they were written; all columns, or `columns`.
+
+        With `categories`, texts come as pandas categoricals (in the order of the alphabet): a few bytes a row, for
+        millions of rows (of tables that hold texts and numbers alone). With `runs`, only rows of these run_ids come, and
+        files without them are not read.
 
         Of rows with one key the one written last counts (file names carry the writer's clock in nanoseconds; within a
         file the later row), but in `runs` a finished run beats one that is not. Temporary and foreign files are passed
@@ -254,10 +273,16 @@ class Store:
             raise UserError(self._no_store())
         needed = {*wanted, *KEYS[table], *(["status"] if table == "runs" else [])}
         part = pa.schema([field for field in schema if field.name in needed])
-        with ThreadPoolExecutor(READERS) as pool:
-            tables = list(pool.map(lambda path: self._read_file(path, part), self._files(table)))
-        frame = pa.concat_tables([part.empty_table(), *tables]).to_pandas()
-        return _deduplicate(table, frame)[wanted].reset_index(drop=True)
+        if categories:
+            part = pa.schema([as_dictionary(field) for field in part])
+        readers = LOCAL_READERS if isinstance(self.filesystem, fs.LocalFileSystem) else READERS
+        tables = read_ahead(lambda path: self._read_file(path, part, runs), self._files(table), readers)
+        frame = stacked_by_code(tables, part) if categories else stacked(tables, part)
+        finished = (frame["status"] == FINISHED).to_numpy() if table == "runs" else np.zeros(len(frame), dtype=bool)
+        kept = last_of_each(frame, KEYS[table], preferred=finished)
+        if kept is not None:
+            frame = frame[kept]
+        return frame[wanted].reset_index(drop=True)
 
     def finished(self) -> set[str]:
         """The ids of finished runs; none where nothing was written yet."""
@@ -291,13 +316,18 @@ class Store:
         with self.filesystem.open_output_stream(path, compression=None) as stream:
             stream.write(content)
 
-    def _read_file(self, path: str, part: pa.Schema) -> pa.Table:
+    def _read_file(self, path: str, part: pa.Schema, runs: Collection[str] | None) -> pa.Table:
         try:
-            with self.filesystem.open_input_file(path) as source, pq.ParquetFile(source) as file:
+            texts = [field.name for field in part if pa.types.is_dictionary(field.type)]
+            with self.filesystem.open_input_file(path) as source, pq.ParquetFile(source, read_dictionary=texts) as file:
                 written = file.schema_arrow
                 _check_version(path, written)
-                table = file.read([name for name in part.names if name in written.names])
-            return _conform(table, part)
+                if runs is not None and not may_hold(file.metadata, runs):
+                    return part.empty_table()
+                # Files are small and read side by side: threads within one only cost time.
+                table = file.read([name for name in part.names if name in written.names], use_threads=False)
+            table = conformed(table, part)
+            return table if runs is None else table.filter(pc.is_in(table["run_id"], pa.array(list(runs), _text)))
         except (pa.ArrowException, OSError) as error:
             raise UserError(
                 f"{path} cannot be read ({_first_line(error)}); it was damaged after it was written: restore it, or "
@@ -365,21 +395,3 @@ def _check_version(path: str, written: pa.Schema) -> None:
             f"{path} has schema version {version}, newer than {SCHEMA_VERSION} that this wsshm-bench reads; "
             f"install a newer wsshm-bench"
         )
-
-
-def _conform(table: pa.Table, part: pa.Schema) -> pa.Table:
-    """Columns in the order and types of `part`; those an older writer did not know become null."""
-    arrays = [
-        table.column(field.name).cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(len(table), field.type)
-        for field in part
-    ]
-    return pa.table(arrays, part)
-
-
-def _deduplicate(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """The last row of each key, a finished run before any other; `frame` is in the order of writing."""
-    if table == "runs":
-        frame = frame.sort_values("status", key=lambda status: status == FINISHED, kind="stable")
-    return frame.drop_duplicates(list(KEYS[table]), keep="last").sort_index()

@@ -2,81 +2,79 @@
 
 A `cell` is what is averaged: the runs of one method (and variant) with the same labels, which differ in their seed.
 Seeds are averaged first, image by image; the interval is the bootstrap's over images. A budget (mattes, masks) holds
-every cell that can be had for it, so that `seg_only` stands beside `mlb` at each of its numbers of mattes.
+every cell that can be had for it, so that `seg_only` stands beside `mlb` at each of its numbers of mattes. Verdicts are
+corrected for many comparisons: the intervals of all differences of one measure of one `Comparison` hold together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bench.cost import CostModel
-from bench.statistics import Interval, mean_intervals, verdict
-from reports.load import CONTROLS, REFERENCE, Frames, differing, grounds, networks
+from reports.averages import Pair, averaged
+from reports.load import CONTROLS, REFERENCE, Frames, differing
+from reports.matrices import Grid, Part, grid, parts
+from reports.measures import BY_NAME, MEASURES, REGIONS, Measure
 
-
-@dataclass(frozen=True)
-class Measure:
-    """One column of the comparison: `column` of the scores in `region`, times `scale`."""
-
-    name: str
-    header: str
-    column: str
-    region: str
-    scale: float = 1.0
-    unit: str = ""
-    lower_is_better: bool = True
-
-    @property
-    def arrow(self) -> str:
-        return "↓" if self.lower_is_better else "↑"
-
-    @property
-    def title(self) -> str:
-        return f"{self.header} ({self.unit})" if self.unit else self.header
-
-
-REGIONS = {"whole": "whole image", "unknown": "unknown region", "boundary": "fractional pixels"}
-MEASURES = (
-    Measure("sad", "SAD", "sad", "whole", unit="10³ px"),
-    Measure("mse", "MSE", "mse", "whole", 1e3, "10⁻³"),
-    Measure("mad", "MAD", "mad", "whole", 1e3, "10⁻³"),
-    Measure("grad", "Grad", "grad", "whole"),
-    Measure("conn", "Conn", "conn", "whole", unit="10³ px"),
-    Measure("iou", "IoU", "iou", "whole", lower_is_better=False),
-    Measure("sad_unknown", "SAD", "sad", "unknown", unit="10³ px"),
-    Measure("mad_unknown", "MAD", "mad", "unknown", 1e3, "10⁻³"),
-    Measure("mad_boundary", "MAD", "mad", "boundary", 1e3, "10⁻³"),
-)
-BY_NAME = {measure.name: measure for measure in MEASURES}
+__all__ = [
+    "BY_NAME",
+    "MEASURES",
+    "REGIONS",
+    "UNKNOWN",
+    "Budget",
+    "Comparison",
+    "Measure",
+    "affordable",
+    "budgets_of",
+    "compare",
+    "method_order",
+    "validation",
+]
+OF_RUNS = ["method", "label", "variant", "external", "mattes", "masks", "seed"]
+SAME_SCORING = ("dataset", "convention", "truth", "metric_version")  # what predictions made elsewhere share with runs
 
 
 @dataclass(frozen=True, order=True)
 class Budget:
-    """How many labels of each kind there are."""
+    """How many labels of each kind there are; `UNKNOWN` for predictions made elsewhere."""
 
     mattes: int
     masks: int
 
     def __str__(self) -> str:
-        return f"{self.mattes:,} mattes + {self.masks:,} masks"
+        return f"{self.mattes:,} mattes + {self.masks:,} masks" if self.known else "labels not known"
+
+    @property
+    def known(self) -> bool:
+        return self.mattes >= 0
 
     @property
     def slug(self) -> str:
-        return f"{self.mattes}-mattes-{self.masks}-masks"
+        return f"{self.mattes}-mattes-{self.masks}-masks" if self.known else "labels-not-known"
+
+
+UNKNOWN = Budget(-1, -1)
 
 
 @dataclass
 class Comparison:
     """All cells of one ground and network.
 
-    `cells`: one row per cell and measure: cell, method, label, control, mattes, masks, cost, seeds, run_ids, measure,
-    mean, low, high, seed_sd (of the seeds' means; NaN for one), images. `differences`: per budget, cell and measure the
-    paired difference to that budget's `mlb` (its cell is `against`), and per smaller `mlb` budget to the largest.
-    Values are in the measure's unit, costs in the cost model's.
+    `cells`: one row per cell and measure: cell, method, label, variant (the dotted configuration keys that vary within
+    the method, {} where none), control, external (predictions made elsewhere: mattes, masks and cost NaN), mattes,
+    masks, cost, seeds, run_ids, val_sad (mean over seeds of the last validation SAD of the last stage, NaN where
+    unknown), shown (this variant stands for its method with these labels: the one with the lowest val_sad, so that the
+    test set chooses none), measure, mean, low, high, seed_sd (of the seeds' means; NaN for one), images.
+
+    `differences`: per budget, cell and measure the paired difference to that budget's `mlb` (its cell is `against`),
+    and per smaller `mlb` budget to the largest; between cells of different seeds it is taken over those that both have,
+    if any. Its intervals hold for all differences of one measure together (`bench.statistics.simultaneous`), and so
+    are the verdicts corrected for many comparisons. Values are in the measure's unit, costs in the cost model's.
     """
 
     ground: dict[str, str]
@@ -88,6 +86,7 @@ class Comparison:
     budgets: list[Budget]
     images: list[str]
     notes: list[str] = field(default_factory=list)
+    grid: Grid | None = field(default=None, repr=False)
 
     @property
     def pictures(self) -> str:
@@ -96,22 +95,32 @@ class Comparison:
         return f"{count} {'image' if count == 1 else 'images'} of {self.ground['dataset']}"
 
     def at(self, budget: Budget) -> list[int]:
-        """The cells that `budget` pays for, in the order of `cells`."""
+        """The cells that `budget` pays for, in the order of `cells`; predictions made elsewhere stand beside any."""
         once = self.cells.drop_duplicates("cell")
         return [int(row.cell) for row in once.itertuples() if affordable(row.method, row.mattes, row.masks, budget)]
 
     def reference(self, budget: Budget) -> int | None:
-        """The `mlb` cell of a budget; of several variants the one whose first run was written first."""
-        own = self.cells[(self.cells["method"] == REFERENCE) & self.cells["cell"].isin(self.at(budget))]
-        full = own[(own["mattes"] == budget.mattes) & (own["masks"] == budget.masks)]
-        return None if full.empty else int(full["cell"].iloc[0])
+        """The `mlb` cell of a budget; of several variants the one that is shown."""
+        cells = self.cells
+        own = cells["shown"] & (cells["method"] == REFERENCE) & ~cells["external"]
+        own = cells[own & (cells["mattes"] == budget.mattes) & (cells["masks"] == budget.masks)]
+        return None if own.empty else int(own["cell"].iloc[0])
+
+    def values(self, measure: Measure) -> pd.DataFrame:
+        """Every image's value in the measure's unit: a row an image, a column a run; NaN where there is none."""
+        if self.grid is None:
+            return pd.DataFrame(index=self.images)
+        values = self.grid.matrix(measure.column, measure.region, measure.scale)
+        return pd.DataFrame(values.T, index=self.images, columns=self.grid.run_ids)
 
 
 def affordable(method: str, mattes: float, masks: float, budget: Budget) -> bool:
     """Whether a cell's labels are those of `budget`, or those of its labels that the method uses.
 
-    The oracle has a true matte where others have a mask.
+    The oracle has a true matte where others have a mask. Labels that nobody knows (NaN) fit anywhere.
     """
+    if np.isnan(mattes):
+        return True
     if method == "oracle":
         return mattes + masks in (budget.mattes + budget.masks, budget.masks)
     if mattes == masks == 0:
@@ -121,141 +130,155 @@ def affordable(method: str, mattes: float, masks: float, budget: Budget) -> bool
 
 def budgets_of(cells: pd.DataFrame) -> list[Budget]:
     """The budgets that some method used both labels of, the largest first; without any, every pair of labels."""
-    pairs = cells.loc[cells["method"] != "oracle", ["mattes", "masks"]].drop_duplicates()
+    known = cells[cells["mattes"].notna()]
+    pairs = known.loc[known["method"] != "oracle", ["mattes", "masks"]].drop_duplicates()
     both = pairs[(pairs["mattes"] > 0) & (pairs["masks"] > 0)]
     used = both if len(both) else pairs
     if used.empty:
-        used = cells[["mattes", "masks"]].drop_duplicates()
-    return sorted((Budget(int(row.mattes), int(row.masks)) for row in used.itertuples()), reverse=True)
+        used = known[["mattes", "masks"]].drop_duplicates()
+    found = sorted((Budget(int(row.mattes), int(row.masks)) for row in used.itertuples()), reverse=True)
+    return found or [UNKNOWN]
 
 
 def compare(frames: Frames, cost: CostModel) -> list[Comparison]:
-    """A comparison for every ground and network of the store's finished runs, the one with most runs first."""
+    """A comparison for every ground and network of the store's finished runs, the one with most runs first.
+
+    Predictions made elsewhere stand beside the runs that were scored on the same images by the same measures, whatever
+    the protocol, which nobody knows of them; others are compared among themselves, after all runs.
+    """
+    runs = frames.runs.set_index("run_id")[OF_RUNS].assign(val_sad=validation(frames))
+    runs = runs.astype(dict.fromkeys(("method", "label"), object))  # read one by one, which Arrow's texts are slow at
+    groups = list(_grids(frames))
+    titles = dict(_titles([part for part, _, _ in groups]))
     result: list[Comparison] = []
-    parts = grounds(frames.scores)
-    for (ground, part), title in zip(parts, differing([key for key, _ in parts], "dataset"), strict=True):
-        inner = networks(part)
-        names = differing([key for key, _ in inner], "backbone")
-        for (network, scores), name in zip(inner, names, strict=True):
-            full = f"{title}, {name}" if len(inner) > 1 else title
-            slug = f"-{len(result) + 1}" if result else ""
-            comparison = _compare(ground, network, scores, full, slug, cost)
-            if len(comparison.cells):  # none where scores hold no value at all
-                result.append(comparison)
+    for part, scored, notes in groups:
+        slug = f"-{len(result) + 1}" if result else ""
+        comparison = _compare(part, scored, runs.loc[scored.run_ids], titles[id(part)], slug, cost, notes)
+        if len(comparison.cells):  # none where scores hold no value at all
+            result.append(comparison)
     return result
 
 
+def validation(frames: Frames) -> pd.Series:
+    """Each run's last validation SAD of its last stage, by run_id; the stage is the last of `runs.stages` if known."""
+    rows = frames.epochs[(frames.epochs["key"] == "val_sad") & frames.epochs["value"].notna()]
+    rows = rows[["run_id", "stage", "epoch", "value"]].reset_index(drop=True)
+    place = {
+        (run_id, name.partition(":")[0]): position
+        for run_id, stages in zip(frames.runs["run_id"], frames.runs["stages"], strict=True)
+        if isinstance(stages, list | np.ndarray)
+        for position, name in enumerate(stages)
+    }
+    written = rows.groupby(["run_id", "stage"], sort=False).ngroup()
+    known = [place.get(key, -1) for key in zip(rows["run_id"], rows["stage"], strict=True)]
+    last = rows.assign(known=known, written=written).sort_values(["known", "written", "epoch"], kind="stable")
+    return last.drop_duplicates("run_id", keep="last").set_index("run_id")["value"]
+
+
+def _grids(frames: Frames) -> Iterator[tuple[Part, Grid, list[str]]]:
+    """Every part with the runs that are compared in it, and notes on what was left out."""
+    found = parts(frames)
+    own, foreign = ([part for part in found if part.external is outside] for outside in (False, True))
+    joined: set[str] = set()
+    for part in own:
+        notes: list[str] = []
+        scored = grid(part, (), notes)
+        for other in foreign:
+            if _scored_alike(part, other):
+                scored = scored.beside(other)
+        joined |= set(scored.run_ids)
+        yield part, scored, notes
+    for part in foreign:
+        if not joined.issuperset(part.run_ids):
+            notes = []
+            if any(_scored_alike(part, other) for other in own):
+                notes.append("These predictions stand apart, as they lack images that the runs of this suite have.")
+            yield part, grid(part, joined, notes), notes
+
+
+def _scored_alike(a: Part, b: Part) -> bool:
+    return all(a.ground[key] == b.ground[key] for key in SAME_SCORING)
+
+
+def _titles(found: list[Part]) -> Iterator[tuple[int, str]]:
+    """A title for each part, by its id."""
+    grounds: dict[tuple[str, ...], list[Part]] = {}
+    for part in found:
+        grounds.setdefault(tuple(part.ground.values()), []).append(part)
+    titles = differing([group[0].ground for group in grounds.values()], "dataset")
+    for title, group in zip(titles, grounds.values(), strict=True):
+        for part, name in zip(group, differing([part.network for part in group], "backbone"), strict=True):
+            yield id(part), f"{title}, {name}" if len(group) > 1 else title
+
+
 def _compare(
-    ground: dict[str, str], network: dict[str, str], scores: pd.DataFrame, title: str, slug: str, cost: CostModel
+    part: Part, scored: Grid, runs: pd.DataFrame, title: str, slug: str, cost: CostModel, notes: list[str]
 ) -> Comparison:
-    notes: list[str] = []
-    scores, images = _same_images(scores, notes)
-    keys = scores[["method", "label", "mattes", "masks", "seed", "run_id"]].drop_duplicates("run_id")
-    cells = [
-        {
-            **dict(zip(("method", "label", "mattes", "masks"), key, strict=True)),
-            "cost": cost.of(key[2], key[3]),
-            "control": key[0] in CONTROLS,
-            "seeds": part["seed"].nunique(),
-            "run_ids": list(part["run_id"]),
-        }
-        for key, part in keys.groupby(["method", "label", "mattes", "masks"], sort=False)
-    ]
-    order = method_order([str(cell["label"]) for cell in cells])
-    cells.sort(key=lambda cell: (order.index(cell["label"]), -cell["mattes"], -cell["masks"]))
-    plan = pd.DataFrame([{"cell": index, **cell} for index, cell in enumerate(cells)])
+    plan = _plan(runs, cost)
     comparison = Comparison(
-        ground, network, title, slug, plan.assign(measure=""), pd.DataFrame(), budgets_of(plan), images, notes
+        ground=part.ground,
+        network=part.network,
+        title=title,
+        slug=slug,
+        cells=plan,
+        differences=pd.DataFrame(),
+        budgets=budgets_of(plan),
+        images=scored.images,
+        notes=notes,
+        grid=scored,
     )
     pairs = _pairs(comparison)
-    rows: list[dict] = []
-    differences: list[dict] = []
-    waiting: dict[bytes, list[tuple[dict, NDArray[np.float64]]]] = {}
-    for measure in MEASURES:
-        columns = _per_image(scores, measure, cells, images, notes)
-        for cell, (values, valid, seed_sd) in columns.items():
-            row = {"cell": cell, **cells[cell], "measure": measure.name, "seed_sd": seed_sd, "images": int(valid.sum())}
-            rows.append(row)
-            waiting.setdefault(valid.tobytes(), []).append((row, values))
-        for pair in pairs:
-            if pair["cell"] in columns and pair["against"] in columns:
-                row = {**pair, "measure": measure.name, "label": cells[pair["cell"]]["label"]}
-                differences.append(row)
-                values, valid, _ = columns[pair["cell"]]
-                waiting[valid.tobytes()].append((row, values - columns[pair["against"]][0]))
-    for group in waiting.values():  # one draw of images serves all that were scored on the same ones
-        intervals = mean_intervals(np.column_stack([values for _, values in group]))
-        for (row, _), interval in zip(group, intervals, strict=True):
-            row |= {"mean": interval.mean, "low": interval.low, "high": interval.high}
-    for row in differences:
-        interval = Interval(row["mean"], row["low"], row["high"])
-        row["verdict"] = verdict(interval, BY_NAME[row["measure"]].lower_is_better)
-    comparison.cells = pd.DataFrame(rows)
-    comparison.differences = pd.DataFrame(differences, columns=DIFFERENCE_COLUMNS)
+    comparison.cells, comparison.differences = averaged(plan, runs["seed"].to_dict(), scored, pairs, notes)
     return comparison
 
 
-DIFFERENCE_COLUMNS = ["mattes", "masks", "cell", "against", "label", "measure", "mean", "low", "high", "verdict"]
+def _plan(runs: pd.DataFrame, cost: CostModel) -> pd.DataFrame:
+    """One row per cell, without its numbers. `runs` are those that were scored, in the order of writing."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for row in runs.reset_index(names="run_id").to_dict("records"):
+        labels = () if row["external"] else (row["mattes"], row["masks"])
+        groups.setdefault((row["method"], row["label"], *labels), []).append(row)
+    cells: list[dict[str, Any]] = []
+    for rows in groups.values():
+        first = rows[0]
+        validated = [row["val_sad"] for row in rows if pd.notna(row["val_sad"])]
+        cells.append(
+            {
+                **{key: first[key] for key in ("method", "label", "variant", "mattes", "masks")},
+                "cost": cost.of(first["mattes"], first["masks"]),
+                "control": first["method"] in CONTROLS and not first["external"],
+                "external": bool(first["external"]),
+                "seeds": max(1, len({row["seed"] for row in rows if pd.notna(row["seed"])})),
+                "run_ids": [row["run_id"] for row in rows],
+                "val_sad": float(np.mean(validated)) if validated else float("nan"),
+            }
+        )
+    order = {label: rank for rank, label in enumerate(method_order([cell["label"] for cell in cells]))}
+    cells.sort(
+        key=lambda cell: (
+            *(cell["external"], order[cell["label"]]),
+            *((0, 0) if cell["external"] else (-cell["mattes"], -cell["masks"])),
+        )
+    )
+    plan = pd.DataFrame(cells).astype(dict.fromkeys(("method", "label"), object))
+    plan.insert(0, "cell", range(len(plan)))
+    best = plan.sort_values("val_sad", kind="stable", na_position="last").drop_duplicates(["method", "mattes", "masks"])
+    return plan.assign(shown=plan["cell"].isin(best["cell"]))
 
 
-def _pairs(comparison: Comparison) -> list[dict]:
+def _pairs(comparison: Comparison) -> list[Pair]:
     """Which cells are compared: each of a budget with its `mlb`, and `mlb` of smaller budgets with the largest."""
-    pairs: list[dict] = []
+    pairs: list[Pair] = []
     first = next((found for budget in comparison.budgets if (found := comparison.reference(budget)) is not None), None)
     for budget in comparison.budgets:
         reference = comparison.reference(budget)
         if reference is None:
             continue
         others = [cell for cell in comparison.at(budget) if cell != reference]
-        pairs += [
-            {"mattes": budget.mattes, "masks": budget.masks, "cell": cell, "against": reference} for cell in others
-        ]
+        pairs += [Pair(budget.mattes, budget.masks, cell, reference) for cell in others]
         if first not in (None, reference):
-            pairs.append({"mattes": budget.mattes, "masks": budget.masks, "cell": reference, "against": first})
+            pairs.append(Pair(budget.mattes, budget.masks, reference, first))
     return pairs
-
-
-def _same_images(scores: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The scores on the images that most runs share; runs without some of them are left out, and named."""
-    sets = scores.groupby("run_id", sort=False)["image"].agg(frozenset)
-    counts = sets.value_counts()
-    images = max(counts.index, key=lambda images: (counts[images], len(images), sorted(images)))
-    lacking = [(run, len(images - own)) for run, own in sets.items() if images - own]
-    for run, missing in lacking:
-        notes.append(f"Run {run} is left out: it was not scored on {missing} of {len(images)} images.")
-    extra = set().union(*sets) - images
-    if extra:
-        notes.append(f"{len(extra)} images that most runs were not scored on are left out.")
-    kept = scores[scores["image"].isin(images) & ~scores["run_id"].isin([run for run, _ in lacking])]
-    return kept, sorted(images)
-
-
-def _per_image(
-    scores: pd.DataFrame, measure: Measure, cells: list[dict], images: list[str], notes: list[str]
-) -> dict[int, tuple[NDArray[np.float64], NDArray[np.bool_], float]]:
-    """Of each cell that has this measure: seed-averaged values of the valid images, those images, the seeds' spread.
-
-    An image without a fractional pixel has no value for anyone and is passed over; a cell that lacks a value others
-    have gets none.
-    """
-    part = scores[(scores["region"] == measure.region) & scores[measure.column].notna()]
-    if part.empty:
-        return {}
-    table = part.pivot_table(measure.column, "image", "run_id").reindex(images) * measure.scale
-    valid = table.notna().any(axis=1).to_numpy()
-    result = {}
-    for index, cell in enumerate(cells):
-        runs = table.reindex(columns=cell["run_ids"]).to_numpy()[valid]
-        if np.isnan(runs).any():
-            absent = int(np.isnan(runs).any(axis=1).sum())
-            notes.append(
-                f"{cell['label']} at {cell['mattes']:.0f} mattes and {cell['masks']:.0f} masks has no {measure.header} "
-                f"({REGIONS[measure.region]}) on {absent} images, so that its mean is left out."
-            )
-            continue
-        spread = float(np.std(runs.mean(axis=0), ddof=1)) if runs.shape[1] > 1 else float("nan")
-        result[index] = runs.mean(axis=1), valid, spread
-    return result
 
 
 def method_order(labels: list[str]) -> list[str]:

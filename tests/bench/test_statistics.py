@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from bench import statistics
-from bench.statistics import Interval, mean_interval, mean_intervals, paired_difference, resampled_means, verdict
+from bench.statistics import (
+    Interval,
+    mean_interval,
+    mean_intervals,
+    means_and_differences,
+    paired_difference,
+    resampled_means,
+    simultaneous,
+    verdict,
+)
+from tests.reference import statistics as reference
 from tests.reference.statistics import bootstrap_means
 
 columns = arrays.arrays(float, st.integers(2, 30), elements=st.floats(-100, 100, width=32))
@@ -113,3 +123,100 @@ def test_what_has_no_mean_is_refused(values):
 def test_columns_of_two_lengths_are_refused():
     with pytest.raises(ValueError, match="one length"):
         paired_difference([1.0, 2.0], [1.0])
+
+
+def test_intervals_are_those_of_a_loop_with_the_same_draws():
+    values = np.random.default_rng(9).exponential(1.0, (13, 5))
+    expected = np.quantile(reference.drawn_means(values, 500), [0.05, 0.95], axis=0)
+    found = mean_intervals(values, rounds=500, level=0.9)
+    assert [interval.low for interval in found] == pytest.approx(list(expected[0]), abs=1e-12)
+    assert [interval.high for interval in found] == pytest.approx(list(expected[1]), abs=1e-12)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    arrays.arrays(float, st.tuples(st.integers(2, 12), st.integers(1, 4)), elements=st.floats(-9, 9, width=16)),
+    st.sampled_from([0.5, 0.9, 0.95]),
+)
+def test_bounds_are_quantiles_of_all_rounds(values, level):
+    """Also where the draws take few values, far from a normal law."""
+    means = resampled_means(values, rounds=99)
+    expected = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    found = mean_intervals(values, rounds=99, level=level)
+    assert np.array([[i.low for i in found], [i.high for i in found]]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_simultaneous_intervals_are_those_of_a_loop_with_the_same_draws():
+    values = np.random.default_rng(10).gamma(2.0, 1.0, (15, 4)) - 2
+    for interval, (low, high) in zip(
+        simultaneous(values, rounds=400, level=0.9), reference.simultaneous(values, 400, 0.9), strict=True
+    ):
+        assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-12)
+
+
+@pytest.mark.parametrize("images", [20, 80])
+def test_simultaneous_intervals_hold_all_together_and_single_ones_do_not(images):
+    """400 studies of 12 differences, half of them moving together, each with a mean of 0."""
+    rng = np.random.default_rng(11)
+    together, single = 0, 0
+    for _ in range(400):
+        shared = np.where(np.arange(12) < 6, 3.0, 0.0) * rng.normal(size=(images, 1))
+        values = rng.normal(size=(images, 12)) + shared
+        together += all(interval.low <= 0 <= interval.high for interval in simultaneous(values, rounds=800))
+        single += all(interval.low <= 0 <= interval.high for interval in mean_intervals(values, rounds=800))
+    assert together / 400 == pytest.approx(0.95, abs=0.025)
+    assert single / 400 < 0.75
+
+
+def test_what_moves_together_costs_less_than_bonferroni():
+    rng = np.random.default_rng(12)
+    one = rng.normal(size=(60, 1))
+    alike, apart = one + 0.01 * rng.normal(size=(60, 20)), rng.normal(size=(60, 20))
+    width = [
+        np.mean([interval.high - interval.low for interval in simultaneous(values / values.std(axis=0))])
+        for values in (alike, apart)
+    ]
+    assert width[0] < 0.75 * width[1]
+
+
+@pytest.mark.parametrize("block", [10, 4_000_000])
+def test_pairs_of_columns_are_their_differences(monkeypatch, block):
+    monkeypatch.setattr(statistics, "BLOCK_MEANS", block * 200)
+    values = np.random.default_rng(13).normal(size=(21, 31)) + np.arange(31)
+    pairs = [(a, b) for b in (0, 7, 30) for a in range(0, 31, 2)]
+    families = ["even" if position % 3 else "third" for position in range(len(pairs))]
+    alone, apart = means_and_differences(values, pairs, families, rounds=200)
+    for found, expected in zip(alone, mean_intervals(values, rounds=200), strict=True):
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    for family in ("even", "third"):
+        inside = [position for position, name in enumerate(families) if name == family]
+        table = np.column_stack([values[:, a] - values[:, b] for a, b in (pairs[position] for position in inside)])
+        for position, expected in zip(inside, simultaneous(table, rounds=200), strict=True):
+            found = apart[position]
+            assert (found.mean, found.low, found.high) == pytest.approx(
+                (expected.mean, expected.low, expected.high), abs=1e-9
+            )
+
+
+def test_a_difference_without_spread_is_told_apart_and_disturbs_no_other():
+    values = np.random.default_rng(14).normal(size=(30, 2))
+    constant = np.column_stack([values, np.full(30, 0.1 + 0.2), np.zeros(30)])
+    found = simultaneous(constant)
+    assert found[2].low == found[2].high == found[2].mean
+    assert [verdict(interval) for interval in found[2:]] == ["worse", "not told apart"]
+    assert [interval.low for interval in found[:2]] == pytest.approx([i.low for i in simultaneous(values)])
+
+
+def test_one_image_has_no_simultaneous_interval_either():
+    [first, second] = simultaneous([[1.0, 2.0]])
+    assert (first.mean, second.mean) == (1.0, 2.0)
+    assert not first.known
+    assert verdict(second) == "not told apart"
+
+
+def test_many_images_are_drawn_in_blocks_without_being_kept(monkeypatch):
+    values = np.random.default_rng(15).normal(size=(40, 3))
+    kept = resampled_means(values, rounds=300)
+    monkeypatch.setattr(statistics, "KEPT_COUNTS", 0)
+    monkeypatch.setattr(statistics, "BLOCK_WEIGHTS", 40 * 7)
+    assert resampled_means(values, rounds=300) == pytest.approx(kept, abs=1e-12)

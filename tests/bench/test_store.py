@@ -366,3 +366,50 @@ def test_other_filesystems(kind: str, tmp_path: Path) -> None:
 def test_importing_the_store_imports_neither_torch_nor_ray() -> None:
     code = "import sys, bench.store; print(sorted({'torch', 'ray'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_categories_hold_what_the_plain_table_holds(data: st.DataObject) -> None:
+    """Duplicates, absent texts and numbers, files that share some texts, and files without a column included."""
+    texts = st.sampled_from("cab")
+    row = st.fixed_dictionaries(
+        dict.fromkeys(("run_id", "image", "region"), texts)
+        | {"truth": st.none() | texts, "sad": st.none() | st.floats(0, 9), "unknown_px": st.none() | st.integers(0, 3)}
+    )
+    store = Store(uuid.uuid4().hex, fs.PyFileSystem(fs.FSSpecHandler(MemoryFileSystem())))
+    for batch in data.draw(st.lists(st.lists(row, min_size=1, max_size=5), min_size=1, max_size=4)):
+        store.write("scores", [SCORE | own for own in batch])
+    columns = ["run_id", "image", "truth", "sad", "unknown_px"]
+    plain, coded = store.read("scores", columns), store.read("scores", columns, categories=True)
+    for name in ("run_id", "image", "truth"):
+        assert list(coded[name].cat.categories) == sorted(coded[name].cat.categories)
+        assert coded[name].astype(object).fillna("absent").tolist() == plain[name].fillna("absent").tolist()
+    for name in ("sad", "unknown_px"):
+        assert coded[name].to_numpy(float) == pytest.approx(plain[name].to_numpy(float), nan_ok=True)
+
+
+def test_an_empty_table_has_empty_categories(store: Store) -> None:
+    store.write("runs", [RUN])
+    coded = store.read("scores", categories=True)
+    assert coded.empty
+    assert list(coded) == SCHEMAS["scores"].names
+    assert list(coded["run_id"].cat.categories) == []
+
+
+def test_many_files_are_joined_in_their_order(store: Store) -> None:
+    for number in range(150):
+        store.write("scores", [SCORE | {"image": f"{number:03d}", "sad": float(number)}])
+    for categories in (False, True):
+        read = store.read("scores", ["image", "sad"], categories=categories)
+        assert read["sad"].tolist() == list(range(150))
+        assert read["image"].astype(object).tolist() == [f"{number:03d}" for number in range(150)]
+
+
+def test_rows_of_some_runs_alone(store: Store) -> None:
+    store.write("scores", [SCORE])
+    store.write("scores", [SCORE | {"run_id": "b"}, SCORE | {"run_id": "c"}])
+    assert store.read("scores", ["run_id"], runs={"a", "c"})["run_id"].tolist() == ["a", "c"]
+    assert store.read("scores", ["image"], runs={"b"})["image"].tolist() == ["i"]
+    assert store.read("scores", runs=()).empty
+    assert store.read("speed", runs={"a"}).empty

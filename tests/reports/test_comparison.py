@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import uuid
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import fs
 
+import reports.load
 from bench.cost import CostModel
-from bench.statistics import paired_difference
+from bench.statistics import means_and_differences
 from bench.store import Store
-from reports.comparison import Budget, Comparison, compare
+from reports import averages
+from reports.comparison import BY_NAME, UNKNOWN, Budget, Comparison, compare
 from reports.load import load
+from tests.reference import statistics as reference
 from tests.reports.example_store import fill, run_row, score_rows
 
 
@@ -59,22 +68,38 @@ def test_means_are_those_of_plain_pandas(example):
             assert (row["seeds"], row["images"]) == (2, 40 if region == "whole" else 39)
 
 
-def test_differences_are_paired_by_image_over_seed_averaged_values(example):
+def test_intervals_are_those_of_a_loop_over_seed_averaged_values(example, monkeypatch):
+    """Of the mean and of all differences of a measure together, round by round with the same draws."""
+    rounds = 400
+    monkeypatch.setattr(averages, "means_and_differences", partial(means_and_differences, rounds=rounds))
     [comparison] = compared(example)
     scores = example.read("scores").merge(example.read("runs")[["run_id", "method", "mattes"]], on="run_id")
     whole = scores[scores["region"] == "whole"]
 
-    def per_image(method: str, mattes: int) -> pd.Series:
-        return whole[(whole["method"] == method) & (whole["mattes"] == mattes)].groupby("image")["sad"].mean()
+    def per_image(method: str, mattes: float) -> np.ndarray:
+        own = whole[(whole["method"] == method) & (whole["mattes"] == mattes)]
+        return own.groupby("image")["sad"].mean().to_numpy()
 
-    frame = comparison.differences[comparison.differences["measure"] == "sad"]
-    for mattes in (40, 10):
-        for method, own in (("seg_only", 0), ("joint", mattes), ("matte_only", mattes), ("oracle", 1000 + mattes)):
-            expected = paired_difference(per_image(method, own), per_image("mlb", mattes))
-            row = frame[(frame["mattes"] == mattes) & (frame["label"] == method)].iloc[0]
-            assert row["mean"] == pytest.approx(expected.mean)
-            assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
-            assert row["verdict"] == expected.verdict
+    mlb = value(comparison, "mlb", mattes=40)
+    expected = np.quantile(reference.drawn_means(per_image("mlb", 40)[:, None], rounds), [0.025, 0.975], axis=0)
+    assert (mlb["low"], mlb["high"]) == pytest.approx(tuple(expected[:, 0]))
+
+    others = (("matte_only", 1), ("seg_only", 0), ("joint", 1), ("matte_then_seg", 1), ("oracle", None))
+    wanted = {
+        (method, mattes): per_image(method, 1000 + mattes if share is None else share * mattes)
+        - per_image("mlb", mattes)
+        for mattes in (40, 10)
+        for method, share in others
+    } | {("mlb", 10): per_image("mlb", 10) - per_image("mlb", 40)}
+    frame = comparison.differences[comparison.differences["measure"] == "sad"].set_index(["label", "mattes"])
+    assert set(frame.index) == set(wanted)
+    intervals = reference.simultaneous(np.column_stack(list(wanted.values())), rounds, 0.95)
+    for (key, differences), (low, high) in zip(wanted.items(), intervals, strict=True):
+        assert frame.loc[key, "mean"] == pytest.approx(differences.mean())
+        assert (frame.loc[key, "low"], frame.loc[key, "high"]) == pytest.approx((low, high))
+        expected_verdict = "better" if high < 0 else "worse" if low > 0 else "not told apart"
+        assert frame.loc[key, "verdict"] == expected_verdict
+    assert {"better", "worse"} <= set(frame["verdict"])
 
 
 def test_a_budget_holds_what_its_labels_allow(example):
@@ -158,7 +183,7 @@ def test_a_value_that_others_have_is_not_averaged_around(tmp_path):
     mlb = comparison.cells[comparison.cells["label"] == "mlb"]
     assert "conn" not in set(mlb["measure"])
     assert "sad" in set(mlb["measure"])
-    assert any("no Conn (whole image) on 1 images" in note for note in comparison.notes)
+    assert any("no finite Conn (whole image) on 1 of 12 images" in note for note in comparison.notes)
     assert value(comparison, "seg_only", "conn")["images"] == 12
 
 
@@ -199,10 +224,203 @@ def test_pictures_without_their_masks_are_told_apart_by_number(tmp_path):
 def test_runs_of_unknown_labels_are_left_out_with_a_note(tmp_path):
     store = Store(tmp_path)
     add_run(store)
-    add_run(store, seed=1, mattes=None, masks=None, run_id="external-1")
+    add_run(store, seed=1, mattes=None, masks=None, run_id="unknown")
     [comparison] = compared(store)
     assert value(comparison, "mlb")["seeds"] == 1
     assert "do not say which labels they used (1)" in " ".join(load(tmp_path).notes)
+
+
+def add_external(store: Store, name: str, number: int, level: float = 1.0, images: int = 12, **changes: str) -> str:
+    """Predictions as `bench evaluate --store` adds them."""
+    run_id = f"external-{number:06x}0123456789"
+    row = dict.fromkeys(run_row("x", None, None, 0))
+    kept = {"config": json.dumps({"evaluate": {"pairs": images}}), "status": "finished", "versions": "{}"}
+    store.write("runs", [row | kept | {"run_id": run_id, "method": name}])
+    rng = np.random.default_rng(number)
+    changes = {"protocol": "external", **changes}
+    store.write("scores", score_rows(run_id, level, np.linspace(0.5, 1.5, images), rng, **changes))
+    return run_id
+
+
+def test_predictions_made_elsewhere_stand_beside_runs_on_the_same_images(tmp_path):
+    store = Store(tmp_path)
+    for masks in (1000, 500):
+        add_run(store, masks=masks, run_id=f"mlb-{masks}")
+    add_external(store, "theirs", 1, level=3.0)
+    [comparison] = compared(store)
+    theirs = value(comparison, "theirs")
+    assert theirs["external"]
+    assert np.isnan([theirs["mattes"], theirs["masks"], theirs["cost"], theirs["seed_sd"]]).all()
+    assert comparison.budgets == [Budget(40, 1000), Budget(40, 500)]
+    assert all(theirs["cell"] in comparison.at(budget) for budget in comparison.budgets)
+    frame = comparison.differences[comparison.differences["measure"] == "sad"]
+    assert list(frame.loc[frame["label"] == "theirs", "verdict"]) == ["worse", "worse"]
+    assert comparison.notes == []
+
+
+def test_predictions_that_were_scored_otherwise_stand_apart(tmp_path):
+    store = Store(tmp_path)
+    add_run(store)
+    add_external(store, "fewer", 1, images=11)
+    add_external(store, "elsewhere", 2, dataset="other/test")
+    add_external(store, "later", 3, metric_version="2")
+    first, *others = compared(store)
+    assert set(first.cells["label"]) == {"mlb"}
+    assert sorted({part.cells["label"].iloc[0] for part in others}) == ["elsewhere", "fewer", "later"]
+    for part in others:
+        assert part.budgets == [UNKNOWN]
+        assert part.at(UNKNOWN) == [0]
+        assert part.differences.empty
+        assert ("lack images" in " ".join(part.notes)) == (part.cells["label"].iloc[0] == "fewer")
+
+
+def test_a_store_of_predictions_alone_is_compared(tmp_path):
+    store = Store(tmp_path)
+    add_external(store, "a", 1)
+    add_external(store, "b", 2)
+    [comparison] = compared(store)
+    assert list(comparison.cells.drop_duplicates("cell")["label"]) == ["a", "b"]
+    assert str(comparison.budgets[0]) == "labels not known"
+    assert comparison.reference(comparison.budgets[0]) is None
+
+
+def test_predictions_are_never_averaged_with_anything(tmp_path):
+    """Not with others of their name, and not with our own method of that name."""
+    store = Store(tmp_path)
+    add_run(store)
+    first, second = add_external(store, "mlb", 1), add_external(store, "mlb", 2, level=5.0)
+    [comparison] = compared(store)
+    assert value(comparison, "mlb")["run_ids"] == ["mlb-40-1000-0"]
+    foreign = comparison.cells[comparison.cells["external"] & (comparison.cells["measure"] == "sad")]
+    assert sorted(run for runs in foreign["run_ids"] for run in runs) == [first, second]
+    assert set(foreign["label"]) == {"mlb 000001", "mlb 000002"}
+    assert comparison.reference(Budget(40, 1000)) == value(comparison, "mlb")["cell"]
+
+
+def test_predictions_of_the_name_of_an_own_method_are_told_from_it(tmp_path):
+    store = Store(tmp_path)
+    add_run(store)
+    add_external(store, "mlb", 1)
+    [comparison] = compared(store)
+    assert set(comparison.cells["label"]) == {"mlb", "mlb (external)"}
+
+
+def val_rows(run_id: str, *values: float, stage: str = "student") -> list[dict]:
+    return [
+        {"run_id": run_id, "stage": stage, "epoch": epoch, "key": "val_sad", "value": level}
+        for epoch, level in enumerate(values, 1)
+    ]
+
+
+def test_the_variant_with_the_lowest_validation_error_stands_for_its_method(tmp_path):
+    """Also where another is better on the test set, and whatever earlier stages and epochs said."""
+    store = Store(tmp_path)
+    for band, level, validated in ((0.04, 1.0, 3.0), (0.08, 2.0, 2.0)):
+        for seed in (0, 1):
+            config = json.dumps({"method": {"name": "mlb", "blend": {"band": band}}})
+            stages = ["teacher:aa", "student:bb"]
+            run = add_run(store, seed=seed, level=level, run_id=f"{band}-{seed}", config=config, stages=stages)
+            store.write("epochs", val_rows(run, 0.1, validated + seed))
+            store.write("epochs", val_rows(run, 0.2, 0.3, 0.4, stage="teacher"))
+    [comparison] = compared(store)
+    better, shown = (value(comparison, f"mlb, band={band}") for band in (0.04, 0.08))
+    assert (better["val_sad"], shown["val_sad"]) == (3.5, 2.5)
+    assert (better["shown"], shown["shown"]) == (False, True)
+    assert (better["variant"], shown["variant"]) == ({"method.blend.band": 0.04}, {"method.blend.band": 0.08})
+    assert comparison.reference(Budget(40, 1000)) == shown["cell"]
+    assert better["mean"] < shown["mean"]
+
+
+def test_differences_are_paired_over_the_seeds_that_both_have(tmp_path):
+    store = Store(tmp_path)
+    for seed, level in ((0, 1.0), (1, 1.0), (2, 9.0)):
+        add_run(store, seed=seed, level=level)
+    for seed in (0, 1):
+        add_run(store, "joint", seed=seed, level=1.5)
+    add_run(store, "seg_only", mattes=0, seed=7, level=1.5)
+    [comparison] = compared(store)
+    frame = comparison.differences[comparison.differences["measure"] == "sad"].set_index("label")
+    by_run = comparison.values(BY_NAME["sad"])
+    shared = by_run[["joint-40-1000-0", "joint-40-1000-1"]].mean(axis=1)
+    shared -= by_run[["mlb-40-1000-0", "mlb-40-1000-1"]].mean(axis=1)
+    assert frame.loc["joint", "mean"] == pytest.approx(shared.mean())
+    alone = by_run["seg_only-0-1000-7"] - by_run[[f"mlb-40-1000-{seed}" for seed in range(3)]].mean(axis=1)
+    assert frame.loc["seg_only", "mean"] == pytest.approx(alone.mean())
+    assert value(comparison, "mlb")["mean"] == pytest.approx(by_run.filter(like="mlb").mean(axis=None))
+    partly, nothing = comparison.notes
+    assert "joint" in partly
+    assert "both sides have" in partly
+    assert "seg_only" in nothing
+
+
+@pytest.mark.parametrize("faulty", [np.inf, -np.inf, np.nan])
+def test_values_that_are_no_numbers_are_named_and_enter_no_mean(tmp_path, faulty):
+    store = Store(tmp_path)
+    add_run(store, "seg_only", mattes=0)
+    rows = score_rows("broken", 1.0, np.linspace(0.5, 1.5, 12), np.random.default_rng(0))
+    for row in rows:
+        if row["region"] == "whole" and row["image"] in ("test-0001", "test-0002"):
+            row["sad"] = faulty
+    store.write("runs", [run_row("mlb", 40, 1000, 0, run_id="broken")])
+    store.write("scores", rows)
+    [comparison] = compared(store)
+    assert "sad" not in set(comparison.cells.loc[comparison.cells["label"] == "mlb", "measure"])
+    assert np.isfinite(comparison.cells["mean"]).all()
+    [note] = comparison.notes
+    assert note.startswith("Run broken (mlb) has no finite SAD (whole image) on 2 of 12 images")
+
+
+def test_many_faulty_runs_take_few_notes(tmp_path):
+    store = Store(tmp_path)
+    for seed in range(20):
+        add_run(store, seed=seed)
+    for seed in range(9):
+        add_run(store, "joint", seed=seed, images=5)
+    [comparison] = compared(store)
+    assert len(comparison.notes) == 6, "five by name and one for the others"
+    assert all(f"joint-40-1000-{seed}" in " ".join(comparison.notes) for seed in range(9))
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_any_order_of_rows_and_duplicates_gives_what_plain_pandas_gives(data):
+    """Runs of any status, written again and in any order; the last score of a key counts, if its run finished."""
+    store = Store(uuid.uuid4().hex, fs.PyFileSystem(fs.FSSpecHandler(MemoryFileSystem())))
+    runs = data.draw(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["finished", "failed"])), min_size=1))
+    scored = data.draw(
+        st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 2), st.integers(1, 99)), min_size=1, max_size=30)
+    )
+    methods = {"a": "mlb", "b": "mlb", "c": "joint", "d": "joint"}
+    for run_id, status in runs:
+        row = run_row(methods[run_id], 40, 1000, ord(run_id), run_id=run_id, status=status)
+        store.write("runs", [row | {"finished": None}])
+    template = score_rows("", 1.0, np.ones(1), np.random.default_rng(0))[0]
+    rows = [template | {"run_id": run_id, "image": str(image), "sad": float(sad)} for run_id, image, sad in scored]
+    cut = data.draw(st.integers(0, len(rows)))
+    for batch in (rows[:cut], rows[cut:]):
+        store.write("scores", batch)
+    finished = {run_id for run_id, status in runs if status == "finished"}
+    last = {(run_id, image): sad for run_id, image, sad in scored if run_id in finished}
+    by_run = {run_id: {image: sad for (own, image), sad in last.items() if own == run_id} for run_id, _ in last}
+    comparisons = _compared_in(store)
+    if not last:
+        assert comparisons == []
+        return
+    [comparison] = comparisons
+    kept = {run_id: values for run_id, values in by_run.items() if set(values) >= set(map(int, comparison.images))}
+    for cell in comparison.cells[comparison.cells["measure"] == "sad"].itertuples():
+        expected = [kept[run_id][int(image)] for run_id in cell.run_ids for image in comparison.images]
+        assert cell.mean == pytest.approx(np.mean(expected))
+        assert sorted(cell.run_ids) == sorted(run_id for run_id in kept if methods[run_id] == cell.label)
+    assert sum(len(runs) for runs in comparison.cells.drop_duplicates("cell")["run_ids"]) == len(kept)
+
+
+def _compared_in(store: Store) -> list[Comparison]:
+    """`load` opens addresses; this store lives in memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reports.load, "Store", lambda _: store)
+        patch.setattr(averages, "means_and_differences", partial(means_and_differences, rounds=10))
+        return compare(load("memory"), CostModel())
 
 
 def test_measures_without_any_value_have_no_column(tmp_path):

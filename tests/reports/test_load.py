@@ -1,0 +1,165 @@
+"""What a report makes of stores that are empty, damaged, incomplete or odd: a sentence, or a note."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from bench.cost import CostModel
+from bench.store import Store
+from reports.comparison import compare
+from reports.load import load
+from tests.reports.example_store import run_row, sample_rows, score_rows
+from wsshm.errors import UserError
+
+IMAGES = np.linspace(0.5, 1.5, 6)
+
+
+def add(store: Store, run_id: str, scored: bool = True, **changes: object) -> None:
+    store.write("runs", [run_row("mlb", 40, 1000, 0, run_id=run_id) | changes])
+    if scored:
+        store.write("scores", score_rows(run_id, 1.0, IMAGES, np.random.default_rng(0)))
+
+
+def one_sentence(text: str) -> None:
+    assert "\n" not in text
+    assert "Traceback" not in text
+    assert text[0] != " "
+
+
+def test_nothing_there_or_nothing_in_it_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere does not exist; give the folder `store`") as told:
+        load(tmp_path / "nowhere")
+    one_sentence(str(told.value))
+    (tmp_path / "store/scores").mkdir(parents=True)
+    with pytest.raises(UserError, match="is empty; fill it first"):
+        load(tmp_path / "store")
+    with pytest.raises(UserError, match=r"holds one: give .*store"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("table", ["runs", "scores"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_half_written_file_is_named_with_the_remedy(tmp_path, table, share):
+    store = Store(tmp_path)
+    add(store, "a")
+    path = next((tmp_path / table).iterdir())
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(UserError, match=rf"{path.name} cannot be read .*restore it, or delete it") as told:
+        load(tmp_path)
+    one_sentence(str(told.value))
+
+
+@pytest.mark.parametrize("table", ["runs", "scores"])
+def test_damage_within_a_file_is_named_too(tmp_path, table):
+    store = Store(tmp_path)
+    add(store, "a")
+    path = next((tmp_path / table).iterdir())
+    content = bytearray(path.read_bytes())
+    content[4 : len(content) // 3] = b"\xff" * (len(content) // 3 - 4)
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=rf"{path.name} cannot be read"):
+        load(tmp_path)
+
+
+def test_files_that_are_still_being_written_are_passed_over(tmp_path):
+    store = Store(tmp_path)
+    add(store, "a")
+    path = next((tmp_path / "scores").iterdir())
+    (path.parent / f".{path.name}.tmp").write_bytes(path.read_bytes()[:50])
+    assert len(load(tmp_path).scores) == len(store.read("scores"))
+
+
+def test_a_newer_schema_asks_for_a_newer_suite(tmp_path):
+    store = Store(tmp_path)
+    add(store, "a")
+    path = next((tmp_path / "scores").iterdir())
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"schema_version": "2.0"}), path)
+    with pytest.raises(UserError, match=r"newer than .* install a newer wsshm-bench"):
+        load(tmp_path)
+
+
+def test_what_does_not_fit_together_is_noted(tmp_path):
+    store = Store(tmp_path)
+    add(store, "a")
+    add(store, "never-scored", scored=False)
+    for status in ("stopped", "failed", "oom"):
+        add(store, status, status=status)
+    store.write("scores", score_rows("stranger", 1.0, IMAGES, np.random.default_rng(0)))
+    store.write("scores", score_rows("teacher-0123", 1.0, IMAGES, np.random.default_rng(0)))
+    frames = load(tmp_path)
+    assert set(frames.scores["run_id"]) == {"a"}
+    assert list(frames.scores["run_id"].cat.categories) == ["a"]
+    assert frames.notes == [
+        "Left out of every mean: scores of runs that did not finish (3).",
+        "Left out of comparisons: scores whose runs the store does not hold (1).",
+        "In no comparison: finished runs without a score (1).",
+    ]
+    assert len(frames.runs) == 5
+
+
+def test_scores_carry_what_their_runs_say(tmp_path):
+    """Held against a merge of the plain tables."""
+    store = Store(tmp_path)
+    add(store, "a", backbone="one", mattes=7, weights=None)
+    add(store, "b", backbone="two", seed=3)
+    add(store, "c", status="failed")
+    frames = load(tmp_path)
+    shared = ["run_id", "method", "architecture", "backbone", "weights", "seed", "mattes", "masks"]
+    runs = store.read("runs")
+    expected = store.read("scores").merge(runs.loc[runs["status"] == "finished", shared], on="run_id")
+    found = frames.scores[[*shared, "image", "region", "sad", "mad"]]
+    for column in found:
+        if isinstance(found[column].dtype, pd.CategoricalDtype):
+            assert found[column].cat.ordered is False
+            assert found[column].astype(object).fillna("absent").tolist() == expected[column].fillna("absent").tolist()
+        else:
+            assert found[column].to_numpy() == pytest.approx(expected[column].to_numpy(dtype=float), nan_ok=True)
+
+
+def test_variants_are_named_by_the_keys_that_vary_within_their_method(tmp_path):
+    store = Store(tmp_path)
+    for number, (band, veto) in enumerate([(0.04, "mask"), (0.08, "mask"), (0.08, None)]):
+        blend = {"band": band, "threshold": 0.5} | ({} if veto is None else {"veto": veto})
+        config = {"method": {"name": "mlb", "blend": blend}, "train": {"seed": number}, "data": {"root": str(number)}}
+        add(store, f"r{number}", config=json.dumps(config))
+    store.write("runs", [run_row("joint", 40, 1000, 0, run_id="joint", config='{"method": {"blend": {"band": 9}}}')])
+    runs = load(tmp_path).runs.set_index("run_id")
+    assert runs["variant"].to_dict() == {
+        "r0": {"method.blend.band": 0.04, "method.blend.veto": "mask"},
+        "r1": {"method.blend.band": 0.08, "method.blend.veto": "mask"},
+        "r2": {"method.blend.band": 0.08, "method.blend.veto": None},
+        "joint": {},
+    }
+    assert list(runs["label"]) == [
+        *("mlb, band=0.04, veto=mask", "mlb, band=0.08, veto=mask", "mlb, band=0.08, veto=unset"),
+        "joint",
+    ]
+
+
+def test_pictures_are_read_for_the_runs_that_are_asked_for(tmp_path):
+    store = Store(tmp_path)
+    for run_id in ("a", "b"):
+        add(store, run_id)
+        store.write("samples", sample_rows(run_id, "mlb", 1.0, count=1))
+    store.write("samples", [row for run_id in ("c", "d") for row in sample_rows(run_id, "mlb", 1.0, count=1)])
+    frames = load(tmp_path)
+    assert "png" not in frames.samples
+    assert set(frames.samples["run_id"]) == {"a", "b", "c", "d"}
+    asked = frames.pictures(["a", "d", "unheard-of"])
+    whole = store.read("samples")
+    expected = whole[whole["run_id"].isin(["a", "d"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(asked, expected)
+
+
+def test_a_store_without_a_finished_score_compares_nothing(tmp_path):
+    store = Store(tmp_path)
+    add(store, "a", status="failed")
+    assert compare(load(tmp_path), CostModel()) == []
+    Store(tmp_path / "timed").write("epochs", [{"run_id": "a", "stage": "s", "epoch": 1, "key": "k", "value": 1.0}])
+    assert compare(load(Path(tmp_path / "timed")), CostModel()) == []
