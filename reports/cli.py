@@ -1,19 +1,37 @@
-"""`python -m reports build | table`."""
+"""`python -m reports build | table | leaderboard | compare | labels | plan-budget`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Tables and figures from a store of results.")
+if TYPE_CHECKING:
+    from bench.cost import CostModel
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Tables and figures from a store of results. In a notebook: reports.open(STORE).",
+)
 
 StoreArgument = Annotated[
-    str, typer.Argument(help="The store: OUT/store of a sweep, a folder or a URI such as s3://...")
+    str, typer.Argument(help="The store: OUT/store of a sweep, a folder or a URI such as s3://...", show_default=False)
 ]
 CostOption = Annotated[
     str | None, typer.Option("--cost", help="Price of a label: matte=690s,mask=79.2s or matte=23EUR,mask=2EUR.")
+]
+ManifestOption = Annotated[
+    Path | None, typer.Option("--manifest", help="Manifest of the test pictures: what its attributes say of each.")
+]
+FormatOption = Annotated[str | None, typer.Option("--format", help="terminal, markdown or csv.")]
+FileOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write to this file; its ending (.md, .csv, .parquet, .txt) says the format."),
+]
+MeasureOption = Annotated[
+    str | None, typer.Option("--measure", help="Only these: sad, mse, mad, grad, conn, iou, mad_boundary, ...")
 ]
 
 
@@ -22,24 +40,189 @@ def build_report(
     store: StoreArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
     cost: CostOption = None,
+    manifest: ManifestOption = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="What is left to spend: adds which labels to buy. 5000EUR, 30h, ...")
+    ] = None,
 ) -> None:
     """Build the report: one self-contained page, Markdown, figures and tables.
 
-    Example: python -m reports build runs/quickstart/store --out runs/quickstart/report
+    Example: python -m reports build runs/quickstart/store --out runs/quickstart/report --manifest test.parquet
     """
-    from bench.cost import CostModel
+    from reports.amounts import budget as amount
     from reports.page import build
 
-    typer.echo(build(store, out, CostModel.parse(cost) if cost else None))
+    prices = _prices(cost)
+    typer.echo(build(store, out, prices, manifest=manifest, budget=amount(budget, prices) if budget else None))
 
 
 @app.command("table")
-def print_table(store: StoreArgument, cost: CostOption = None) -> None:
-    """Print the comparison of methods, one table per budget.
+def print_table(
+    store: StoreArgument,
+    by: Annotated[
+        str | None, typer.Option("--by", help="By attributes of --manifest, such as hair,skin,framing,people.")
+    ] = None,
+    manifest: ManifestOption = None,
+    measure: MeasureOption = None,
+    region: Annotated[
+        str | None, typer.Option("--region", help="Only measures of: whole, unknown, boundary, ...")
+    ] = None,
+    cost: CostOption = None,
+    format: FormatOption = None,
+    out: FileOption = None,
+) -> None:
+    """Print the comparison of methods, one table per budget, or with --by the errors by what the pictures show.
 
-    Example: python -m reports table runs/quickstart/store
+    Example: python -m reports table runs/quickstart/store --by hair --manifest test.parquet --measure sad
     """
-    from bench.cost import CostModel
-    from reports.terminal import print_methods
+    from reports.per_image import measures
+    from reports.terminal import FEW, methods, show, slices
+    from wsshm.errors import UserError
 
-    print_methods(store, CostModel.parse(cost) if cost else CostModel())
+    if (by is None) != (manifest is None):
+        raise UserError("--by and --manifest go together: which attributes, and the manifest that gives them")
+    if by is not None and manifest is not None:
+        default = () if region else ("sad",)
+        show(slices(store, manifest, by, measures(measure, region, default), _prices(cost)), format, out, notes=True)
+    else:
+        chosen = measures(measure, region)
+        show(methods(store, chosen, _prices(cost)), format, out, notes=len(chosen) <= FEW)
+
+
+@app.command("leaderboard")
+def print_leaderboard(
+    store: StoreArgument,
+    sort: Annotated[
+        str, typer.Option("--sort", help="A measure (SAD, MSE, MAD, Grad, Conn, ...), FPS, cost, params, mattes, ...")
+    ] = "SAD",
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Only the first so many rows.")] = None,
+    cost: CostOption = None,
+    format: FormatOption = None,
+    out: FileOption = None,
+) -> None:
+    """Rank every method, variant, network and budget of the store, one ranking for each test set and protocol.
+
+    Rows that are not told apart from the one above are marked.
+
+    Example: python -m reports leaderboard runs/backbones/store --sort FPS --top 10 --out backbones.md
+    """
+    from reports.leaderboard import boards, table
+    from reports.load import load
+    from reports.terminal import show
+
+    prices = _prices(cost)
+    ranked = boards(load(store), prices, sort)
+    names = ["leaderboard", *(f"leaderboard-{number}" for number in range(2, len(ranked) + 1))]
+    show([table(board, top, prices, name) for board, name in zip(ranked, names, strict=True)], format, out)
+
+
+@app.command("compare")
+def compare_stores(
+    store_a: Annotated[str, typer.Argument(help="The store that is held against.", show_default=False)],
+    store_b: Annotated[str, typer.Argument(help="The store whose results are judged.", show_default=False)],
+    measure: MeasureOption = None,
+    any_data: Annotated[
+        bool, typer.Option("--any-data", help="Pair images by id though the data's fingerprints differ.")
+    ] = False,
+    format: FormatOption = None,
+    out: FileOption = None,
+) -> None:
+    """Hold two stores against each other: two sweeps, two machines, two commits.
+
+    Runs of the same method, network, labels and seed are paired image by image (better, worse, not told apart), timings
+    of the same model and conditions are put side by side; what has no counterpart is said on stderr.
+
+    Example: python -m reports compare runs/before/store runs/after/store --measure sad,mad_boundary
+    """
+    from reports.load import load
+    from reports.per_image import measures
+    from reports.terminal import show
+    from reports.two_stores import compared
+
+    chosen = measures(measure, default=("sad",))
+    tables, notes = compared(load(store_a), load(store_b), chosen, any_data)
+    show(tables, format, out)
+    _say(notes)
+
+
+@app.command("labels")
+def choose_labels(
+    manifest: Annotated[Path, typer.Argument(help="Manifest of the masked photos.", show_default=False)],
+    store: Annotated[str, typer.Option("--store", help="The store of a sweep that trained with these photos.")],
+    number: Annotated[int, typer.Option("--number", min=1, help="How many photos.")] = 50,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="data.masks of the sweep's plan, where the store holds several.")
+    ] = None,
+    matted: Annotated[bool, typer.Option("--matted", help="Rank photos that have a matte already, too.")] = False,
+    format: FormatOption = None,
+    out: FileOption = None,
+) -> None:
+    """Which masked photos to have matted next: those where a trained teacher and the mask disagree most.
+
+    A sweep with mlb (or mlb_masklabel) holds its teachers against the masks and keeps the sums in its store.
+
+    Example: python -m reports labels photos.parquet --store runs/mine/store --number 50 --out next.csv
+    """
+    from reports.labels import rank, table
+    from reports.terminal import show
+
+    ranking = rank(store, manifest, dataset, matted)
+    show([table(ranking, number)], format, out)
+    _say(ranking.notes)
+
+
+@app.command("plan-budget")
+def plan_labels(
+    store: StoreArgument,
+    budget: Annotated[
+        str, typer.Option("--budget", help="What is left to spend: 5000 in the unit of --cost, 5000EUR, 30h, 90min.")
+    ],
+    ratio: Annotated[
+        str | None, typer.Option("--ratio", help="One plan for each ratio of a matte's price to a mask's: 5,10,20.")
+    ] = None,
+    method: Annotated[str, typer.Option("--method", help="The method that is to be trained.")] = "mlb",
+    have: Annotated[
+        str | None, typer.Option("--have", help="Labels that are there already: mattes=40,masks=1000.")
+    ] = None,
+    most_mattes: Annotated[
+        int | None, typer.Option("--most-mattes", min=0, help="How many there can be in all.")
+    ] = None,
+    most_masks: Annotated[int | None, typer.Option("--most-masks", min=0, help="How many there can be in all.")] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="Title of a comparison, where the store holds several data sets.")
+    ] = None,
+    cost: CostOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the figure, its data and the table.")] = None,
+) -> None:
+    """Which labels to buy with a budget: fits how the error falls with both kinds and says how sure that is.
+
+    Example: python -m reports plan-budget runs/annotation-cost/store --budget 5000EUR --cost matte=23EUR,mask=2EUR
+    """
+    from reports import amounts
+    from reports.comparison import Budget
+    from reports.planner import plan_budget
+
+    prices = _prices(cost)
+    plan_budget(
+        store,
+        amounts.budget(budget, prices),
+        prices,
+        ratios=amounts.ratios(ratio) if ratio else (),
+        method=method,
+        have=Budget(**amounts.owned(have or "mattes=0")),
+        most_mattes=most_mattes,
+        most_masks=most_masks,
+        on=on,
+        out=out,
+    )
+
+
+def _prices(cost: str | None) -> CostModel:
+    from bench.cost import CostModel
+
+    return CostModel.parse(cost) if cost else CostModel()
+
+
+def _say(notes: list[str]) -> None:
+    for note in notes:
+        typer.echo(note, err=True)

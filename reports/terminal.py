@@ -1,45 +1,160 @@
-"""The comparison of methods in a terminal."""
+"""Tables of the report in a terminal, in Markdown and as CSV: to stdout or into a file."""
 
 from __future__ import annotations
 
+import contextlib
+import html
+import io
+import os
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
 import rich.console
+import rich.measure
 import rich.table
 from rich.text import Text
 
 from bench.cost import CostModel
+from reports import slices as by_attribute
 from reports import tables
-from reports.comparison import compare
+from reports.comparison import Comparison, Measure, compare
 from reports.document import Table
-from reports.load import load
-from wsshm.errors import UserError
+from reports.load import Frames, load
+from wsshm.data.manifest import Manifest
+from wsshm.errors import UserError, nearest
 
 STYLES = {"best": "bold", "better": "green", "worse": "red", "muted": "dim"}
-WIDTH_OF_A_PIPE = 200  # columns where no terminal says how wide it is
+FORMATS = ("terminal", "markdown", "csv")
+SUFFIXES = {".md": "markdown", ".csv": "csv", ".txt": "terminal", ".parquet": "parquet"}
+HIDDEN = "Intervals are left out for want of room: --format markdown has them, and a table of few measures."
+FEW = 4  # measures whose intervals fit beside one another
+NARROWEST = 16  # characters that a column of words keeps on a narrow terminal
 
 
-def print_methods(store_root: str, cost: CostModel) -> None:
-    """Print every budget's table of methods to stdout. Raises UserError where no finished run was scored."""
-    frames = load(store_root)
-    if frames.scores.empty:
-        raise UserError(f"no finished run in {store_root} was scored; run: python -m sweeps run quickstart")
+def show(made: list[Table], format: str | None = None, out: Path | None = None, notes: bool = False) -> None:
+    """Print tables, or write them to `out`, whose ending says the format where none is given.
+
+    With `notes` a terminal shows the second line of each cell (intervals) too; Markdown always does, CSV and Parquet
+    hold the unrounded values. Raises UserError for a format that there is not, and where `out` cannot be written.
+    """
+    kind = _kind(format, out)
     console = rich.console.Console()
-    if not console.is_terminal:
-        console = rich.console.Console(width=WIDTH_OF_A_PIPE)
-    for comparison in compare(frames, cost):
-        for budget in comparison.budgets:
-            console.print(rendered(tables.methods(comparison, budget, cost)))
+    if out is None and kind == "terminal" and console.is_terminal:
+        for table in made:
+            _print(console, table, console.width, notes)
+    elif out is None:
+        print(_content(made, kind, notes).decode(), end="")
+    else:
+        _write(out, _content(made, kind, notes))
 
 
-def rendered(table: Table) -> rich.table.Table:
-    """A table of the report as rich shows it; intervals stay out, for want of room."""
-    result = rich.table.Table(
-        title=Text(table.caption.partition(":")[0]), title_justify="left", box=rich.box.SIMPLE_HEAD
-    )
-    for column in table.columns:
+def methods(store_root: str, measures: list[Measure], cost: CostModel) -> list[Table]:
+    """Every budget's table of methods, with these measures. Raises UserError where no finished run was scored."""
+    names = {measure.name for measure in measures}
+    made = []
+    for comparison in _comparisons(load(store_root), cost):
+        kept = comparison.cells[comparison.cells["measure"].isin(names)]
+        if len(kept):
+            chosen = replace(comparison, cells=kept)
+            made += [tables.methods(chosen, budget, cost) for budget in chosen.budgets]
+    if not made:
+        raise UserError(f"no finished run in {store_root} has a value of {', '.join(sorted(names))}")
+    return made
+
+
+def slices(store_root: str, manifest_path: Path, by: str, measures: list[Measure], cost: CostModel) -> list[Table]:
+    """Tables of these measures by attributes (comma-separated) of a manifest. Raises UserError naming what is unknown."""
+    manifest = Manifest.read(manifest_path)
+    names = by_attribute.checked(manifest, manifest_path, by)
+    return by_attribute.tables(_comparisons(load(store_root), cost), manifest, names, measures)
+
+
+def _comparisons(frames: Frames, cost: CostModel) -> list[Comparison]:
+    if frames.scores.empty:
+        raise UserError(f"no finished run in {frames.root} was scored; run: python -m sweeps run quickstart")
+    return compare(frames, cost)
+
+
+def rendered(table: Table, notes: bool = False) -> rich.table.Table:
+    """A table of the report as rich shows it; without `notes` intervals stay out, for want of room."""
+    result = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    shown = [[f"{cell.text}\n{cell.note}" if notes and cell.note else cell.text for cell in row] for row in table.rows]
+    for place, column in enumerate(table.columns):
         header = (
             "\n".join((column.group.partition(" ")[0], column.header, column.unit)) if table.groups() else column.title
         )
-        result.add_column(Text(header), justify="right" if column.numeric else "left", no_wrap=not column.numeric)
-    for row in table.rows:
-        result.add_row(*(Text(cell.text, style=STYLES.get(cell.tone, "")) for cell in row))
+        longest = max(len(line) for text in (header, *(row[place] for row in shown)) for line in text.split("\n"))
+        result.add_column(
+            Text(header),
+            justify="right" if column.numeric else "left",
+            no_wrap=column.numeric,
+            overflow="fold",
+            min_width=longest if column.numeric else min(longest, NARROWEST),
+        )
+    for texts, row in zip(shown, table.rows, strict=True):
+        result.add_row(*(Text(text, style=STYLES.get(cell.tone, "")) for text, cell in zip(texts, row, strict=True)))
     return result
+
+
+def _print(console: rich.console.Console, table: Table, width: int | None, notes: bool) -> None:
+    """With a `width` words are wrapped to it, but no number is cut off: the terminal's own wrapping is the lesser evil."""
+    drawn = rendered(table, notes)
+    needs = rich.measure.Measurement.get(console, console.options.update(max_width=10_000), drawn)
+    title, _, about = table.caption.partition(":")
+    if not notes and any(cell.note for row in table.rows for cell in row):
+        about = HIDDEN
+    console.print(Text(title, style="italic"), soft_wrap=True)
+    console.width = needs.maximum if width is None else max(width, needs.minimum)
+    console.print(drawn)
+    if about:
+        console.width = width or console.width
+        text = about.strip()
+        console.print(Text(text[0].upper() + text[1:], style="dim"), soft_wrap=width is None)
+        console.print()
+
+
+def _kind(format: str | None, out: Path | None) -> str:
+    if format is not None and format not in FORMATS:
+        raise UserError(f"there is no format {format!r}; {nearest(format, FORMATS)}")
+    if out is None:
+        return format or "terminal"
+    if format is None and out.suffix not in SUFFIXES:
+        raise UserError(f"--out {out} does not say what to write; end it in {', '.join(SUFFIXES)}, or give --format")
+    return format or SUFFIXES[out.suffix]
+
+
+def _content(made: list[Table], kind: str, notes: bool) -> bytes:
+    if kind == "markdown":
+        from reports.write import markdown_table  # brings matplotlib
+
+        parts = [f"{markdown_table(table)}\n\n{html.escape(table.caption, quote=False)}\n" for table in made]
+        return "\n".join(parts).encode()
+    if kind in ("csv", "parquet"):
+        named = len(made) > 1
+        frames = [table.frame.assign(table=table.name) if named else table.frame for table in made]
+        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        if kind == "parquet":
+            return frame.to_parquet(index=False)
+        return frame.to_csv(index=False, lineterminator="\n").encode()
+    text = io.StringIO()
+    for table in made:
+        _print(rich.console.Console(file=text), table, None, notes)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()).encode()
+
+
+def _write(out: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; give a file in it")
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, out)
+    except (PermissionError, FileExistsError, NotADirectoryError):
+        raise UserError(f"--out {out} cannot be written; give another path") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -16,6 +16,7 @@ from ray import tune
 
 from bench import accuracy, provenance
 from bench.cost import CostModel
+from bench.disagreement import held_against_masks, judged
 from sweeps import objectives
 from sweeps.expand import label_of, with_weights
 from sweeps.place import Place
@@ -23,8 +24,10 @@ from sweeps.plan import Plan, searched_configuration
 from sweeps.reporter import EPOCH, EpochReporter, ended_by_tune
 from wsshm.checkpoint import CARD
 from wsshm.config import RunConfig, parse
-from wsshm.data.sources import open_sources
+from wsshm.data.manifest import Manifest
+from wsshm.data.sources import Sources, budgeted, open_sources
 from wsshm.errors import UserError, last_sentence
+from wsshm.methods import stages_of
 from wsshm.progress import ProgressFile
 from wsshm.stages import RECIPE_VERSION, StageFolder, addressed_stages, run_id_of
 from wsshm.storage import Location
@@ -110,7 +113,8 @@ def _train_and_measure(
             label=label,
         )
         _keep_model(trained.model, place.model(run_id))
-    measured, device = _on_worker(config, _measure, config, run_id, place, trained.addresses)
+    measured, taught, device = _on_worker(config, _measure, config, run_id, place, trained.addresses)
+    place.store.write("scores", taught)
     place.store.write("scores", measured.scores)
     place.store.write("samples", measured.samples)
     place.store.write("epochs", curves(run_id, trained.stages))
@@ -183,10 +187,13 @@ def _on_worker(config: RunConfig, call: Callable[..., T], *arguments: Any) -> T:
     return ray.get(task.remote(*arguments))
 
 
-def _measure(config: RunConfig, run_id: str, place: Place, addresses: dict[str, str]) -> tuple[accuracy.Measured, str]:
+def _measure(
+    config: RunConfig, run_id: str, place: Place, addresses: dict[str, str]
+) -> tuple[accuracy.Measured, list[dict[str, Any]], str]:
     """Score the run's model; for MLB the samples hold its teacher's matte and the blended label too.
 
-    Also says on what: any node may have been asked, which fetches the models itself.
+    Also holds its teacher against the masks, and says on what: any node may have been asked, which fetches the models
+    itself.
     """
     import torch
 
@@ -196,12 +203,36 @@ def _measure(config: RunConfig, run_id: str, place: Place, addresses: dict[str, 
         teacher, last = None, stages[list(stages)[-1]]
         if config.method.name == "mlb":
             teacher = accuracy.Teacher(stages[last.result()["stage"]["teacher"]].model(), config.method.blend)
-        gpu = bool(config.train.gpus_per_worker)
-        measured = accuracy.measure(
-            last.model(), open_sources(config.data).test, run_id, teacher=teacher, device="cuda" if gpu else "cpu"
-        )
+        gpu, sources = bool(config.train.gpus_per_worker), open_sources(config.data)
+        on = "cuda" if gpu else "cpu"
+        measured = accuracy.measure(last.model(), sources.test, run_id, teacher=teacher, device=on)
+        taught = [
+            row
+            for name in _judges(config)
+            for row in held_against_masks(
+                stages[name].model(),
+                addresses[name],
+                _unjudged(config, sources, place, addresses[name]),
+                config.data.masks,
+                device=on,
+            )
+        ]
     device = ("cuda", None) if gpu else ("cpu", config.train.cpus_per_worker)
-    return measured, provenance.device_name(*device)
+    return measured, taught, provenance.device_name(*device)
+
+
+def _judges(config: RunConfig) -> list[str]:
+    """The stages that teach others what a mask means, and have seen no mask themselves."""
+    stages = {stage.name: stage for stage in stages_of(config)}
+    teachers = dict.fromkeys(stage.teacher for stage in stages.values() if stage.teacher and stage.uses_masks)
+    return [name for name in teachers if not stages[name].uses_photos]
+
+
+def _unjudged(config: RunConfig, sources: Sources, place: Place, address: str) -> Manifest:
+    """The run's photos that no run with this teacher has held it against yet."""
+    known = judged(place.store, address, config.data.masks)
+    photos = budgeted(sources.masks, config.budget.masks, config.train.seed, "masks")
+    return Manifest(sources.masks.root, (photo for photo in photos if photo.id not in known))
 
 
 def _keep_model(model: Path, target: Location) -> None:

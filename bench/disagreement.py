@@ -1,0 +1,97 @@
+"""Trained teachers held against the masks of photos: rows of the store by which `reports labels` ranks photos.
+
+A teacher has seen no mask. Where it and a mask differ far from the mask's edge, one of the two is grossly wrong; where
+its matte is soft along the edge, there is detail that a mask cannot show. Both are kept of every photo.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import dataset as parquet
+from pyarrow import fs
+
+from bench.store import FILE_NAME, TEACHER, Store
+from wsshm.checkpoint import load_model
+from wsshm.commandline import track
+from wsshm.config import BlendConfig
+from wsshm.data import pictures
+from wsshm.data.manifest import Manifest
+from wsshm.metrics.scores import POINTWISE, RegionScores, summed_image
+from wsshm.metrics.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from wsshm.predict import Protocol, pick_device, predict_matte
+
+REGIONS = ("whole", "unknown")  # the rest is their difference
+
+
+def held_against_masks(
+    teacher: Path, address: str, photos: Manifest, dataset: str, *, device: str = "auto"
+) -> list[dict[str, Any]]:
+    """Rows of the table `scores` for a saved teacher, its stage's `address`, and every photo's mask.
+
+    One forward pass a photo, its shorter side at the training size; SAD, MSE, MAD and IoU over the whole photo and over
+    the band along the mask's edge (region `unknown`). Raises UserError where a mask's size is not its photo's.
+    """
+    if not len(photos):
+        return []
+    place = pick_device(device)
+    network, card = load_model(teacher)
+    network, rule = network.to(place), Protocol(card.size)
+    rows = []
+    for sample in track(photos.samples, len(photos), f"holding a teacher against the masks of {dataset}"):
+        image = pictures.read_image(photos.path(sample, "image"))
+        mask = pictures.read_mask(photos.path(sample, "mask"))
+        pictures.check_same_size(image, mask, photos.path(sample, "mask"))
+        matte = predict_matte(network, image, short_side=rule.short_side, device=place).matte
+        key = {"run_id": TEACHER + address, "dataset": dataset, "image": sample.id}
+        common = key | {"protocol": str(rule), "truth": "mask", "quantised": "none"}
+        rows += [common | row for row in _regions(matte, mask)]
+    return rows
+
+
+def judged(store: Store, address: str, dataset: str) -> set[str]:
+    """The photos of `dataset` that the store holds a teacher's rows of. Reads those rows alone, not the whole table.
+
+    A damaged file holds none, as far as can be known: what a teacher says once more does no harm.
+    """
+    listed = store.filesystem.get_file_info(fs.FileSelector(f"{store.root}/scores", allow_not_found=True))
+    files = [info.path for info in listed if FILE_NAME.fullmatch(info.base_name)]
+    own = (parquet.field("run_id") == TEACHER + address) & (parquet.field("dataset") == dataset)
+    if not files:
+        return set()
+    try:
+        rows = parquet.dataset(files, filesystem=store.filesystem).to_table(columns=["image"], filter=own)
+    except (pa.ArrowException, OSError):
+        return set()
+    return set(rows.column("image").to_pylist())
+
+
+def edge_trimap(mask: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
+    """A mask (H,W) of 0 and 1 as a trimap: unknown within `radius` pixels of the other side of its edge."""
+    reach = sum(
+        cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) if side.min() == 0 else side * float(radius + 1)
+        for side in (mask, 1 - mask)
+    )
+    return np.where(reach <= radius, UNKNOWN, np.where(mask, FOREGROUND, BACKGROUND)).astype(np.uint8)
+
+
+def _regions(matte: NDArray[np.float32], mask: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    radius = max(1, round(BlendConfig().band * min(mask.shape)))
+    trimap = edge_trimap(mask, radius)
+    sums, _ = summed_image(matte, mask.astype(np.float32), trimap, "p3m", set(REGIONS), grad=False, conn=False)
+    rules = sums.rules
+    return [
+        RegionScores(
+            region,
+            rules.name,
+            rules.version,
+            radius if region == "unknown" else None,
+            **{measure: sums.value(measure, region) for measure in POINTWISE},
+        ).as_row()
+        for region in REGIONS
+    ]
