@@ -66,7 +66,8 @@ def sharing(
 
     Starts `python -m sweeps run` with plans of its own, one run at a time on all CPUs, in a temporary folder. A sweep
     whose teacher is there tells what a student costs (S), a few runs with their own teachers what a teacher does (T);
-    that of 16 students over one teacher is held against T + 16 S and 16 (T + S). The defaults take an hour on two cores.
+    that of 16 students over one teacher is held against T + 16 S and 16 (T + S). The defaults take more than an
+    hour on two cores.
 
     Example: python -m bench micro sharing --students 4 --ratios 1
     """
@@ -135,6 +136,30 @@ def scaling(
     options = {"cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker, "loader_workers": loader_workers}
     base = _base(backbone, size, batch, steps, **options, precision=precision, batchnorm=batchnorm)
     benchmark.run(base, whole(workers, "--workers"), rounds)
+
+
+@app.command()
+def report(
+    runs: Annotated[int, typer.Option(help="runs, over 40 backbones, 5 methods, 5 budgets and 2 seeds")] = 2000,
+    images: Annotated[int, typer.Option(help="images that each run was scored on")] = 500,
+    regions: Annotated[str, typer.Option(help="regions of each image, comma-separated: a store for each")] = "1,4",
+    timings: Annotated[int, typer.Option(help="timings, of as many models and conditions")] = 5000,
+) -> None:
+    """Time the report of a large store, its figures apart, and hold its numbers against the straightforward pandas way.
+
+    Simulates the stores in a temporary folder and starts each way in a process of its own. The defaults take several
+    minutes, about 1 GB of disk, and as much memory as pandas takes.
+
+    Example: python -m bench micro report --runs 200 --images 100 --regions 1
+    """
+    _at_least(1, runs=runs, images=images, timings=timings)
+    from bench.micro import report as benchmark
+
+    counts = whole(regions, "--regions")
+    for count in counts:
+        if count > 4:
+            raise UserError(f"--regions takes numbers from 1 to 4, not {count}")
+    benchmark.run(runs, images, counts, timings)
 
 
 def _base(backbone: str, size: int, batch: int, steps: int, **train: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import yaml
@@ -24,6 +25,7 @@ from wsshm.errors import UserError
 
 LOOK_EVERY_S = 0.5
 WEIGHT_DECAY = 0.01
+LONGER = 5  # a second teacher's steps by the first's
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ class Cost:
 
 @dataclass
 class Measured:
-    """All sweeps' costs. `found`: as many students as share a teacher, but it is there already."""
+    """All sweeps' costs. `found`: as many students as share a teacher, but it is there already; before the others and after."""
 
-    found: Cost | None = None
+    found: list[Cost] = field(default_factory=list)
     shared: dict[float, Cost] = field(default_factory=dict)
     apart: dict[float, Cost] = field(default_factory=dict)
     teacher_steps: dict[float, int] = field(default_factory=dict)
@@ -65,7 +67,7 @@ def run(base: dict[str, Any], students: int, few: int, steps: int, ratios: list[
     with workspace() as folder:
         base = base | {"data": draw(folder / "data", base["data"]["size"])}
         found = Measured()
-        runs = 1 + students + len(ratios) * (students + few)
+        runs = 2 + 2 * students + len(ratios) * (students + few)
         for _ in track(_all(base, students, few, steps, ratios, found, folder), runs, "sharing"):
             pass
         _print(base, students, few, steps, found)
@@ -75,22 +77,37 @@ def _all(
     base: dict[str, Any], students: int, few: int, steps: int, ratios: list[float], found: Measured, folder: Path
 ) -> Iterator[None]:
     first = yield from _swept(folder, "first", plan(base, steps, steps, one_teacher(1)))
-    [teacher] = [
-        f.parts[-3] for f in _results(folder / "first") if json.loads(f.read_text())["stage"]["name"] == "teacher"
-    ]
-    step_s = first.stages_s[teacher] / steps
-
-    # The teacher's stage is laid where the sweep looks for it; its students are none of the first sweep's.
-    # As many as below: a sweep's first runs are slower than its later ones.
-    shutil.copytree(folder / "first" / "stages" / teacher, folder / "found" / "stages" / teacher)
-    found.found = yield from _swept(folder, "found", plan(base, steps, steps, one_teacher(students)))
-    del found.found.stages_s[teacher]
+    longer = yield from _swept(folder, "longer", plan(base, LONGER * steps, steps, one_teacher(1)))
+    # From two trainings, as the first steps of each are slower.
+    step_s = (longer.stages_s[_teacher(folder / "longer")] - first.stages_s[_teacher(folder / "first")]) / (
+        (LONGER - 1) * steps
+    )
+    found.found.append((yield from _found(folder, "found", base, students, steps)))
     for ratio in ratios:
-        found.teacher_steps[ratio] = wanted = max(1, round(ratio * found.found.run_s / step_s))
+        found.teacher_steps[ratio] = wanted = max(1, round(ratio * found.found[0].run_s / step_s))
         found.shared[ratio] = yield from _swept(
             folder, f"shared-{ratio}", plan(base, wanted, steps, one_teacher(students))
         )
         found.apart[ratio] = yield from _swept(folder, f"apart-{ratio}", plan(base, wanted, steps, teachers_apart(few)))
+    found.found.append((yield from _found(folder, "found-again", base, students, steps)))
+
+
+def _found(folder: Path, name: str, base: dict[str, Any], students: int, steps: int) -> Generator[None, None, Cost]:
+    """A sweep of students whose teacher's stage is laid where it looks for it.
+
+    As many as share one below: a sweep's first runs are slower than its later ones.
+    """
+    teacher = _teacher(folder / "first")
+    shutil.copytree(folder / "first" / "stages" / teacher, folder / name / "stages" / teacher)
+    cost = yield from _swept(folder, name, plan(base, steps, steps, one_teacher(students)))
+    del cost.stages_s[teacher]
+    return cost
+
+
+def _teacher(out: Path) -> str:
+    """The address of the one teacher of a sweep."""
+    [address] = [f.parts[-3] for f in _results(out) if json.loads(f.read_text())["stage"]["name"] == "teacher"]
+    return address
 
 
 def one_teacher(students: int) -> dict[str, list[Any]]:
@@ -164,18 +181,19 @@ def _results(out: Path) -> list[Path]:
 
 
 def _print(base: dict[str, Any], students: int, few: int, steps: int, found: Measured) -> None:
-    assert found.found is not None
-    student = found.found.run_s
-    once = found.found.wall_s - students * student
-    trained = found.found.training_s / students
+    student = mean(cost.run_s for cost in found.found)
+    once = mean(cost.wall_s for cost in found.found) - students * student
+    trained = mean(cost.training_s for cost in found.found) / students
+    few_ended = mean(cost.ends_s[few - 1] for cost in found.found)
+    between = " and ".join(f"{cost.run_s:.1f}" for cost in found.found)
     print(
         f"{device_name(threads=cores())}; {base['model']['backbone']} at {base['data']['size']} px, batch"
         f" {base['train']['batch']}; students of {steps} steps, one run at a time on all CPUs"
     )
     print(
-        f"S, a student whose teacher is there: {student:.1f} s from run to run in a sweep of {students}, of which"
-        f" {trained:.1f} s train; the rest starts a worker, scores and writes. A sweep's own start and report, once:"
-        f" {once:.1f} s, left out below.\n"
+        f"S, a student whose teacher is there: {student:.1f} s from run to run in sweeps of {students}, the mean of"
+        f" {between} s before and after the others, of which {trained:.1f} s train; the rest starts a"
+        f" worker, scores and writes. A sweep's own start and report, once: {once:.1f} s, left out below.\n"
         f"T, a teacher: what each of {few} runs that share nothing took beyond the first {few} of those. Wall is of the"
         " whole command `python -m sweeps run`; training is the sum of the seconds that the suite records of each stage."
     )
@@ -186,7 +204,7 @@ def _print(base: dict[str, Any], students: int, few: int, steps: int, found: Mea
     for ratio, shared in found.shared.items():
         apart = found.apart[ratio]
         teacher_steps = str(found.teacher_steps[ratio])
-        teacher = (apart.ends_s[few - 1] - found.found.ends_s[few - 1]) / few
+        teacher = (apart.ends_s[few - 1] - few_ended) / few
         walls = [teacher, student, shared.wall_s - once]
         training = [apart.training_s / few - trained, trained, shared.training_s]
         for kind, seconds in (("wall", walls), ("training", training)):

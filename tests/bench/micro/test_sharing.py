@@ -84,7 +84,7 @@ def test_the_whole_order_of_sweeps_with_costs_that_are_known(
     # training: S = 10, T = 26
     double = ["2", "training", "260", "26.0", "10.0", "2.60", "186.0", "186.0", "+0.0%", "576.0", "3.1", "x"]
     assert double in lines
-    assert swept == ["first", "found", "shared", "apart", "shared", "apart"]
+    assert swept == ["first", "longer", "found", "shared", "apart", "shared", "apart", "found"]
 
 
 @pytest.mark.parametrize(
