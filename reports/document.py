@@ -33,13 +33,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is shown, and `frame`, the unrounded values behind it."""
+    """A table as it is shown, and `frame`, the unrounded values behind it; `rows` may be fewer than the frame's.
+
+    Not `sortable` are tables whose rows lean on the one above.
+    """
 
     name: str
     caption: str
     columns: list[Column]
     rows: list[list[Cell]]
     frame: pd.DataFrame
+    sortable: bool = True
 
     def groups(self) -> list[tuple[str, int]]:
         """Runs of columns with one group heading: (heading, number of columns); none where no column has one."""
@@ -64,16 +68,41 @@ class Picture:
     photographic: bool = False
 
 
+@dataclass(frozen=True)
+class Listing:
+    """Text to be copied as it stands, such as YAML; its file is tables/NAME."""
+
+    name: str
+    caption: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A table that is too long for the page: one line there, whole in tables/NAME.csv and .parquet."""
+
+    name: str
+    about: str
+    frame: pd.DataFrame
+
+
+Block = Table | Picture | Listing | Attached
+
+
 @dataclass
 class Section:
-    """A part of the page; without blocks and text, `missing` says which command would fill it."""
+    """A part of the page; without blocks and text it is left out, and `missing` is `what is absent; COMMAND`."""
 
     key: str
     title: str
     text: list[str] = field(default_factory=list)
-    blocks: list[Table | Picture] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     missing: str = ""
+
+    @property
+    def filled(self) -> bool:
+        return bool(self.blocks or self.text)
 
 
 def decimals(values: Iterable[float], significant: int = 3) -> int:
@@ -97,3 +126,21 @@ def number(value: float, places: int, sign: bool = False) -> str:
 def between(low: float, high: float, places: int, sign: bool = False) -> str:
     """An interval as text; nothing where there is none."""
     return f"{number(low, places, sign)} to {number(high, places, sign)}" if math.isfinite(low) else ""
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 run`, `2 runs`, `1,200 runs`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def listed(names: Iterable[str], most: int = 0) -> str:
+    """`a, b and c`; with `most`, no more names than that: `a, b and 3 others`."""
+    every = list(names)
+    if most and len(every) > most:
+        every = [*every[:most], counted(len(every) - most, "other")]
+    return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}" if every else ""
+
+
+def shortened(text: str, most: int) -> str:
+    """The first `most` characters, and an ellipsis where there are more."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.cost import CostModel
+from reports import selection
 from reports.comparison import BY_NAME, MEASURES, REGIONS, Budget, Comparison
 from reports.document import Cell, Column, Table, between, decimals, number
-from reports.load import as_document
 
 COMPARED = ("sad", "mse", "grad", "mad_unknown", "mad_boundary")
 P99_FROM = 1000  # calls: fewer leave less than ten above the 99th percentile
@@ -18,14 +21,15 @@ SEEN_FROM_MLB = {"better": "mlb worse", "worse": "mlb better", "not told apart":
 
 
 def methods(comparison: Comparison, budget: Budget, cost: CostModel) -> Table:
-    """Every method at one budget: each measure's mean and interval, and SAD's spread over seeds."""
-    frame = comparison.cells[comparison.cells["cell"].isin(comparison.at(budget))]
+    """Every method at one budget, by the variant that stands for it: means, intervals, and SAD's spread over seeds."""
+    frame = selection.shown(comparison)
+    frame = frame[frame["cell"].isin(comparison.at(budget))]
     shown = [measure for measure in MEASURES if measure.name in set(frame["measure"])]
     seeds = bool((frame["seeds"] > 1).any())
     places = _places(comparison)
     best = {}
     for measure in shown:
-        own = frame[(frame["measure"] == measure.name) & ~frame["control"]]["mean"]
+        own = frame[(frame["measure"] == measure.name) & ~frame["control"] & ~frame["external"]]["mean"]
         best[measure.name] = own.min() if measure.lower_is_better else own.max()
     columns = [Column("method", False), Column("mattes"), Column("masks"), Column("cost", unit=cost.display_unit)]
     columns += [
@@ -36,10 +40,10 @@ def methods(comparison: Comparison, budget: Budget, cost: CostModel) -> Table:
     for _, part in frame.groupby("cell", sort=False):
         head = part.iloc[0]
         row = [
-            Cell(head["label"], "control" if head["control"] else "", "muted" if head["control"] else ""),
-            Cell(f"{head['mattes']:,.0f}"),
-            Cell(f"{head['masks']:,.0f}"),
-            Cell(number(cost.shown(head["cost"]), 1 if cost.is_time else 0)),
+            Cell(head["label"], kind_of(head), "muted" if kind_of(head) else ""),
+            Cell(number(head["mattes"], 0)),
+            Cell(number(head["masks"], 0)),
+            Cell(number(cost.shown(head["cost"]), 1 if cost.is_time else 0), "not known" if head["external"] else ""),
         ]
         values = part.set_index("measure")
         for measure in shown:
@@ -47,7 +51,7 @@ def methods(comparison: Comparison, budget: Budget, cost: CostModel) -> Table:
                 row.append(Cell("–", tone="muted"))
                 continue
             value, digits = values.loc[measure.name], places[measure.name]
-            winner = not head["control"] and value["mean"] == best[measure.name]
+            winner = not kind_of(head) and value["mean"] == best[measure.name]
             row.append(
                 Cell(
                     number(value["mean"], digits),
@@ -57,15 +61,21 @@ def methods(comparison: Comparison, budget: Budget, cost: CostModel) -> Table:
             )
         if seeds:
             spread = values["seed_sd"].get("sad", math.nan)
-            row.append(Cell(f"{head['seeds']}", f"± {number(spread, places['sad'])}" if math.isfinite(spread) else ""))
+            row.append(
+                Cell(
+                    "–" if head["external"] else f"{head['seeds']}",
+                    f"± {number(spread, places['sad'])}" if math.isfinite(spread) else "",
+                )
+            )
         rows.append(row)
     caption = (
         f"{budget}, {comparison.pictures}: means over images"
         + (" of seed-averaged values" if seeds else "")
-        + ", below them 95 % bootstrap intervals over images. Bold: the best of a column, controls apart."
+        + ", below them 95 % bootstrap intervals over images. Bold: the best of a column, controls and predictions made "
+        "elsewhere apart."
     )
     return Table(
-        f"methods{comparison.slug}-{budget.slug}", caption, columns, rows, _plain(frame).assign(cost_unit=cost.unit)
+        f"methods{comparison.slug}-{budget.slug}", caption, columns, rows, plain(frame).assign(cost_unit=cost.unit)
     )
 
 
@@ -76,18 +86,20 @@ def differences(comparison: Comparison, budget: Budget) -> Table | None:
     frame = frame[
         (frame["mattes"] == budget.mattes) & (frame["masks"] == budget.masks) & (frame["against"] == reference)
     ]
-    frame = frame[frame["measure"].isin(COMPARED)]
+    names = selection.shown(comparison).drop_duplicates("cell").set_index("cell")["label"]
+    frame = frame[frame["measure"].isin(COMPARED) & frame["cell"].isin(names.index)]
     if frame.empty:
         return None
+    frame = frame.assign(label=frame["cell"].map(names))
     shown = [BY_NAME[name] for name in COMPARED if name in set(frame["measure"])]
     places = _places(comparison)
     columns = [Column("method minus mlb", False)]
     columns += [Column(measure.header, True, REGIONS[measure.region], measure.unit) for measure in shown]
-    controls = set(comparison.cells.loc[comparison.cells["control"], "cell"])
+    kinds = {row["cell"]: kind_of(row) for row in comparison.cells.drop_duplicates("cell").to_dict("records")}
     rows = []
     for cell, part in frame.groupby("cell", sort=False):
         values = part.set_index("measure")
-        head = Cell(part["label"].iloc[0], "control" if cell in controls else "", "muted" if cell in controls else "")
+        head = Cell(part["label"].iloc[0], kinds[cell], "muted" if kinds[cell] else "")
         row = [head]
         for measure in shown:
             if measure.name not in values.index:
@@ -100,20 +112,23 @@ def differences(comparison: Comparison, budget: Budget) -> Table | None:
             row.append(Cell(number(value["mean"], digits, sign=True), note, TONES[value["verdict"]]))
         rows.append(row)
     caption = (
-        f"{budget}: paired differences to mlb, image by image, with 95 % bootstrap intervals. Above zero mlb's error "
-        "is the smaller one. An interval that leaves out zero is a verdict; none is corrected for the number of "
-        "comparisons."
+        f"{budget}: paired differences to mlb, image by image, with intervals that hold for all differences "
+        "of a measure together with 95 %. Above zero mlb's error is the smaller one. An interval that leaves out zero is a "
+        "verdict, and so corrected for the number of comparisons."
     )
     return Table(f"differences{comparison.slug}-{budget.slug}", caption, columns, rows, frame.reset_index(drop=True))
 
 
-def speed(frame: pd.DataFrame) -> Table:
-    """Everything that was timed, one line per model and condition; model-only and end-to-end times apart."""
+def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Table:
+    """Everything that was timed, one line per model and condition; model-only and end-to-end times apart.
+
+    With `most`, no more lines than that: those of the backbones in `first`, then the fastest, and some that failed.
+    """
     order = ["failed", "scope", "device", "engine", "precision", "height", "width", "batch", "model"]
     frame = frame.assign(failed=frame["status"] != "ok").sort_values(
         order, kind="stable", ascending=[True, False, *[True] * 7]
     )
-    frame = frame.drop(columns=["failed", "samples_ms"]).reset_index(drop=True)
+    frame = frame.drop(columns=["failed", "samples_ms"], errors="ignore").reset_index(drop=True)
     ok = frame[frame["status"] == "ok"]
     percentiles = ["p50_ms", "p90_ms", "p95_ms", *(["p99_ms"] if (ok["n"] >= P99_FROM).any() else [])]
     optional = {
@@ -132,11 +147,32 @@ def speed(frame: pd.DataFrame) -> Table:
         f"images/s is taken over the whole timed block. p99 is shown from {P99_FROM:,} calls on. Model only leaves out "
         "reading, resizing and copying; end to end counts them."
     )
+    shown = frame
+    if most and len(frame) > most:
+        shown = frame.iloc[_chosen(frame, most, first)]
+        caption += (
+            f" {len(shown)} of {len(frame):,} rows: of each condition networks on a front first, then the "
+            "fastest, and what could not be timed; all are in the CSV."
+        )
     rows = [
         _timing(row, percentiles, {key: places for key, (_, _, places) in present.items()})
-        for row in frame.to_dict("records")
+        for row in shown.to_dict("records")
     ]
     return Table("speed", caption, columns, rows, frame)
+
+
+def _chosen(frame: pd.DataFrame, most: int, first: Collection[str]) -> list[int]:
+    """Positions of the timings that stand for all, in the frame's order; a quarter of them may have failed.
+
+    Every condition has as many: one that is slow as a whole is not crowded out.
+    """
+    ok = (frame["status"] == "ok").to_numpy()
+    failed = np.flatnonzero(~ok)[: most // 4]
+    order = np.lexsort((frame["p50_ms"].fillna(np.inf), ~frame["backbone"].isin(first).to_numpy(), ~ok))
+    alike = ["scope", "device", "engine", "precision", "layout", "height", "width", "batch"]
+    rank = frame.iloc[order].groupby(alike, dropna=False).cumcount().to_numpy()
+    order = order[np.lexsort((np.arange(len(order)), rank, ~ok[order]))]
+    return sorted({*order[: most - len(failed)].tolist(), *failed.tolist()})
 
 
 def _timing(row: dict, percentiles: list[str], optional: dict[str, int]) -> list[Cell]:
@@ -166,95 +202,25 @@ def _timing(row: dict, percentiles: list[str], optional: dict[str, int]) -> list
     return [*cells, Cell(f"{row['n']:,.0f}")]
 
 
-def failures(runs: pd.DataFrame) -> Table:
-    """Runs that did not finish, and why."""
-    frame = runs[runs["status"] != "finished"]
-    columns = [Column(name, False) for name in ("run", "method", "backbone")]
-    columns += [Column("mattes"), Column("masks"), Column("seed"), Column("status", False), Column("error", False)]
-    rows = [
-        [Cell(_text(row["run_id"])), Cell(row["label"]), Cell(_text(row["backbone"]))]
-        + [Cell(number(_float(row[key]), 0)) for key in ("mattes", "masks", "seed")]
-        + [
-            Cell(_text(row["status"]), tone="worse" if row["status"] != "stopped" else "even"),
-            Cell(_text(row["error"])),
-        ]
-        for row in frame.to_dict("records")
-    ]
-    kept = ["run_id", "method", "label", "architecture", "backbone", "mattes", "masks", "seed", "status", "error"]
-    return Table("failures", "No row of these runs enters a mean.", columns, rows, frame[kept].reset_index(drop=True))
-
-
-def run_ids(comparison: Comparison) -> Table:
-    """Which runs stand behind each row of the comparison."""
-    frame = comparison.cells.drop_duplicates("cell")[["label", "mattes", "masks", "seeds", "run_ids"]].reset_index(
-        drop=True
-    )
-    columns = [Column("method", False), Column("mattes"), Column("masks"), Column("seeds"), Column("run ids", False)]
-    rows = [
-        [
-            Cell(row["label"]),
-            Cell(f"{row['mattes']:,.0f}"),
-            Cell(f"{row['masks']:,.0f}"),
-            Cell(str(row["seeds"])),
-            Cell(" ".join(row["run_ids"])),
-        ]
-        for row in frame.to_dict("records")
-    ]
-    caption = f"Runs behind the rows of {comparison.title}."
-    return Table(f"runs{comparison.slug}", caption, columns, rows, frame)
-
-
-def provenance(runs: pd.DataFrame, scores: pd.DataFrame, speed_rows: pd.DataFrame) -> Table:
-    """Under what the results were made: hardware, versions, commits, data; each value with its number of runs."""
-    commits = runs["git_commit"].fillna("unknown").astype(str).str[:12]
-    commits += runs["git_dirty"].map(lambda dirty: " (uncommitted changes)" if dirty is True else "").astype(str)
-    versions = pd.concat([runs["versions"], speed_rows["versions"]], ignore_index=True)
-    facts: list[tuple[str, str, int, str]] = []
-    for name, values, what in (
-        ("trained on", runs["device"], "runs"),
-        ("timed on", speed_rows["device"], "timings"),
-        ("commit", commits, "runs"),
-        ("data fingerprint", runs["data_fingerprint"], "runs"),
-        ("recipe version", runs["recipe_version"], "runs"),
-        ("first weights", runs["weights"], "runs"),
-        ("metric version", scores["metric_version"], "score rows"),
-        ("protocol", scores["protocol"], "score rows"),
-        ("convention", scores["convention"], "score rows"),
-        ("truth", scores["truth"], "score rows"),
-        ("versions", versions.map(_versions), "runs and timings"),
-    ):
-        counts = values.dropna().astype(str).value_counts(sort=False)
-        facts += [(name, value, int(count), what) for value, count in sorted(counts.items()) if value]
-    frame = pd.DataFrame(facts, columns=["fact", "value", "count", "of"])
-    rows = [
-        [
-            Cell(name if index == 0 or facts[index - 1][0] != name else ""),
-            Cell(value, tone="worse" if "(uncommitted" in value else ""),
-            Cell(f"{count:,}"),
-            Cell(what),
-        ]
-        for index, (name, value, count, what) in enumerate(facts)
-    ]
-    columns = [Column("fact", False), Column("value", False), Column("count"), Column("of", False)]
-    return Table("provenance", "Under what these results were made.", columns, rows, frame)
-
-
 def _places(comparison: Comparison) -> dict[str, int]:
     """Decimals of each measure, the same in all tables of a comparison."""
     return {str(name): max(1, decimals(part)) for name, part in comparison.cells.groupby("measure")["mean"]}
 
 
-def _versions(text: object) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(as_document(text).items()) if version)
+def kind_of(row: Mapping[str, Any] | pd.Series) -> str:
+    """What sets a row apart from the contenders."""
+    return "made elsewhere" if row["external"] else "control" if row["control"] else ""
 
 
 def _float(value: object) -> float:
     return float(value) if pd.notna(value) else math.nan  # type: ignore[arg-type]
 
 
-def _text(value: object) -> str:
-    return str(value) if pd.notna(value) else ""
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Cells as a flat table: lists and mappings as text."""
+    texts = {"run_ids": frame["run_ids"].map(" ".join), "variant": frame["variant"].map(_assignments)}
+    return frame.assign(**texts).reset_index(drop=True)
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(run_ids=frame["run_ids"].map(" ".join)).reset_index(drop=True)
+def _assignments(variant: dict[str, object]) -> str:
+    return "; ".join(f"{key}={value}" for key, value in sorted(variant.items()))

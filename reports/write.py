@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from reports.document import Picture, Section, Table
+from reports.document import Attached, Block, Listing, Picture, Section, Table
 from reports.figures import style
 from wsshm import __version__
 from wsshm.errors import UserError
@@ -32,7 +32,14 @@ def report(sections: list[Section], subtitle: str, out: Path) -> Path:
             else:
                 _add_table(block, files)
     environment = _environment()
-    about = {"sections": sections, "subtitle": subtitle, "version": __version__}
+    about = {
+        "sections": [section for section in sections if section.filled],
+        "left_out": [
+            (section.title, *section.missing.partition("; ")[::2]) for section in sections if not section.filled
+        ],
+        "subtitle": subtitle,
+        "version": __version__,
+    }
     files["report.md"] = environment.get_template("report.md.j2").render(**about).encode()
     files[CONTENTS] = json.dumps(sorted([*files, CONTENTS, "index.html"]), indent=1).encode()
     files["index.html"] = environment.get_template("index.html.j2").render(**about, drawings=drawings).encode()
@@ -69,13 +76,15 @@ def _environment() -> jinja2.Environment:
     environment.filters["escaped"] = _escaped
     environment.filters["markdown_table"] = markdown_table
     environment.tests["picture"] = lambda block: isinstance(block, Picture)
+    environment.tests["listing"] = lambda block: isinstance(block, Listing)
+    environment.tests["attached"] = lambda block: isinstance(block, Attached)
     return environment
 
 
 def _add_figure(picture: Picture, files: dict[str, bytes]) -> Markup:
     """Add the figure's files; returns what stands in the page."""
     stem = f"figures/{picture.name}"
-    files[f"{stem}.png"], drawing = style.png_and_svg(picture.figure)
+    files[f"{stem}.png"], drawing, files[f"{stem}.pdf"] = style.png_svg_pdf(picture.figure)
     files[f"{stem}.svg"] = drawing.encode()
     files[f"{stem}.parquet"] = _parquet(picture.frame)
     if picture.photographic:
@@ -84,11 +93,15 @@ def _add_figure(picture: Picture, files: dict[str, bytes]) -> Markup:
     return Markup(style.inline(drawing, picture.name))
 
 
-def _add_table(table: Table, files: dict[str, bytes]) -> None:
+def _add_table(table: Block, files: dict[str, bytes]) -> None:
     stem = f"tables/{table.name}"
+    if isinstance(table, Listing):
+        files[stem] = table.text.encode()
+        return
     files[f"{stem}.parquet"] = _parquet(table.frame)
     files[f"{stem}.csv"] = table.frame.to_csv(index=False, lineterminator="\n").encode()
-    files[f"{stem}.md"] = (markdown_table(table) + f"\n\n{_escaped(table.caption)}\n").encode()
+    if isinstance(table, Table):
+        files[f"{stem}.md"] = (markdown_table(table) + f"\n\n{_escaped(table.caption)}\n").encode()
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -119,3 +119,22 @@ def blend(
     typer.echo(manifest)
     if failures:
         raise typer.Exit(1)
+
+
+@app.command()
+def licences(
+    out: Annotated[Path, typer.Option(help="CSV to write, e.g. reports/licences.csv, which reports read")],
+) -> None:
+    """List the licences of backbones' pretrained weights, as the installed timm states them.
+
+    Reports read the file that comes with them, so that they need no timm; write it again after an update of timm.
+
+    Example: wsshm licences --out reports/licences.csv
+    """
+    from wsshm.models.licences import write
+
+    if not out.absolute().parent.is_dir():
+        from wsshm.errors import UserError
+
+        raise UserError(f"--out {out} is in a folder that does not exist; make {out.parent} first")
+    typer.echo(f"{out}: {write(out)} weights")

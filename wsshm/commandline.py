@@ -29,7 +29,9 @@ def run(app: typer.Typer, prog: str) -> None:
 
     Log lines go to stderr; `WSSHM_DEBUG=1` shows the traceback behind a one-sentence error.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for room in ("wsshm", "bench", "reports", "sweeps"):  # libraries only warn: a PDF's fonts say much at INFO
+        logging.getLogger(room).setLevel(logging.INFO)
     try:
         code = app(prog_name=prog, standalone_mode=False)
     except UsageError as error:

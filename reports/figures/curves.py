@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from reports import selection
 from reports.comparison import Budget, Comparison, method_order
 from reports.figures.style import INK, WIDTH, colours
 
@@ -20,12 +21,14 @@ FEW_EPOCHS = 12  # with dots up to here, so that a stage of one epoch is seen
 def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     """One row per run of a budget, key and epoch: `x` counts epochs over stages, `last_stage` marks a run's last one.
 
-    Stages come in the order in which their epochs were written.
+    Stages come in the order in which their epochs were written. Of a method's variants the one that stands for it.
     """
-    cells = comparison.cells[comparison.cells["cell"].isin(comparison.at(budget))]
+    cells = selection.shown(comparison)
+    cells = cells[cells["cell"].isin(comparison.at(budget))]
     run_ids = {run for runs_of in cells["run_ids"] for run in runs_of}
-    part = epochs[epochs["run_id"].isin(run_ids) & epochs["value"].notna()]
-    part = part.merge(runs[["run_id", "method", "label", "seed", "mattes", "masks"]], on="run_id")
+    part = epochs[epochs["run_id"].isin(run_ids) & np.isfinite(epochs["value"])]
+    own = runs.loc[runs["run_id"].isin(run_ids), ["run_id", "method", "seed", "mattes", "masks"]]
+    part = part.merge(own.assign(label=own["method"]), on="run_id")
     keys = [key for key in FIRST_KEYS if key in set(part["key"])]
     keys += sorted(set(part["key"]) - set(keys) - {"lr"})
     part = part[part["key"].isin(keys[:PANELS])].copy()
@@ -77,7 +80,7 @@ def draw(frame: pd.DataFrame) -> Figure:
                 )
         axes.set_title(key)
         axes.set_xlabel("epoch, stages one after the other")
-        axes.set_ylabel("")
+        axes.set_ylabel(_unit(key), fontsize=8.5)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         values = frame.loc[frame["key"] == key, "value"].to_numpy()
         if (values > 0).all() and np.ptp(np.log10(values)) > 1.3:
@@ -89,3 +92,12 @@ def draw(frame: pd.DataFrame) -> Figure:
         )
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7), fontsize=8.5)
     return figure
+
+
+def _unit(key: str) -> str:
+    """What the y axis of a key counts."""
+    if key.endswith("sad"):
+        return "10³ px"
+    if key.endswith("loss"):
+        return "weighted sum of loss terms"
+    return "mean of alpha's error, 0 to 1" if "_mad" in key or "_mse" in key else ""

@@ -7,18 +7,36 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from reports import selection
 from reports.comparison import BY_NAME, REGIONS, Comparison, method_order
+from reports.document import shortened
 from reports.figures.style import GRID, INK, PAPER, WIDTH, colours, marker
 
 SHOWN = ("sad", "grad", "mad_boundary")
+LONGEST = 30  # letters of a method's name beside the axis
 
 
 def data(comparison: Comparison) -> pd.DataFrame:
     """One row per cell and measure that is shown, with the rank of its labels (0: the dearest a method had)."""
-    cells = comparison.cells
+    cells = selection.shown(comparison)
     part = cells[cells["measure"].isin(SHOWN)].copy()
-    part["rank"] = part.groupby(["label", "measure"])["cost"].rank(method="first", ascending=False).astype(int) - 1
-    columns = ["label", "control", "mattes", "masks", "measure", "rank", "mean", "low", "high", "seeds", "images"]
+    part["rank"] = (
+        part.groupby(["label", "measure"])["cost"].rank(method="first", ascending=False).fillna(1).astype(int) - 1
+    )
+    columns = [
+        "label",
+        "control",
+        "external",
+        "mattes",
+        "masks",
+        "measure",
+        "rank",
+        "mean",
+        "low",
+        "high",
+        "seeds",
+        "images",
+    ]
     return part[columns].reset_index(drop=True)
 
 
@@ -55,8 +73,11 @@ def draw(frame: pd.DataFrame) -> Figure:
         axes.margins(x=0.08)
         for y in range(len(labels)):
             axes.axhline(y, color=GRID, linewidth=0.8, zorder=1)
-    controls = set(frame.loc[frame["control"], "label"])
-    panels[0].set_yticks(range(len(labels)), [f"{name} (control)" if name in controls else name for name in labels])
+    kinds = {
+        row.label: " (elsewhere)" if row.external else " (control)" if row.control else "" for row in frame.itertuples()
+    }
+    names = [f"{shortened(name, LONGEST)}{kinds[name]}" for name in labels]
+    panels[0].set_yticks(range(len(labels)), names)
     for tick, name in zip(panels[0].get_yticklabels(), labels, strict=True):
         tick.set_fontweight("bold" if name == "mlb" else "normal")
     panels[0].set_ylim(-0.6, len(labels) - 0.4)

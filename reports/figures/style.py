@@ -74,6 +74,8 @@ RC: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "text.parse_math": False,  # a name with two dollar signs is a name
     "svg.hashsalt": "wsshm",
 }
 
@@ -199,17 +201,18 @@ def fit_y(axes: Axes, low: float, high: float) -> bool:
     return False
 
 
-def png_and_svg(figure: Figure) -> tuple[bytes, str]:
-    """The figure as PNG, at twice a screen's resolution, and as SVG with text as text.
+def png_svg_pdf(figure: Figure) -> tuple[bytes, str, bytes]:
+    """The figure as PNG, at twice a screen's resolution, and as SVG and PDF with text as text.
 
     The same data gives the same bytes. The layout is worked out once, for the PNG.
     """
     with theme():
-        raster, drawing = io.BytesIO(), io.BytesIO()
+        raster, drawing, page = io.BytesIO(), io.BytesIO(), io.BytesIO()
         figure.savefig(raster, format="png", dpi=200, metadata={"Software": None})
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
         figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
-    return raster.getvalue(), drawing.getvalue().decode()
+        figure.savefig(page, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return raster.getvalue(), drawing.getvalue().decode(), page.getvalue()
 
 
 def inline(svg_text: str, name: str) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.text import Text
 
 from bench.cost import CostModel
 from bench.store import Store
 from reports.comparison import compare
 from reports.figures import cost, curves, methods, qualitative, speed, style
+from reports.figures.labels import name_apart
 from reports.load import load
 from tests.reports.example_store import BACKBONE, TIMED_ONLY, VERSIONS, fill
 
@@ -33,11 +38,11 @@ def test_methods_figure_ranks_a_methods_labels_by_their_cost(example):
 
 
 def test_cost_figure_is_in_the_prices_unit(example):
-    hours = cost.data(example[1], CostModel()).set_index(["label", "mattes"])
+    hours = cost.data(example[1], CostModel(), ("sad",)).set_index(["label", "mattes"])
     assert hours.loc[("mlb", 40), "cost"] == pytest.approx((40 * 690 + 1000 * 79.2) / 3600)
     assert hours.loc[("seg_only", 0), "cost"] == pytest.approx(22)
     [comparison] = compare(example[0], euros := CostModel.parse("matte=23EUR,mask=2EUR"))
-    money = cost.data(comparison, euros).set_index(["label", "mattes"])
+    money = cost.data(comparison, euros, ("sad",)).set_index(["label", "mattes"])
     assert money.loc[("mlb", 40), "cost"] == 2920
     assert set(money["cost_unit"]) == {"EUR"}
 
@@ -50,14 +55,14 @@ def test_speed_panels_hold_only_what_was_timed_alike(example):
         timed = frames.speed[(frames.speed["batch"] == 1) & (frames.speed["status"] == "ok")]
         scope = "model" if panel.startswith("model only") else "end_to_end"
         expected = timed[(timed["scope"] == scope)].set_index("backbone")["fps"]
-        trained = part[part["kind"] == "trained"]
-        assert set(trained["backbone"]) == {BACKBONE}
-        assert trained["fps"].to_numpy() == pytest.approx(expected[BACKBONE])
-        assert set(trained.loc[trained["label"] == "mlb", "mattes"]) == {40}
+        [trained] = part[part["kind"] == "trained"].to_dict("records")
+        assert trained["backbone"] == BACKBONE
+        assert trained["fps"] == pytest.approx(expected[BACKBONE])
+        assert (trained["label"], trained["mattes"]) == ("mlb", 40)
         only = part[part["kind"] == "timed"]
         assert list(only["backbone"]) == [TIMED_ONLY]
         assert only["fps"].iloc[0] == pytest.approx(expected[TIMED_ONLY])
-        assert list(part.loc[part["on_front"], "label"]) == ["mlb"]  # the oracle is lower but does not compete
+        assert list(part.loc[part["on_front"], "network"]) == [BACKBONE]
         assert ((part["fps_low"] < part["fps"]) & (part["fps"] < part["fps_high"])).all()
 
 
@@ -70,7 +75,6 @@ def test_a_timing_without_an_interval_is_a_point_all_the_same(example):
 
 def test_a_runs_own_timing_goes_before_its_backbones(example, tmp_path):
     frames, comparison = example
-    store = Store(tmp_path)
     row = frames.speed[(frames.speed["batch"] == 1) & (frames.speed["status"] == "ok")].iloc[0]
     row = {
         key: row[key] for key in row.index if key not in ("samples_ms", "versions", "run_id", "energy_j", "compile_s")
@@ -78,10 +82,13 @@ def test_a_runs_own_timing_goes_before_its_backbones(example, tmp_path):
     row = {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
     row = {key: value for key, value in row.items() if value is not None and value == value} | {"versions": VERSIONS}
     row |= {"backbone": BACKBONE, "model": "trained", "run_id": "mlb-40-1000-0", "fps": 5.0}
-    store.write("speed", [row, row | {"run_id": None, "model": "generic", "fps": 7.0}])
-    frame = speed.data([comparison], store.read("speed")).set_index("label")
-    assert frame.loc["mlb", "fps"] == 5.0
-    assert frame.loc["joint", "fps"] == 7.0
+    generic = row | {"run_id": None, "model": "generic", "fps": 7.0}
+    foreign = row | {"run_id": "another", "model": "foreign", "fps": 9.0}
+    for rows, expected in (([row, generic], 5.0), ([generic, foreign], 7.0), ([foreign], 9.0)):
+        part = Store(tmp_path / str(expected))
+        part.write("speed", rows)
+        [found] = speed.data([comparison], part.read("speed"))["fps"]
+        assert found == expected
 
 
 def test_curves_put_stages_one_after_the_other(example):
@@ -99,11 +106,19 @@ def test_curves_put_stages_one_after_the_other(example):
 
 def test_qualitative_sheet_takes_teacher_and_label_from_the_largest_mlb_run(example):
     frames, comparison = example
-    frame = qualitative.data(comparison, comparison.budgets[0], frames.runs, frames.scores, frames.samples)
+    frame = qualitative.data(comparison, comparison.budgets[0], frames.runs, frames.pictures(frames.runs["run_id"]))
     assert frame["image"].nunique() == 4
     one = frame[frame["image"] == "test-0000"].set_index("column")
     methods_shown = ["matte_only", "seg_only", "joint", "matte_then_seg", "mlb", "oracle"]
-    assert set(one.index) == {"photo", "mask", "teacher matte", "blended label", "truth", *methods_shown}
+    assert set(one.index) == {
+        "photo",
+        "mask",
+        "teacher matte",
+        "blended label",
+        "truth",
+        "error of mlb",
+        *methods_shown,
+    }
     assert one.loc["blended label", "run_id"] == "mlb-40-1000-0"
     assert one.loc["matte_only", "run_id"] == "matte_only-40-0-0"
     scores = frames.scores[(frames.scores["run_id"] == "mlb-40-1000-0") & (frames.scores["region"] == "whole")]
@@ -112,7 +127,7 @@ def test_qualitative_sheet_takes_teacher_and_label_from_the_largest_mlb_run(exam
 
 def test_a_damaged_picture_does_not_lose_the_sheet(example):
     frames, comparison = example
-    frame = qualitative.data(comparison, comparison.budgets[0], frames.runs, frames.scores, frames.samples)
+    frame = qualitative.data(comparison, comparison.budgets[0], frames.runs, frames.pictures(frames.runs["run_id"]))
     frame.loc[0, "png"] = b"no picture"
     texts = [text.get_text() for axes in qualitative.draw(frame).axes for text in axes.texts]
     assert texts.count("damaged") == 1
@@ -138,7 +153,7 @@ def test_labels_are_moved_apart_in_order_and_around_where_they_belong(positions,
 def test_an_inlined_drawing_has_ids_of_its_own_and_no_fixed_neutral_colour(example):
     with style.theme():
         figure = cost.draw(cost.data(example[1], CostModel()))
-    _, text = style.png_and_svg(figure)
+    _, text, _ = style.png_svg_pdf(figure)
     body = style.inline(text, "cost")
     assert body.startswith("<svg")
     assert all(name.startswith("cost-") for name in re.findall(r'\bid="([^"]*)"', body))
@@ -146,3 +161,45 @@ def test_an_inlined_drawing_has_ids_of_its_own_and_no_fixed_neutral_colour(examp
     assert used <= set(re.findall(r'\bid="([^"]*)"', body))
     assert not any(colour in body for colour in style.CSS_VARIABLES)
     assert ">mlb<" in body  # text stays text
+
+
+def test_an_error_map_is_the_difference_of_matte_and_truth(example):
+    frames, comparison = example
+    frame = qualitative.data(comparison, comparison.budgets[0], frames.runs, frames.pictures(frames.runs["run_id"]))
+    one = frame[frame["image"] == "test-0001"].set_index("column")["png"]
+    error, matte, truth = (
+        imread(io.BytesIO(one[name]), format="png")[..., 0].astype(float) for name in ("error of mlb", "mlb", "truth")
+    )
+    assert error == pytest.approx(np.abs(matte - truth), abs=2 / 255)
+
+
+@pytest.fixture(scope="module")
+def laid_out():
+    with style.theme():
+        axes = Figure(figsize=(9, 4), layout="constrained").subplots()
+        axes.set_xlim(-0.1, 1.1)
+        axes.set_ylim(-0.1, 1.1)
+        axes.figure.draw_without_rendering()
+        return axes
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=25), st.integers(1, 30))
+def test_names_never_cover_each_other(laid_out, places, letters):
+    for text in list(laid_out.texts):
+        text.remove()
+    points = [style.Point(x, y, f"{index}" + "m" * letters, "k") for index, (x, y) in enumerate(places)]
+    written = name_apart(laid_out, points, bold=())
+    assert written == len(laid_out.texts) >= 1
+    for text in laid_out.texts:
+        text.get_window_extent()  # puts it in its place
+    boxes = [Text.get_window_extent(text) for text in laid_out.texts]  # without the line that leads to it
+    assert not any(one.overlaps(other) for index, one in enumerate(boxes) for other in boxes[:index])
+
+
+def test_a_name_with_dollar_signs_stays_a_name():
+    with style.theme():
+        figure = Figure()
+        figure.subplots().set_title(r"cost $\nonsense$ & <b>")
+        _, text, _ = style.png_svg_pdf(figure)
+    assert r"$\nonsense$ &amp; &lt;b&gt;" in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -17,44 +16,12 @@ from bench.store import Store
 from reports.__main__ import main
 from reports.page import build
 from tests.reports.example_store import fill, run_row, speed_rows
+from tests.reports.pages import Page
 from wsshm.errors import UserError
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-class Page(HTMLParser):
-    """Tags, ids and text of a page; void elements aside, every tag must be closed in order."""
-
-    VOID = frozenset({"meta", "img", "br", "link"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.ids: list[str] = []
-        self.text = ""
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self.ids += [value for name, value in attributes if name == "id"]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +35,7 @@ def test_all_parts_of_the_report_are_there(example):
     files = contents(example[1])
     assert {"index.html", "report.md", "contents.json"} <= set(files)
     for name in ("methods", "cost", "speed", "curves-40-mattes-1000-masks", "qualitative"):
-        assert {f"figures/{name}.{kind}" for kind in ("png", "svg", "parquet")} <= set(files)
+        assert {f"figures/{name}.{kind}" for kind in ("png", "svg", "pdf", "parquet")} <= set(files)
     for name in ("methods-40-mattes-1000-masks", "differences-10-mattes-1000-masks", "speed", "failures", "provenance"):
         assert {f"tables/{name}.{kind}" for kind in ("parquet", "csv", "md")} <= set(files)
     for match in re.findall(r"\]\(([^)]+)\)", files["report.md"].decode()):
@@ -79,7 +46,9 @@ def test_the_page_is_well_formed_and_needs_nothing_from_outside(example):
     text = (example[1] / "index.html").read_text()
     page = Page(text)
     assert len(page.ids) == len(set(page.ids))
-    assert not any(tag in ("script", "link", "iframe") for tag, _ in page.tags)
+    assert not any(tag in ("link", "iframe", "object", "embed") for tag, _ in page.tags)
+    assert [attributes for tag, attributes in page.tags if tag == "script"] == [{}]  # our own few lines, inline
+    assert "http" not in page.script
     for tag, attributes in page.tags:
         for name in ("src", "href", "xlink:href"):
             link = attributes.get(name)
@@ -148,7 +117,9 @@ def test_timings_alone_make_a_report(tmp_path):
     Store(tmp_path / "store").write("speed", speed_rows(np.random.default_rng(0)))
     page = Page(build(tmp_path / "store", tmp_path / "report").read_text())
     assert "frames per second" in page.text
-    assert "Left out: No finished run was scored" in page.text
+    assert "No finished run was scored. python -m sweeps run quickstart" in page.text
+    assert "left-out" in page.ids
+    assert "methods" not in page.ids
 
 
 def test_no_store_and_an_empty_one_are_refused_before_anything_is_written(tmp_path):
@@ -177,6 +148,16 @@ def test_building_imports_neither_torch_nor_ray(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path / "store"), str(tmp_path / "report")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_command_says_where_the_page_is_and_nothing_else(tmp_path):
+    """Libraries that tell at length what they do (the fonts of a PDF) are kept quiet."""
+    Store(tmp_path / "store").write("speed", speed_rows(np.random.default_rng(0)))
+    command = [sys.executable, "-m", "reports", "build", str(tmp_path / "store"), "--out", str(tmp_path / "report")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(tmp_path / "report/index.html")]
+    assert list((tmp_path / "report/figures").glob("*.pdf"))
+    assert done.stderr == ""
 
 
 def command(monkeypatch, *arguments: object) -> int:

@@ -1,0 +1,128 @@
+"""Single sections: published figures, licences, failures, and what is said where there is little."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bench.cost import CostModel
+from reports.comparison import compare
+from reports.document import Listing
+from reports.load import load
+from reports.sections import architectures, blending, failures, licences, methods, published, seeds
+from tests.reports.example_store import fill
+from wsshm.errors import UserError
+
+
+def test_the_published_figures_that_come_along_are_valid_and_have_their_sources():
+    found = published.read()
+    assert len(found.speed) >= 15
+    assert len(found.accuracy) >= 15
+    assert all(row.source for row in (*found.speed, *found.accuracy))
+    tables = published.section().blocks
+    assert [len(table.rows) for table in tables] == [len(found.speed), len(found.accuracy)]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("speed: [{method: a, size: b, device: c, type: d, fps: '1', counted: e}]", "speed, row 1: source"),
+        ("accuracy: [{method: a, dataset: b, measure: c, value: '1', source: s, vale: x}]", "accuracy, row 1: vale"),
+        ("sped: []", "sped"),
+        ("speed: [", "not valid YAML"),
+    ],
+)
+def test_a_wrong_file_of_published_figures_is_one_sentence(tmp_path, text, named):
+    file = tmp_path / "published.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=named) as error:
+        published.read(file)
+    assert "\n" not in str(error.value)
+
+
+def test_licences_by_default_tag_by_tag_and_not_stated(tmp_path):
+    file = tmp_path / "licences.csv"
+    file.write_text(
+        "backbone,tag,default,licence,hub_id,origin,timm_version\n"
+        "a,one,false,mit,,,9\na,two,true,cc-by-nc-4.0,timm/a.two,https://a,9\nb,x,true,,timm/b.x,,9\n"
+    )
+    used = pd.DataFrame({"backbone": ["a", "a.one", "b", "c", "a"], "weights": ["hub", "hub", None, "none", "none"]})
+    frame = licences.data(used, file).set_index("backbone")
+    assert frame["licence"].to_dict() == {
+        **{"a": "cc-by-nc-4.0", "a.one": "mit", "b": licences.NOT_STATED, "c": licences.NOT_STATED}
+    }
+    assert frame.loc["a", "weights used"] == "hub, none"
+    assert frame.loc["b", "weights used"] == "none trained"
+    assert licences.restricted("cc-by-nc-4.0")
+    assert not licences.restricted("apache-2.0")
+
+
+def test_the_licences_that_come_along_are_whole():
+    frame = pd.read_csv(licences.FILE, dtype=str, keep_default_na=False)
+    assert len(frame) > 1000
+    assert not frame.duplicated(["backbone", "tag"]).any()
+    assert frame[frame["default"] == "true"].groupby("backbone").size().max() == 1
+    assert len(set(frame["timm_version"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("out of memory at batch 16: 23.4 GB of 24 GB", "out of memory at batch 16"),
+        ("ValueError: no such map\n  at line 3", "ValueError: no such map"),
+        (None, "no reason was recorded"),
+        ("  ", "no reason was recorded"),
+    ],
+)
+def test_errors_are_counted_by_their_beginning(error, kind):
+    assert failures.kind(error) == kind
+
+
+def test_with_one_seed_the_spread_is_said_to_be_unknown(tmp_path):
+    fill(tmp_path, seeds=(0,), images=5, budgets=((40, 1000),), failed=False)
+    frames = load(tmp_path)
+    comparisons = compare(frames, CostModel())
+    spread = seeds.section(frames, comparisons)
+    assert "one seed" in spread.text[0]
+    assert not spread.blocks
+    assert "One seed each" in methods.section(frames, comparisons, CostModel()).blocks[0].caption
+    for section, command in (
+        (blending.section(frames, comparisons), "sweeps run blending"),
+        (architectures.section(comparisons), "sweeps run backbones"),
+    ):
+        assert not section.filled
+        assert command in section.missing
+
+
+def test_a_small_search_names_its_best_but_no_importance(simulated):
+    runs = simulated.read("runs")
+    search = runs[runs["run_id"].str.startswith("search-")].head(9)
+    frames = load(simulated.root)
+    few = type(frames)(
+        root=frames.root,
+        runs=frames.runs[frames.runs["run_id"].isin(search["run_id"])].reset_index(drop=True),
+        scores=frames.scores[frames.scores["run_id"].isin(search["run_id"])].reset_index(drop=True),
+        speed=frames.speed.head(0),
+        epochs=frames.epochs,
+        samples=frames.samples,
+    )
+    few.scores["run_id"] = few.scores["run_id"].cat.remove_unused_categories()
+    section = blending.section(few, compare(few, CostModel()))
+    assert any("too few to say which key matters" in text for text in section.text)
+    names = [block.name for block in section.blocks]
+    assert names == ["blending-slices", "blending-best", "blending-best.yaml"]
+    assert isinstance(section.blocks[-1], Listing)
+    finished = search[search["status"] == "finished"]
+    assert len(section.blocks[0].frame) == len(finished)
+
+
+def test_other_networks_are_named_and_their_cells_kept(simulated):
+    frames = load(simulated.root)
+    comparisons = compare(frames, CostModel())
+    section = methods.section(frames, comparisons, CostModel())
+    text = " ".join(section.text)
+    assert "further networks" in text
+    assert "tables/cells.csv" in text
+    cells = next(block for block in section.blocks if block.name == "cells").frame
+    assert len(cells) == sum(len(comparison.cells) for comparison in comparisons)
+    assert cells.groupby(["backbone", "architecture"]).ngroups == 42
