@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-JOINED = 64  # tables that are put together before the next come: small arrays leave the memory in pieces
+JOINED = 64  # tables that are put together as they come: small arrays leave the memory in pieces
 WIDEST_KEY = 2**62
 
 
@@ -60,10 +60,10 @@ def read_ahead(read: Callable[[str], pa.Table], paths: Sequence[str], readers: i
 def stacked(tables: Iterable[pa.Table], schema: pa.Schema) -> pd.DataFrame:
     """The rows of all `tables` (each of `schema`) below each other."""
     joined = [schema.empty_table()]
-    for table in tables:
+    for number, table in enumerate(tables, 1):
         joined.append(table)
-        if len(joined) > JOINED:
-            joined = [pa.concat_tables(joined).combine_chunks()]
+        if number % JOINED == 0:
+            joined[-JOINED:] = [pa.concat_tables(joined[-JOINED:]).combine_chunks()]
     return pa.concat_tables(joined).to_pandas()
 
 
@@ -76,11 +76,11 @@ def stacked_by_code(tables: Iterable[pa.Table], schema: pa.Schema) -> pd.DataFra
     pieces: dict[str, list[NDArray[Any]]] = {
         field.name: [np.empty(0, np.int32 if field.name in texts else field.type.to_pandas_dtype())] for field in schema
     }
-    for table in tables:
+    for number, table in enumerate(tables, 1):
         for name, column in zip(schema.names, table.columns, strict=True):
             pieces[name].append(texts[name].codes(column) if name in texts else column.to_numpy())
-            if len(pieces[name]) > JOINED:
-                pieces[name] = [np.concatenate(pieces[name])]
+            if number % JOINED == 0:
+                pieces[name][-JOINED:] = [np.concatenate(pieces[name][-JOINED:])]
     columns: dict[str, Any] = {}
     for name in schema.names:
         joined = np.concatenate(pieces.pop(name))
@@ -97,7 +97,10 @@ class _Texts:
 
     def codes(self, column: pa.ChunkedArray) -> NDArray[np.int32]:
         """A dictionary-encoded column by its texts' numbers; -1 where there is none."""
-        found = [self._ranks(chunk.dictionary)[chunk.indices.fill_null(-1).to_numpy()] for chunk in column.chunks]
+        found = []
+        for chunk in column.chunks:
+            indices = chunk.indices.fill_null(-1) if chunk.null_count else chunk.indices
+            found.append(self._ranks(chunk.dictionary)[indices.to_numpy()])
         return np.concatenate(found) if found else np.empty(0, np.int32)
 
     def _ranks(self, dictionary: pa.Array) -> NDArray[np.int32]:

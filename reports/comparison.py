@@ -91,8 +91,16 @@ class Comparison:
     @property
     def pictures(self) -> str:
         """On what the means are taken, in words."""
+        return f"{self._images()} of {self.ground['dataset']}"
+
+    @property
+    def where(self) -> str:
+        """The same with what tells this comparison from the others: the network, the protocol."""
+        return f"{self._images()} of {self.title}"
+
+    def _images(self) -> str:
         count = len(self.images)
-        return f"{count} {'image' if count == 1 else 'images'} of {self.ground['dataset']}"
+        return f"{count} {'image' if count == 1 else 'images'}"
 
     def at(self, budget: Budget) -> list[int]:
         """The cells that `budget` pays for, in the order of `cells`; predictions made elsewhere stand beside any."""

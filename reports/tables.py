@@ -69,7 +69,7 @@ def methods(comparison: Comparison, budget: Budget, cost: CostModel) -> Table:
             )
         rows.append(row)
     caption = (
-        f"{budget}, {comparison.pictures}: means over images"
+        f"{budget}, {comparison.where}: means over images"
         + (" of seed-averaged values" if seeds else "")
         + ", below them 95 % bootstrap intervals over images. Bold: the best of a column, controls and predictions made "
         "elsewhere apart."

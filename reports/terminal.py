@@ -42,8 +42,8 @@ def show(made: list[Table], format: str | None = None, out: Path | None = None, 
     kind = _kind(format, out)
     console = rich.console.Console()
     if out is None and kind == "terminal" and console.is_terminal:
-        for table in made:
-            _print(console, table, console.width, notes)
+        for table, about in zip(made, _abouts(made, notes), strict=True):
+            _print(console, table, console.width, notes, about)
     elif out is None:
         print(_content(made, kind, notes).decode(), end="")
     else:
@@ -98,20 +98,25 @@ def rendered(table: Table, notes: bool = False) -> rich.table.Table:
     return result
 
 
-def _print(console: rich.console.Console, table: Table, width: int | None, notes: bool) -> None:
+def _abouts(made: list[Table], notes: bool) -> list[str]:
+    """What stands below each table; what holds for the next one as well is said there."""
+    said = []
+    for table in made:
+        hides = not notes and any(cell.note for row in table.rows for cell in row)
+        said.append(HIDDEN if hides else table.caption.partition(":")[2].strip())
+    return ["" if text == following else text for text, following in zip(said, [*said[1:], None], strict=True)]
+
+
+def _print(console: rich.console.Console, table: Table, width: int | None, notes: bool, about: str) -> None:
     """With a `width` words are wrapped to it, but no number is cut off: the terminal's own wrapping is the lesser evil."""
     drawn = rendered(table, notes)
     needs = rich.measure.Measurement.get(console, console.options.update(max_width=10_000), drawn)
-    title, _, about = table.caption.partition(":")
-    if not notes and any(cell.note for row in table.rows for cell in row):
-        about = HIDDEN
-    console.print(Text(title, style="italic"), soft_wrap=True)
+    console.print(Text(table.caption.partition(":")[0], style="italic"), soft_wrap=True)
     console.width = needs.maximum if width is None else max(width, needs.minimum)
     console.print(drawn)
     if about:
         console.width = width or console.width
-        text = about.strip()
-        console.print(Text(text[0].upper() + text[1:], style="dim"), soft_wrap=width is None)
+        console.print(Text(about[0].upper() + about[1:], style="dim"), soft_wrap=width is None)
         console.print()
 
 
@@ -139,8 +144,8 @@ def _content(made: list[Table], kind: str, notes: bool) -> bytes:
             return frame.to_parquet(index=False)
         return frame.to_csv(index=False, lineterminator="\n").encode()
     text = io.StringIO()
-    for table in made:
-        _print(rich.console.Console(file=text), table, None, notes)
+    for table, about in zip(made, _abouts(made, notes), strict=True):
+        _print(rich.console.Console(file=text), table, None, notes, about)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()).encode()
 
 

@@ -36,7 +36,8 @@ def name_apart(
         text = f"{point.name} (control)" if point.control else point.name
         font = FontProperties(family=["DejaVu Sans"], size=size, weight="bold" if point.name in bold else "normal")
         width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
-        extent = np.array([width + 3, 1.35 * size]) * scale
+        # Hinting moves each letter of a PNG to a whole pixel: by up to half of one.
+        extent = np.array([width + 3, 1.35 * size]) * scale + np.array([len(text) / 2, 0])
         boxes, offsets = _candidates(centre, extent, scale)
         free = (
             (boxes[:, 0] >= frame.x0)

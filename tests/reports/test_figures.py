@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 
+import hypothesis
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -185,6 +186,9 @@ def laid_out():
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=25), st.integers(1, 30))
+@hypothesis.example(
+    [(1.0, 0.5), *[(1.0, 0.25)] * 4, (0.875, 0.0), (0.75, 0.25)], 23
+)  # letters on whole pixels are wider
 def test_names_never_cover_each_other(laid_out, places, letters):
     for text in list(laid_out.texts):
         text.remove()

@@ -30,7 +30,7 @@ def table(name: str = "t") -> Table:
 def printed(width: int | None, notes: bool = False) -> str:
     text = io.StringIO()
     console = rich.console.Console(file=text, force_terminal=True, color_system=None)
-    terminal._print(console, table(), width, notes)
+    terminal._print(console, table(), width, notes, *terminal._abouts([table()], notes))
     return text.getvalue()
 
 
@@ -61,6 +61,8 @@ def test_formats(capsys: pytest.CaptureFixture[str], tmp_path) -> None:
     assert capsys.readouterr().out == "name,sad\na,1234.567\nb,-0.5\n"
     terminal.show([table(), table("u")], "csv")
     assert capsys.readouterr().out.splitlines()[-1] == "b,-0.5,u"
+    terminal.show([table(), table("u")])
+    assert capsys.readouterr().out.count("Intervals are left out") == 1  # and not below each
     terminal.show([table()], out=tmp_path / "t.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), table().frame)
     terminal.show([table()], out=tmp_path / "t.txt")
