@@ -47,12 +47,13 @@ def measure(
     *,
     protocol: Protocol | None = None,
     teacher: Teacher | None = None,
+    masks: bool = False,
     device: str = "auto",
 ) -> Measured:
-    """Score a saved model on every test picture that has a matte.
+    """Score a saved model on every test picture, against its matte, or with `masks` against its mask.
 
     `protocol` is by default the shorter side at the training size. Predictions are scored as floats, not quantised, at
-    the label's own size. Raises UserError where a label's size is not its picture's.
+    the label's own size; masks give IoU and boundary F alone. Raises UserError where a label's size is not its picture's.
     """
     place = pick_device(device)
     network, card = load_model(model)
@@ -64,13 +65,18 @@ def measure(
         shown = {s.id for s in manifest.samples[:: max(1, len(manifest) // SAMPLE_IMAGES)][:SAMPLE_IMAGES]}
         for sample in track(manifest.samples, len(manifest), f"scoring {dataset}"):
             image = pictures.read_image(manifest.path(sample, "image"))
-            label = pictures.read_matte(manifest.path(sample, "matte"))
-            pictures.check_same_size(image, label, manifest.path(sample, "matte"))
-            trimap = pictures.read_trimap(manifest.path(sample, "trimap")) if sample.trimap else None
+            label = _label(manifest, sample, masks)
+            pictures.check_same_size(image, label, manifest.path(sample, "mask" if masks else "matte"))
             said = predict_matte(network, image, short_side=rule.short_side, device=place)
             key = {"run_id": run_id, "dataset": dataset, "image": sample.id}
-            common = key | {"protocol": str(rule), "truth": _truth(sample), "quantised": "none"}
-            scores += [common | region.as_row() for region in metrics.score(said.matte, label, trimap)]
+            truth = "mask" if masks else sample.attributes.get("truth", "exact")
+            common = key | {"protocol": str(rule), "truth": truth, "quantised": "none"}
+            if masks:
+                regions = [metrics.score_mask(said.matte, label)]
+            else:
+                trimap = pictures.read_trimap(manifest.path(sample, "trimap")) if sample.trimap else None
+                regions = metrics.score(said.matte, label, trimap)
+            scores += [common | region.as_row() for region in regions]
             if sample.id in shown:
                 kept: dict[str, NDArray] = {"photo": image, "truth": label, "matte": said.matte}
                 if sample.mask:
@@ -83,9 +89,10 @@ def measure(
     return Measured(scores, samples)
 
 
-def _truth(sample: Sample) -> str:
-    """`exact` unless the manifest's row says otherwise in an attribute `truth`."""
-    return sample.attributes.get("truth", "exact")
+def _label(manifest: Manifest, sample: Sample, masks: bool) -> NDArray[np.float32]:
+    if masks:
+        return pictures.read_mask(manifest.path(sample, "mask")).astype(np.float32)
+    return pictures.read_matte(manifest.path(sample, "matte"))
 
 
 def _blended(mask: NDArray[np.float32], taught: Prediction, config: BlendConfig) -> NDArray[np.float32]:

@@ -68,9 +68,8 @@ def speed(
 @app.command()
 def accuracy(
     model: Annotated[Path, typer.Argument(help="folder of a trained model (model.safetensors, model.json)")],
-    data: Annotated[
-        list[Path], typer.Option(help="manifest whose test samples with a matte are scored; may be repeated")
-    ],
+    data: Annotated[list[Path], typer.Option(help="manifest whose test samples are scored; may be repeated")],
+    truth: Annotated[str, typer.Option(help="matte, or mask: IoU and boundary F against the samples' masks")] = "matte",
     protocol: Annotated[
         str | None, typer.Option(help="native, or shortN: shorter side at N px; default: the model's training size")
     ] = None,
@@ -79,7 +78,8 @@ def accuracy(
 ) -> None:
     """Score a trained model on test sets by SAD, MSE, MAD, Grad, Conn and IoU, and print their means over images.
 
-    Rows in a store stand under the run id that is the model folder's name.
+    Rows in a store stand under the run id that is the model folder's name, those against masks apart from those against
+    mattes. An attribute `truth` (estimated) of a manifest's samples is kept with their rows.
 
     Example: python -m bench accuracy runs/quickstart/models/0123456789abcdef --data photos.parquet --protocol short512
     """
@@ -87,18 +87,67 @@ def accuracy(
     from wsshm.data.manifest import Manifest
     from wsshm.predict import parse_protocol
 
-    tests = {path.stem: Manifest.read(path).where(lambda s: s.split == "test" and s.matte is not None) for path in data}
-    for name, manifest in tests.items():
+    _one_of(truth, ("matte", "mask"), "--truth")
+    masks = truth == "mask"
+    tests = {
+        f"{path.stem} (masks)" if masks else path.stem: Manifest.read(path).where(
+            lambda s: s.split == "test" and getattr(s, truth) is not None
+        )
+        for path in data
+    }
+    for path, manifest in zip(data, tests.values(), strict=True):
         if not len(manifest):
             raise UserError(
-                f"the manifest {name} has no test sample with a matte; import its pictures with --split test"
+                f"the manifest {path} has no test sample with a {truth}; import its pictures with --split test"
             )
     rule = parse_protocol(protocol) if protocol else None
-    measured = accuracies.measure(model, tests, model.resolve().name, protocol=rule, device=device)
+    measured = accuracies.measure(model, tests, model.resolve().name, protocol=rule, masks=masks, device=device)
     if store:
         Store(store).write("scores", measured.scores)
         Store(store).write("samples", measured.samples)
     _print_accuracy(measured.scores)
+
+
+@app.command()
+def label_error(
+    teacher: Annotated[Path, typer.Argument(help="folder of a trained teacher (model.safetensors, model.json)")],
+    data: Annotated[Path, typer.Option(help="manifest of photos that have masks and true mattes")],
+    split: Annotated[str, typer.Option(help="train or val; a blend is never chosen on test")] = "val",
+    variants: Annotated[str, typer.Option(help="hard, soft, gated, comma-separated")] = "gated,hard",
+    thresholds: Annotated[str, typer.Option(help="of the teacher's boundary, comma-separated")] = "0.1,0.3,0.5,0.7",
+    bands: Annotated[str, typer.Option(help="shares of the shorter side, comma-separated")] = "0.015,0.025,0.04",
+    feathers: Annotated[str, typer.Option(help="shares of the shorter side, comma-separated")] = "0",
+    vetoes: Annotated[str, typer.Option(help="none, mask, comma-separated")] = "none,mask",
+    size: Annotated[int | None, typer.Option(min=32, help="shorter side in px; default: the training size")] = None,
+    best: Annotated[int, typer.Option(min=1, help="blends to print, the lowest SAD first")] = 12,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="write one row per photo and label to this .parquet file")] = None,
+) -> None:
+    """Try blends without training a student: how far masks, a teacher's mattes and blended labels are from the truth.
+
+    Changes against the mask are means over photos with 95 % intervals that hold for all labels together.
+
+    Example: python -m bench label-error runs/quickstart/stages/ADDRESS/final --data drawn/val.parquet
+    """
+    from bench import label_error as errors
+    from wsshm.data.manifest import Manifest
+
+    _one_of(split, ("train", "val"), "--split")
+    blends = errors.blends(
+        variant=listed(variants, "--variants"),
+        threshold=listed(thresholds, "--thresholds"),
+        band=listed(bands, "--bands"),
+        feather=listed(feathers, "--feathers"),
+        veto=listed(vetoes, "--vetoes"),
+    )
+    if out and not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out} is in a folder that does not exist; make {out.parent} first")
+    photos = Manifest.read(data).where(lambda s: s.split == split and s.matte is not None and s.mask is not None)
+    rows = errors.label_errors(teacher, photos, blends, size, device)
+    if out:
+        rows.to_parquet(out, index=False)
+    print(f"{data} ({split}): {len(photos)} photos; SAD in thousands a photo, A is the teacher's share of the label")
+    print_whole(errors.table(errors.judged(rows), best))
 
 
 @app.command()
@@ -185,7 +234,8 @@ def _one_of(value: str, choices: Iterable[str], option: str) -> None:
 def _print_accuracy(rows: list[dict[str, Any]]) -> None:
     """Means over images, a line for each set and region."""
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
-    columns = ("sad", "mse", "mad", "grad", "conn", "iou")
+    columns = ("sad", "mse", "mad", "grad", "conn", "iou", "boundary_f")
+    columns = tuple(column for column in columns if any(row[column] is not None for row in rows))
     for heading in ("data set", "protocol", "region"):
         table.add_column(heading)
     for heading in ("images", *columns):

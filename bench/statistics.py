@@ -2,7 +2,9 @@
 
 The unit that is drawn is the image: two methods scored on the same images are compared image by image, so that what
 makes an image hard for both cancels out. Drawing n images with replacement is the same as giving each a multinomial
-weight; all rounds and all columns are then one matrix product, done in blocks of both.
+weight; all rounds and all columns are then one matrix product, done in blocks of both. What is multiplied are
+deviations from the mean: where there are many columns in float32, which rounds by a millionth of their spread, too little
+for an interval to show, at half the time.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +22,11 @@ from scipy.special import ndtr, stdtrit
 ROUNDS = 10_000
 LEVEL = 0.95
 BLOCK_WEIGHTS = 4_000_000  # weights held at once: 32 MB
-BLOCK_MEANS = 4_000_000  # means of drawn images held at once: 32 MB
+BLOCK_MEANS = 4_000_000  # means of drawn images held at once: 16 MB
+ALIKE = 1e-3  # of a column's spread: below that a difference is not taken from rounded draws
 KEPT_COUNTS = 32_000_000  # of draws that are kept for the next call: 64 MB
 
+Float = np.float32 | np.float64
 Verdict = Literal["better", "worse", "not told apart"]
 
 
@@ -60,7 +64,7 @@ def mean_interval(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level:
 
 def mean_intervals(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level: float = LEVEL) -> list[Interval]:
     """`mean_interval` of every column of `values` (n, k). All columns share the drawn images, and so are paired."""
-    return means_and_differences(values, [], [], rounds, seed, level)[0]
+    return _means_and_differences(values, [], [], rounds, seed, level, np.float64)[0]
 
 
 def simultaneous(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level: float = LEVEL) -> list[Interval]:
@@ -77,7 +81,7 @@ def simultaneous(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level: 
     largest, spread = np.zeros(rounds), _spread(table)
     scaled = (table - table.mean(axis=0)) * np.divide(1, spread, out=np.zeros(len(spread)), where=spread > 0)
     for columns in _column_blocks(table.shape[1], rounds):
-        np.maximum(largest, np.abs(_resampled(scaled[:, columns], rounds, seed)).max(axis=0), out=largest)
+        np.maximum(largest, np.abs(_deviations(scaled[:, columns], rounds, seed, np.float64)).max(axis=0), out=largest)
     return _together(table.mean(axis=0), spread, np.quantile(largest, level), len(table))
 
 
@@ -94,25 +98,44 @@ def means_and_differences(
     `pairs` is (m, 2), `families` (m,): the intervals of a family's differences are those of `simultaneous`. The draws
     of a difference are the difference of its columns' draws, so that many pairs cost no more than their columns.
     """
+    return _means_and_differences(values, pairs, families, rounds, seed, level, np.float32)
+
+
+def _means_and_differences(
+    values: ArrayLike,
+    pairs: ArrayLike,
+    families: ArrayLike,
+    rounds: int,
+    seed: int,
+    level: float,
+    precision: type[Float],
+) -> tuple[list[Interval], list[Interval]]:
     table, chosen = _checked(values), np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
     _, of = np.unique(np.asarray(families), return_inverse=True)
     differences = table[:, chosen[:, 0]] - table[:, chosen[:, 1]]
     means, apart, spread = table.mean(axis=0), differences.mean(axis=0), _spread(differences)
     bounds = np.full((2, table.shape[1]), np.nan)
-    largest = np.zeros((of.max(initial=-1) + 1, rounds))
+    largest = np.zeros((of.max(initial=-1) + 1, rounds), precision)
+
+    def farthest(pair: np.intp, deviations: NDArray[Any]) -> None:
+        deviations /= precision(spread[pair])
+        np.maximum(largest[of[pair]], np.abs(deviations, out=deviations), out=largest[of[pair]])
+
     if len(table) > 1:
+        # What two columns all but share would drown their difference in rounding: it is drawn by itself.
+        alike = (spread > 0) & (spread < ALIKE * _spread(table)[chosen[:, 0]])
+        for pair in np.flatnonzero(alike):
+            farthest(pair, _deviations(differences[:, [pair]], rounds, seed, precision)[0])
         others, place = np.unique(chosen[:, 1], return_inverse=True)
-        against = _resampled(table[:, others], rounds, seed)
+        against = _deviations(table[:, others], rounds, seed, precision)
         for columns in _column_blocks(table.shape[1], rounds):
-            drawn = _resampled(table[:, columns], rounds, seed)
-            inside = (chosen[:, 0] >= columns.start) & (chosen[:, 0] < columns.stop) & (spread > 0)
+            drawn = _deviations(table[:, columns], rounds, seed, precision)
+            inside = (chosen[:, 0] >= columns.start) & (chosen[:, 0] < columns.stop) & (spread > 0) & ~alike
             for pair in np.flatnonzero(inside):
-                distance = drawn[chosen[pair, 0] - columns.start] - against[place[pair]]
-                distance -= apart[pair]
-                distance /= spread[pair]
-                np.maximum(largest[of[pair]], np.abs(distance, out=distance), out=largest[of[pair]])
+                farthest(pair, drawn[chosen[pair, 0] - columns.start] - against[place[pair]])
             tail = (1 - level) / 2
-            bounds[:, columns] = _lower_tail(drawn, tail), -_lower_tail(-drawn, tail)
+            bounds[:, columns] = means[columns] + (_lower_tail(drawn, tail), -_lower_tail(-drawn, tail))
+        np.clip(bounds, table.min(axis=0), table.max(axis=0), out=bounds)  # where a mean lies, but for rounding
     alone = [Interval(float(m), float(a), float(b)) for m, a, b in zip(means, *bounds, strict=True)]
     critical = np.quantile(largest, level, axis=1)[of] if len(of) else np.zeros(0)
     return alone, _together(apart, spread, critical, len(table))
@@ -149,7 +172,8 @@ def verdict(difference: Interval, lower_is_better: bool = True) -> Verdict:
 
 def resampled_means(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0) -> NDArray[np.float64]:
     """Means of every column of `values` (n, k) under `rounds` draws of n rows with replacement, (rounds, k)."""
-    return _resampled(_checked(values), rounds, seed).T
+    table = _checked(values)
+    return (table.mean(axis=0)[:, None] + _deviations(table, rounds, seed, np.float64)).T
 
 
 def _spread(table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -167,14 +191,18 @@ def _together(means: NDArray[np.float64], spread: NDArray[np.float64], critical:
     return [Interval(float(m), float(m - h), float(m + h)) for m, h in zip(means, half, strict=True)]
 
 
-def _resampled(table: NDArray[np.float64], rounds: int, seed: int) -> NDArray[np.float64]:
-    """The same as (k, rounds)."""
-    means = np.empty((table.shape[1], rounds))
-    columns, start = np.ascontiguousarray(table.T) / len(table), 0
+def _deviations(table: NDArray[np.float64], rounds: int, seed: int, precision: type[Float]) -> NDArray[Any]:
+    """By how much the columns' means under `rounds` draws differ from the columns' own, (k, rounds)."""
+    deviations, means = np.empty((table.shape[1], rounds), precision), table.mean(axis=0)
+    # Small numbers lose less in float32; in float64 a draw of zeros alone must come to zero, which no deviation does.
+    shifted = table - means if precision is np.float32 else table
+    columns, start = np.ascontiguousarray((shifted / len(table)).T, precision), 0
     for counts in _draws(len(table), rounds, seed):
-        np.matmul(columns, counts.T.astype(np.float64), out=means[:, start : start + len(counts)])
+        np.matmul(columns, counts.T.astype(precision), out=deviations[:, start : start + len(counts)])
         start += len(counts)
-    return means
+    if precision is np.float64:
+        deviations -= means[:, None]
+    return deviations
 
 
 def _draws(n: int, rounds: int, seed: int) -> Iterator[NDArray[np.uint16]]:
@@ -208,7 +236,7 @@ def _column_blocks(count: int, rounds: int) -> Iterator[slice]:
         yield slice(start, min(start + width, count))
 
 
-def _lower_tail(drawn: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def _lower_tail(drawn: NDArray[Any], share: float) -> NDArray[np.float64]:
     """The `share` quantile, up to 0.5, of each row of (k, rounds), as `numpy.quantile` interpolates it.
 
     Only a row's lower end is put in order: what a normal law has below a quantile a little above the one wanted.

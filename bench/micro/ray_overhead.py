@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import statistics
 import time
@@ -114,6 +115,7 @@ def in_a_trial(files: Path, config: RunConfig, stages: Path, progress: Path) -> 
         "RAY_AIR_NEW_OUTPUT": "0",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
     }
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
     space = {"config": config.model_dump(mode="json"), "stages": str(stages), "progress": str(progress)}
     results = tune.Tuner(
         tune.with_resources(_trial, {"CPU": DRIVER_CPUS}),

@@ -40,9 +40,10 @@ def simulate(root: Path, runs: int, images: int, regions: int, timings: int) -> 
     for table in SCHEMAS:
         (root / table).mkdir(parents=True, exist_ok=True)
     picture = cv2.imencode(".png", rng.integers(0, 255, (64, 64), dtype=np.uint8))[1].tobytes()
-    cells = list(product(range(SEEDS), BUDGETS, METHODS, range(BACKBONES)))
+    # all methods of a network before the next network: few runs, too, have something to compare
+    cells = list(product(range(SEEDS), BUDGETS, range(BACKBONES), METHODS))
     for number in range(runs):
-        seed, (mattes, masks), method, backbone = cells[number % len(cells)]
+        seed, (mattes, masks), backbone, method = cells[number % len(cells)]
         row = _run(number, seed + SEEDS * (number // len(cells)), method, mattes, masks, backbone)
         level = METHODS[method][0] * (1 + 2 / mattes + 20 / masks) * (1 + 0.01 * backbone) * rng.normal(1, 0.02)
         _put(root, "runs", number, pa.Table.from_pylist([row], SCHEMAS["runs"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -81,6 +82,34 @@ def test_the_command_prints_means_and_fills_a_store(root: Path, model: Path, tmp
     (line,) = [line for line in result.output.splitlines() if " whole " in line]
     assert line.split()[:4] == ["test", f"short{tiny.SIZE}", "whole", "2"]
     assert float(line.split()[4]) == pytest.approx(whole["sad"].mean(), rel=1e-3)
+
+
+def test_masks_are_scored_apart_from_mattes(root: Path, model: Path, tmp_path: Path) -> None:
+    words = ["accuracy", str(model), "--data", str(root / "test.parquet"), "--store", str(tmp_path), "--device", "cpu"]
+    for truth in ("matte", "mask"):
+        result = CliRunner().invoke(app, [*words, "--truth", truth])
+        assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[1].split()[-2:] == ["iou", "boundary_f"]
+    scores = Store(tmp_path).read("scores")
+    assert dict(scores.groupby("dataset")["truth"].unique().map(list)) == {"test": ["exact"], "test (masks)": ["mask"]}
+    tests, (network, card) = Manifest.read(root / "test.parquet"), load_model(model)
+    for sample in tests.samples:
+        mask = read_mask(tests.path(sample, "mask"))
+        matte = predict_matte(
+            network, read_image(tests.path(sample, "image")), short_side=card.size, device="cpu"
+        ).matte
+        person = matte >= 0.5
+        [row] = scores[(scores["truth"] == "mask") & (scores["image"] == sample.id)].to_dict("records")
+        assert row["iou"] == pytest.approx((person & (mask == 1)).sum() / (person | (mask == 1)).sum())
+        assert np.isnan(row["sad"])
+
+
+def test_an_estimated_truth_is_kept_with_its_rows(root: Path, model: Path) -> None:
+    tests = Manifest.read(root / "test.parquet")
+    first, *others = tests.samples
+    tests = Manifest(tests.root, [replace(first, attributes={"truth": "estimated"}), *others])
+    rows = accuracy.measure(model, {"tiny": tests}, "r", device="cpu").scores
+    assert {row["image"]: row["truth"] for row in rows} == {first.id: "estimated"} | {s.id: "exact" for s in others}
 
 
 def test_bad_input_is_named(root: Path, model: Path, tmp_path: Path) -> None:

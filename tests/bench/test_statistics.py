@@ -42,11 +42,18 @@ def test_interval_of_two_values_is_worked_by_hand():
     assert mean_interval([0.0, 1.0], level=0.4) == Interval(0.5, 0.5, 0.5)
 
 
+@pytest.mark.parametrize("ones", [2, 3, 5])
+def test_a_bound_at_zero_is_zero_and_tells_nothing_apart(ones):
+    values = np.concatenate([np.zeros(7), np.ones(ones) / 3])
+    found = paired_difference(values, np.zeros(len(values)), rounds=500, level=0.999)
+    assert (found.low, found.verdict) == (0.0, "not told apart")
+
+
 def test_blocks_do_not_change_the_rounds(monkeypatch):
     values = np.random.default_rng(3).normal(size=(17, 3))
     whole = resampled_means(values, rounds=1000)
     monkeypatch.setattr(statistics, "BLOCK_WEIGHTS", 17 * 64)
-    assert resampled_means(values, rounds=1000) == pytest.approx(whole, abs=1e-12)
+    assert resampled_means(values, rounds=1000) == pytest.approx(whole, abs=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.95, 0.8])
@@ -99,7 +106,7 @@ def test_a_method_does_not_differ_from_itself(values):
 
 def test_columns_share_their_draws_with_a_single_one():
     values = np.random.default_rng(8).normal(size=(30, 4))
-    assert mean_intervals(values)[2].low == pytest.approx(mean_interval(values[:, 2]).low, abs=1e-12)
+    assert mean_intervals(values)[2].low == pytest.approx(mean_interval(values[:, 2]).low, abs=1e-6)
 
 
 def test_one_image_has_a_mean_but_no_interval_and_no_verdict():
@@ -129,8 +136,8 @@ def test_intervals_are_those_of_a_loop_with_the_same_draws():
     values = np.random.default_rng(9).exponential(1.0, (13, 5))
     expected = np.quantile(reference.drawn_means(values, 500), [0.05, 0.95], axis=0)
     found = mean_intervals(values, rounds=500, level=0.9)
-    assert [interval.low for interval in found] == pytest.approx(list(expected[0]), abs=1e-12)
-    assert [interval.high for interval in found] == pytest.approx(list(expected[1]), abs=1e-12)
+    assert [interval.low for interval in found] == pytest.approx(list(expected[0]), abs=1e-6)
+    assert [interval.high for interval in found] == pytest.approx(list(expected[1]), abs=1e-6)
 
 
 @settings(deadline=None, max_examples=40)
@@ -143,7 +150,7 @@ def test_bounds_are_quantiles_of_all_rounds(values, level):
     means = resampled_means(values, rounds=99)
     expected = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     found = mean_intervals(values, rounds=99, level=level)
-    assert np.array([[i.low for i in found], [i.high for i in found]]) == pytest.approx(expected, abs=1e-9)
+    assert np.array([[i.low for i in found], [i.high for i in found]]) == pytest.approx(expected, abs=1e-5)
 
 
 def test_simultaneous_intervals_are_those_of_a_loop_with_the_same_draws():
@@ -151,7 +158,7 @@ def test_simultaneous_intervals_are_those_of_a_loop_with_the_same_draws():
     for interval, (low, high) in zip(
         simultaneous(values, rounds=400, level=0.9), reference.simultaneous(values, 400, 0.9), strict=True
     ):
-        assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-12)
+        assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-6)
 
 
 @pytest.mark.parametrize("images", [20, 80])
@@ -187,15 +194,26 @@ def test_pairs_of_columns_are_their_differences(monkeypatch, block):
     families = ["even" if position % 3 else "third" for position in range(len(pairs))]
     alone, apart = means_and_differences(values, pairs, families, rounds=200)
     for found, expected in zip(alone, mean_intervals(values, rounds=200), strict=True):
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     for family in ("even", "third"):
         inside = [position for position, name in enumerate(families) if name == family]
         table = np.column_stack([values[:, a] - values[:, b] for a, b in (pairs[position] for position in inside)])
         for position, expected in zip(inside, simultaneous(table, rounds=200), strict=True):
             found = apart[position]
             assert (found.mean, found.low, found.high) == pytest.approx(
-                (expected.mean, expected.low, expected.high), abs=1e-9
+                (expected.mean, expected.low, expected.high), abs=1e-6
             )
+
+
+def test_columns_that_are_all_but_alike_are_told_apart_as_exactly_as_others():
+    rng = np.random.default_rng(15)
+    first, other = rng.normal(100, 30, 200), rng.normal(100, 30, 200)
+    alike = first + 1e-7 * rng.normal(1, 3, 200)  # far below what is left of a column's draws in float32
+    values = np.column_stack([first, alike, other])
+    _, apart = means_and_differences(values, [(1, 0), (2, 0)], ["same", "same"], rounds=2000)
+    expected = simultaneous(np.column_stack([alike - first, other - first]), rounds=2000)
+    for found, wanted in zip(apart, expected, strict=True):
+        assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), rel=1e-4)
 
 
 def test_a_difference_without_spread_is_told_apart_and_disturbs_no_other():
@@ -219,4 +237,4 @@ def test_many_images_are_drawn_in_blocks_without_being_kept(monkeypatch):
     kept = resampled_means(values, rounds=300)
     monkeypatch.setattr(statistics, "KEPT_COUNTS", 0)
     monkeypatch.setattr(statistics, "BLOCK_WEIGHTS", 40 * 7)
-    assert resampled_means(values, rounds=300) == pytest.approx(kept, abs=1e-12)
+    assert resampled_means(values, rounds=300) == pytest.approx(kept, abs=1e-6)

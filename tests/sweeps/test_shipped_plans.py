@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from sweeps.expand import expand
 from sweeps.plan import SHIPPED, configurations, draws, load_plan, searched_configuration, shipped_plans
 from sweeps.show import as_random
 from tests.wsshm import tiny
 from wsshm.config import METHOD_NAMES, BlendConfig
+from wsshm.data.cli import app as data_app
 from wsshm.data.sources import open_sources
 from wsshm.errors import UserError
 from wsshm.methods import stages_of
@@ -40,7 +42,7 @@ def distinct(name: str, data: Path) -> int:
 
 def test_they_are_valid_and_say_what_they_do() -> None:
     assert shipped_plans() == [
-        "annotation-cost", "backbones", "blending", "methods", "paper", "quickstart", "smoke",
+        "annotation-cost", "backbones", "blending", "methods", "paper", "photos", "quickstart", "smoke",
     ]  # fmt: skip
     for name in shipped_plans():
         plan = load_plan(name)
@@ -56,7 +58,7 @@ def test_the_commands_in_their_comments_are_plans_of_fewer_steps(name: str) -> N
         assert words[4] == name
         plan = load_plan(name, [words[i + 1] for i, word in enumerate(words) if word == "--set"])
         small = configurations(plan)
-        if name != "paper":
+        if name not in ("paper", "photos"):  # whose commands name the data
             assert small[0].train.steps < whole.train.steps
             assert plan.search.num_runs is None or plan.search.num_runs < 10
         if plan.speed.models and "model.backbone" in plan.space:
@@ -107,3 +109,30 @@ def test_paper_takes_manifests_and_names_a_missing_one(tmp_path: Path) -> None:
     runs = expand(plan)
     assert len(runs) == 45
     assert {(run.config.train.workers, run.config.train.gpus_per_worker) for run in runs} == {(2, 1.0)}
+
+
+def test_photos_goes_with_what_its_comments_make(tmp_path: Path) -> None:
+    """The commands in its head, on tiny pictures laid out as they say."""
+    tiny.make_folders(tmp_path / "DATA")
+    text = (SHIPPED / "photos.yaml").read_text()
+    lines = [shlex.split(line) for line in re.findall(r"#   wsshm (data .*)", text)]
+    assert [words[1] for words in lines] == ["import"] * 3 + ["split"] * 2 + ["compose"] + ["split"] * 2
+    here = {"DATA/": f"{tmp_path}/DATA/", "M/": f"{tmp_path}/M/"}
+    for words in lines:
+        done = CliRunner().invoke(data_app, [_at(word, here) for word in words[1:]], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    runs = expand(load_plan("photos", [f"base.data.root={tmp_path}/M", "base.model.weights=none"]))
+    assert len(runs) == 24
+    sources = runs[0].sources
+    assert (len(sources.mattes), len(sources.backgrounds), len(sources.masks)) == (8, 4, 4)
+    assert (len(sources.val), {name: len(part) for name, part in sources.test.items()}) == (
+        2,
+        {"composites/composites.parquet": 8, "photos.parquet": 8},
+    )
+    assert {s.attributes["truth"] for s in sources.test["photos.parquet"].samples} == {"estimated"}
+
+
+def _at(word: str, places: dict[str, str]) -> str:
+    for name, place in places.items():
+        word = place + word.removeprefix(name) if word.startswith(name) else word
+    return word

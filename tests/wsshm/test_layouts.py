@@ -136,6 +136,16 @@ def test_faulty_table_is_named(tmp_path, text, message):
         import_layout("rgba", tmp_path / "set")
 
 
+def test_what_mattes_are_becomes_an_attribute(tmp_path):
+    cutout(tmp_path / "set" / "a.png")
+    cutout(tmp_path / "set" / "b.png")
+    (tmp_path / "set.csv").write_text("id,truth\na,exact\n")
+    samples = import_layout("rgba", tmp_path / "set", "estimated").samples
+    assert [s.attributes for s in samples] == [{"truth": "exact"}, {"truth": "estimated"}]
+    with pytest.raises(UserError, match="no truth 'guessed'; the nearest valid choice is 'estimated'"):
+        import_layout("rgba", tmp_path / "set", "guessed")
+
+
 def test_wrong_names_are_one_sentence(tmp_path):
     with pytest.raises(UserError, match="no layout 'pair'; the nearest valid choice is 'pairs'"):
         import_layout("pair", tmp_path)

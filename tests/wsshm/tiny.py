@@ -77,6 +77,26 @@ def make(root: Path, cutouts: int = 6, photos: int = 8, held_out: int = 2) -> Pa
     return root
 
 
+def make_folders(root: Path) -> None:
+    """Folders as `wsshm data import` takes them: 14 photos (4 train, 10 val with mattes), 10 cut-outs, 5 backgrounds."""
+    rng = np.random.default_rng(1)
+    rows = ["id,split"]
+    for index in range(14):
+        matte, name = disc(rng), f"{index:02d}"
+        write_png(root / "photos" / "images" / f"{name}.png", picture(rng, matte))
+        write_png(root / "photos" / "masks" / f"{name}.png", ((matte > 0.5) * 255).astype(np.uint8))
+        if index >= 4:
+            write_png(root / "photos" / "mattes" / f"{name}.png", np.round(matte * 255).astype(np.uint8))
+        rows.append(f"{name},{'train' if index < 4 else 'val'}")
+    (root / "photos" / "photos.csv").write_text("\n".join(rows))
+    for index in range(10):
+        matte = disc(rng)
+        rgba = np.dstack([picture(rng, np.ones_like(matte)), np.round(matte * 255).astype(np.uint8)])
+        write_png(root / "cutouts" / f"{index:02d}.png", rgba)
+    for index in range(5):
+        write_png(root / "backgrounds" / f"{index:02d}.png", picture(rng, np.zeros((SIZE, SIZE))))
+
+
 def config(root: Path, method: str = "mlb", **train: object) -> RunConfig:
     """A run on the tiny pictures that takes seconds in this process."""
     options = {

@@ -65,6 +65,9 @@ def import_(
     out: Annotated[Path, typer.Option(help="the manifest to write (.parquet)")],
     split: Annotated[str, typer.Option(help="train, val or test, where ROOT's CSV has no split")] = "train",
     domain: Annotated[str | None, typer.Option(help="natural or synthetic, where ROOT's CSV has no domain")] = None,
+    truth: Annotated[
+        str | None, typer.Option(help="exact or estimated: what mattes are, kept with every score; default: exact")
+    ] = None,
 ) -> None:
     """List a data set in a manifest; the pictures stay where they are.
 
@@ -77,7 +80,7 @@ def import_(
 
     if out.is_dir():
         raise UserError(f"{out} is a folder; --out must name a file such as {out / 'data.parquet'}")
-    manifest = import_layout(layout, root, split=split, domain=domain)
+    manifest = import_layout(layout, root, truth, split=split, domain=domain)
     manifest.write(out)
     kinds = ", ".join(f"{sum(s.split == name for s in manifest.samples)} {name}" for name in ("train", "val", "test"))
     typer.echo(f"{out}: {len(manifest)} samples ({kinds})")
@@ -104,6 +107,64 @@ def check(manifest: ManifestPath) -> None:
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     typer.echo(f"{manifest}: {count} in {len({fault.id for fault in faults})} of {len(samples)} samples")
     raise typer.Exit(1)
+
+
+@app.command()
+def split(
+    manifest: ManifestPath,
+    out: Annotated[Path, typer.Option(help="the manifest to write (.parquet); may be M itself")],
+    to: Annotated[str, typer.Option(help="the split that samples go to: train, val or test")] = "test",
+    every: Annotated[int, typer.Option(help="every how manieth sample goes there, in order of id", min=1)] = 5,
+    of: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="count and move only such samples; may be repeated")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="leave out all other samples; may be repeated")
+    ] = None,
+) -> None:
+    """Hold samples back for validation or test. KEY is a column (split, domain, kind, source) or an attribute.
+
+    Example: wsshm data split cutouts.parquet --out held.parquet --every 5 --of split=train --to test
+    """
+    from wsshm.data.manifest import Manifest
+    from wsshm.data.split import hold_back
+
+    held, moved = hold_back(Manifest.read(manifest), to, every, of=_pairs(of, "--of"), keep=_pairs(keep, "--keep"))
+    held.write(out)
+    typer.echo(f"{out}: {len(held)} samples, of which {moved} went to {to}")
+
+
+@app.command()
+def compose(
+    cutouts: Annotated[Path, typer.Argument(metavar="CUTOUTS", help="a manifest (.parquet) of cut-outs")],
+    backgrounds: Annotated[Path, typer.Option(help="a manifest of backgrounds")],
+    out: Annotated[Path, typer.Option(help="folder for images/, mattes/ and the manifest OUT/NAME.parquet")],
+    each: Annotated[int, typer.Option(help="composites of every cut-out", min=1)] = 4,
+    size: Annotated[int, typer.Option(help="side of a composite in px", min=32)] = 512,
+    split: Annotated[str, typer.Option(help="the split that cut-outs and backgrounds are taken from")] = "test",
+    seed: Annotated[int, typer.Option(help="the same seed makes the same pictures", min=0)] = 0,
+) -> None:
+    """Write a set of composites with exact mattes: the cut-outs of a split over the backgrounds of the same split.
+
+    Example: wsshm data compose cutouts.parquet --backgrounds backgrounds.parquet --out composites --each 4
+    """
+    from wsshm.data.composites import write_composites
+    from wsshm.data.manifest import Manifest
+
+    written = write_composites(
+        Manifest.read(cutouts), Manifest.read(backgrounds), out, each=each, size=size, seed=seed, split=split
+    )
+    typer.echo(f"{written}: {len(Manifest.read(written))} composites")
+
+
+def _pairs(texts: list[str] | None, option: str) -> list[tuple[str, str]]:
+    pairs = []
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UserError(f"{option} takes KEY=VALUE, not {text!r}")
+        pairs.append((key, value))
+    return pairs
 
 
 @app.command()

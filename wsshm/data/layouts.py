@@ -28,15 +28,18 @@ LABEL_FOLDERS = {
     "trimap": ("trimaps", "trimap"),
 }
 MEASURED_COLUMNS = ("id", "width", "height", "sha256")
+TRUTHS = ("exact", "estimated")
+"""What a matte may be: the alpha that a picture was made with, or what somebody took it to be."""
 SAMPLE_COLUMNS = ("split", "domain", "source", "licence")
 
 Reader = Callable[..., list[Sample]]
 
 
-def import_layout(name: str, root: Path | str, **options: Any) -> Manifest:
+def import_layout(name: str, root: Path | str, truth: str | None = None, **options: Any) -> Manifest:
     """The manifest of the tree at `root`, laid out as `LAYOUTS[name]` says.
 
-    `split` (default train) and `domain` (default unknown) hold for every picture whose CSV row names none. Raises
+    `split` (default train) and `domain` (default unknown) hold for every picture whose CSV row names none. `truth`
+    (exact or estimated, see `TRUTHS`) becomes an attribute of all that have a matte and none of their own. Raises
     UserError for an unknown layout, a missing folder, labels without a photo, and unreadable pictures.
     """
     if name not in LAYOUTS:
@@ -45,6 +48,10 @@ def import_layout(name: str, root: Path | str, **options: Any) -> Manifest:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; give the folder that holds the data set")
     samples = LAYOUTS[name](root, **options)
+    if truth is not None:
+        if truth not in TRUTHS:
+            raise UserError(f"there is no truth {truth!r}; {nearest(truth, TRUTHS)}")
+        samples = [replace(s, attributes={"truth": truth, **s.attributes}) if s.matte else s for s in samples]
     return Manifest(root, [_measured(root, s) for s in track(samples, len(samples), f"reading {root.name}")])
 
 
