@@ -234,8 +234,8 @@ def _one_of(value: str, choices: Iterable[str], option: str) -> None:
 def _print_accuracy(rows: list[dict[str, Any]]) -> None:
     """Means over images, a line for each set and region."""
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
-    columns = ("sad", "mse", "mad", "grad", "conn", "iou", "boundary_f")
-    columns = tuple(column for column in columns if any(row[column] is not None for row in rows))
+    measures = ("sad", "mse", "mad", "grad", "conn", "iou", "boundary_f")
+    columns = [name for name in measures if any(row[name] is not None for row in rows)]
     for heading in ("data set", "protocol", "region"):
         table.add_column(heading)
     for heading in ("images", *columns):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ from wsshm.data.manifest import Manifest, Sample
 from wsshm.errors import UserError
 from wsshm.predict import Protocol, pick_device, predict_matte
 
+Array = TypeVar("Array", bound=NDArray)
 MASK, TEACHER = "the mask", "the teacher's matte"
 REGIONS = {"whole": ("sad", "mse", "grad"), "unknown": ("sad", "mse")}
 
@@ -113,12 +114,14 @@ def _seen(network: torch.nn.Module, photos: Manifest, sample: Sample, size: int,
         pictures.check_same_size(image, label, photos.path(sample, kind))
     rows, columns = Protocol(size).size(*mask.shape)
     if rows < mask.shape[0]:
-        image, truth, mask = (
-            cv2.resize(a, (columns, rows), interpolation=cv2.INTER_AREA) for a in (image, truth, mask)
-        )
+        image, truth, mask = (_shrunk(array, rows, columns) for array in (image, truth, mask))
         mask = (mask > 0.5).astype(np.float32)
-    said = predict_matte(network, image.astype(np.uint8), short_side=size, device=device)
+    said = predict_matte(network, image, short_side=size, device=device)
     return Seen(*(_maps(array) for array in (truth, mask, said.matte, said.boundary)))
+
+
+def _shrunk(array: Array, rows: int, columns: int) -> Array:
+    return cast(Array, cv2.resize(array, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 def _maps(array: NDArray) -> Tensor:
@@ -126,7 +129,7 @@ def _maps(array: NDArray) -> Tensor:
 
 
 def _errors(label: Tensor, truth: Tensor) -> dict[str, float | None]:
-    found = {}
+    found: dict[str, float | None] = {}
     for scores in metrics.score(label[0, 0].numpy(), truth[0, 0].numpy(), regions=tuple(REGIONS)):
         row = scores.as_row()
         prefix = "" if scores.region == "whole" else f"{scores.region}_"

@@ -87,6 +87,8 @@ class Comparison:
     images: list[str]
     notes: list[str] = field(default_factory=list)
     grid: Grid | None = field(default=None, repr=False)
+    _at: dict[Budget, list[int]] = field(default_factory=dict, init=False, repr=False)
+    _references: dict[Budget, int | None] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def pictures(self) -> str:
@@ -104,15 +106,15 @@ class Comparison:
 
     def at(self, budget: Budget) -> list[int]:
         """The cells that `budget` pays for, in the order of `cells`; predictions made elsewhere stand beside any."""
-        once = self.cells.drop_duplicates("cell")
-        return [int(row.cell) for row in once.itertuples() if affordable(row.method, row.mattes, row.masks, budget)]
+        if budget not in self._at:
+            self._at[budget] = _affordable_cells(self.cells.drop_duplicates("cell"), budget)
+        return self._at[budget]
 
     def reference(self, budget: Budget) -> int | None:
         """The `mlb` cell of a budget; of several variants the one that is shown."""
-        cells = self.cells
-        own = cells["shown"] & (cells["method"] == REFERENCE) & ~cells["external"]
-        own = cells[own & (cells["mattes"] == budget.mattes) & (cells["masks"] == budget.masks)]
-        return None if own.empty else int(own["cell"].iloc[0])
+        if budget not in self._references:
+            self._references[budget] = _reference(self.cells, budget)
+        return self._references[budget]
 
     def values(self, measure: Measure) -> pd.DataFrame:
         """Every image's value in the measure's unit: a row an image, a column a run; NaN where there is none."""
@@ -223,21 +225,20 @@ def _compare(
     part: Part, scored: Grid, runs: pd.DataFrame, title: str, slug: str, cost: CostModel, notes: list[str]
 ) -> Comparison:
     plan = _plan(runs, cost)
-    comparison = Comparison(
+    budgets = budgets_of(plan)
+    cells, differences = averaged(plan, runs["seed"].to_dict(), scored, _pairs(plan, budgets), notes)
+    return Comparison(
         ground=part.ground,
         network=part.network,
         title=title,
         slug=slug,
-        cells=plan,
-        differences=pd.DataFrame(),
-        budgets=budgets_of(plan),
+        cells=cells,
+        differences=differences,
+        budgets=budgets,
         images=scored.images,
         notes=notes,
         grid=scored,
     )
-    pairs = _pairs(comparison)
-    comparison.cells, comparison.differences = averaged(plan, runs["seed"].to_dict(), scored, pairs, notes)
-    return comparison
 
 
 def _plan(runs: pd.DataFrame, cost: CostModel) -> pd.DataFrame:
@@ -274,15 +275,26 @@ def _plan(runs: pd.DataFrame, cost: CostModel) -> pd.DataFrame:
     return plan.assign(shown=plan["cell"].isin(best["cell"]))
 
 
-def _pairs(comparison: Comparison) -> list[Pair]:
+def _affordable_cells(plan: pd.DataFrame, budget: Budget) -> list[int]:
+    rows = zip(*(plan[name] for name in ("cell", "method", "mattes", "masks")), strict=True)
+    return [int(cell) for cell, method, mattes, masks in rows if affordable(method, mattes, masks, budget)]
+
+
+def _reference(plan: pd.DataFrame, budget: Budget) -> int | None:
+    own = plan["shown"] & (plan["method"] == REFERENCE) & ~plan["external"]
+    own = plan[own & (plan["mattes"] == budget.mattes) & (plan["masks"] == budget.masks)]
+    return None if own.empty else int(own["cell"].iloc[0])
+
+
+def _pairs(plan: pd.DataFrame, budgets: list[Budget]) -> list[Pair]:
     """Which cells are compared: each of a budget with its `mlb`, and `mlb` of smaller budgets with the largest."""
     pairs: list[Pair] = []
-    first = next((found for budget in comparison.budgets if (found := comparison.reference(budget)) is not None), None)
-    for budget in comparison.budgets:
-        reference = comparison.reference(budget)
+    references = {budget: _reference(plan, budget) for budget in budgets}
+    first = next((found for found in references.values() if found is not None), None)
+    for budget, reference in references.items():
         if reference is None:
             continue
-        others = [cell for cell in comparison.at(budget) if cell != reference]
+        others = [cell for cell in _affordable_cells(plan, budget) if cell != reference]
         pairs += [Pair(budget.mattes, budget.masks, cell, reference) for cell in others]
         if first not in (None, reference):
             pairs.append(Pair(budget.mattes, budget.masks, reference, first))
