@@ -114,8 +114,8 @@ def _seen(network: torch.nn.Module, photos: Manifest, sample: Sample, size: int,
         pictures.check_same_size(image, label, photos.path(sample, kind))
     rows, columns = Protocol(size).size(*mask.shape)
     if rows < mask.shape[0]:
-        image, truth, mask = (_shrunk(array, rows, columns) for array in (image, truth, mask))
-        mask = (mask > 0.5).astype(np.float32)
+        image, truth = _shrunk(image, rows, columns), _shrunk(truth, rows, columns)
+        mask = (_shrunk(mask, rows, columns) > 0.5).astype(np.float32)
     said = predict_matte(network, image, short_side=size, device=device)
     return Seen(*(_maps(array) for array in (truth, mask, said.matte, said.boundary)))
 
