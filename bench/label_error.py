@@ -73,7 +73,7 @@ def label_errors(
             made = blend(seen.mask, seen.matte, seen.boundary, config)
             labels[name] = (made.label, _where_taught(seen, made.share))
         rows += [
-            {"label": name, "image": sample.id} | _errors(label, seen.truth) | more
+            {"label": name, "image": sample.id, **_errors(label, seen.truth), **more}
             for name, (label, more) in labels.items()
         ]
     return pd.DataFrame(rows)
