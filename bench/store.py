@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from bench.tables import as_dictionary, conformed, last_of_each, may_hold, read_ahead, stacked, stacked_by_code
+from bench.tables import as_dictionary, conformed, last_of_each, may_hold, opened, read_ahead, stacked, stacked_by_code
 from wsshm.errors import UserError, nearest
 
 SCHEMA_VERSION = "1.0"  # a new column raises the minor number, anything that breaks a reader the major one
@@ -34,7 +34,6 @@ TEACHER = "teacher-"  # and a stage's address: the run_id of rows that hold a te
 SETTLED = (FINISHED, "stopped")  # not to be run again; failed and oom are tried when asked again
 READERS = 16  # files read at once: what hides an object store's latency
 LOCAL_READERS = 2  # more wait for each other: much of it is Python
-IN_ONE_PIECE = 2**18  # bytes
 SINGLE_PUT = ("s3", "gcs", "abfs")  # filesystems where an object appears whole, and a rename would be a copy
 FILE_NAME = re.compile(r"\d{20}-[0-9a-f]{32}\.parquet")
 
@@ -320,7 +319,7 @@ class Store:
     def _read_file(self, path: str, part: pa.Schema, runs: Collection[str] | None) -> pa.Table:
         try:
             texts = [field.name for field in part if pa.types.is_dictionary(field.type)]
-            with self.filesystem.open_input_file(path) as source, _reader(source, texts) as file:
+            with self.filesystem.open_input_file(path) as source, opened(source, texts) as file:
                 written = file.schema_arrow
                 _check_version(path, written)
                 if runs is not None and not may_hold(file.metadata, runs):
@@ -342,12 +341,6 @@ class Store:
         kind = self.filesystem.get_file_info(self.root).type
         found = "does not exist" if kind == fs.FileType.NotFound else "is no store (it has no table " + _listed() + ")"
         return f"{self.root} {found}; give the folder `store` in the output folder of a sweep"
-
-
-def _reader(source: pa.NativeFile, texts: list[str]) -> pq.ParquetFile:
-    """A small file is read in one piece: one request to an object store, and less to do on a disk too."""
-    whole = source.size() <= IN_ONE_PIECE
-    return pq.ParquetFile(pa.BufferReader(source.read_buffer()) if whole else source, read_dictionary=texts)
 
 
 def _listed() -> str:

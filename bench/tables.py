@@ -18,11 +18,21 @@ from numpy.typing import NDArray
 
 JOINED = 64  # tables that are put together as they come: small arrays leave the memory in pieces
 WIDEST_KEY = 2**62
+IN_ONE_PIECE = 2**18  # bytes
 
 
 def as_dictionary(field: pa.Field) -> pa.Field:
     """The field of a text column as it is read to become a categorical; others as they are."""
     return field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.type == pa.string() else field
+
+
+def opened(source: pa.NativeFile, texts: list[str]) -> pq.ParquetFile:
+    """A Parquet file whose columns `texts` are read as dictionaries.
+
+    A small one is read in one piece: one request to an object store, and less to do on a disk too.
+    """
+    whole = source.size() <= IN_ONE_PIECE
+    return pq.ParquetFile(pa.BufferReader(source.read_buffer()) if whole else source, read_dictionary=texts)
 
 
 def may_hold(file: pq.FileMetaData, runs: Collection[str]) -> bool:
