@@ -92,7 +92,8 @@ def blend(
         ),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=32, help="shorter side in px that the teacher sees; default: its training size")
+        int | None,
+        typer.Option(min=32, help="shorter side in px that the teacher sees; default: 1.2 times its training size"),
     ] = None,
     device: Annotated[str, typer.Option(help="auto (GPUs where the cluster has some), cpu or cuda")] = "auto",
 ) -> None:

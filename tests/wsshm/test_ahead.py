@@ -246,7 +246,7 @@ def test_a_folder_of_other_labels_is_refused(
     before = contents(tmp_path)
     with pytest.raises(UserError, match="holds labels with another blend"):
         go(BlendConfig(threshold=0.3))
-    with pytest.raises(UserError, match=r"holds labels with another size \(64, asked is 96\)"):
+    with pytest.raises(UserError, match=r"holds labels with another size \(77, asked is 96\)"):
         go(BlendConfig(), size=96)
     with pytest.raises(UserError, match="--device cannot be 'gpu'; the nearest valid choice"):
         go(BlendConfig(), device="gpu")
@@ -289,13 +289,14 @@ def test_a_run_names_the_photo_that_it_cannot_label_after_the_others(tmp_path: P
     assert len(list(folder.iterdir())) == 7
 
 
-def same_labels(config: RunConfig, sources: Sources, folder: Path) -> None:
-    """Write labels that are the true mattes, shares that are the same, and weights that are their inverse."""
+def same_labels(config: RunConfig, sources: Sources, folder: Path, whole: bool) -> None:
+    """Write labels that are the true mattes, shares that are the same (or 1), and weights that are their inverse."""
     (stage,) = (s for s in stages_of(config) if s.reads_labels)
     assert stage.blend is not None
     for sample in sources.masks.samples:
         matte = cv2.imread(str(sources.masks.path(sample, "matte")), cv2.IMREAD_UNCHANGED)
-        for kind, values in (("label", matte), ("share", matte), ("weight", 255 - matte)):
+        share = np.full_like(matte, 255) if whole else matte
+        for kind, values in (("label", matte), ("share", share), ("weight", 255 - matte)):
             write_png(folder / file_of(kind, sample), values)
 
 
@@ -307,7 +308,7 @@ def test_crops_of_labels_align_with_the_picture(tmp_path: Path, method: str) -> 
         cv2.imwrite(str(root / "photo" / name), cv2.resize(picture, (150, 90)))
     config = ahead_config(root, method, "method.blend.veto=ignore", "method.matte_share=0.5", "train.steps=12")
     sources = open_sources(config.data)
-    same_labels(config, sources, tmp_path / "labels")
+    same_labels(config, sources, tmp_path / "labels", whole=method == "mlb")
     stage = stages_of(config)[-1]
     ahead = StepDataset(sources, stage, config, tmp_path / "labels")
     truth = StepDataset(sources, stages_of(changed(config, "method.name=oracle"))[-1], config)
@@ -319,8 +320,10 @@ def test_crops_of_labels_align_with_the_picture(tmp_path: Path, method: str) -> 
         mattes, photos = batch.is_matte, ~batch.is_matte
         assert batch.share is not None
         assert batch.weight is not None
-        assert torch.equal(batch.labels[photos], (looped if method == "mlb_masklabel" else true).labels[photos])
-        torch.testing.assert_close(batch.share[photos], true.labels[photos], atol=1e-6, rtol=0)
+        expected = (looped if method == "mlb_masklabel" else true).labels[photos]
+        torch.testing.assert_close(batch.labels[photos], expected, atol=1e-6, rtol=0)
+        share = torch.ones_like(true.labels) if method == "mlb" else true.labels
+        torch.testing.assert_close(batch.share[photos], share[photos], atol=1e-6, rtol=0)
         torch.testing.assert_close(batch.weight[photos], 1 - true.labels[photos], atol=1e-6, rtol=0)
         assert torch.equal(batch.labels[mattes], looped.labels[mattes])
         assert not batch.share[mattes].any()
@@ -330,6 +333,21 @@ def test_crops_of_labels_align_with_the_picture(tmp_path: Path, method: str) -> 
         assert torch.equal(target.boundary[photos], batch.share[photos])
         assert torch.equal(target.boundary[mattes], target_of(true, stages_of(config)[0], None).boundary[mattes])
         assert torch.equal(target.weight, batch.weight)
+
+
+def test_a_label_without_a_teachers_say_is_the_mask_that_the_loop_shows(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path / "data")
+    config = ahead_config(root, "mlb", "train.steps=12")
+    sources = open_sources(config.data)
+    for sample in sources.masks.samples:
+        mask = cv2.imread(str(sources.masks.path(sample, "mask")), cv2.IMREAD_UNCHANGED)
+        for kind, values in (("label", mask), ("share", np.zeros_like(mask))):
+            write_png(tmp_path / "labels" / file_of(kind, sample), values)
+    ahead = StepDataset(sources, stages_of(config)[-1], config, tmp_path / "labels")
+    in_loop = StepDataset(sources, stages_of(changed(config, "method.blend.when=loop"))[-1], config)
+    for index in range(len(ahead)):
+        torch.testing.assert_close(ahead[index].label[:1], in_loop[index].label, atol=1e-6, rtol=0)
+        assert set(in_loop[index].label.unique().tolist()) <= {0.0, 1.0}
 
 
 def test_a_student_learns_from_files_without_asking_its_teacher(

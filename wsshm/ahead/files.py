@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ray
 
-from wsshm.ahead.labeller import Task
+from wsshm.ahead.labeller import Task, size_seen
 from wsshm.ahead.labels import LabelFolder, file_of, kinds_of
 from wsshm.ahead.making import Labellers, connect, make_labels
 from wsshm.checkpoint import load_model
@@ -39,7 +39,7 @@ def blend_manifest(
     """
     if device not in DEVICES:
         raise UserError(f"--device cannot be {device!r}; {nearest(device, DEVICES)}")
-    size = size or load_model(model)[1].size
+    size = size or size_seen(load_model(model)[1].size)
     manifest = Manifest.read(data).where(lambda s: s.kind == "photo" and s.image is not None and s.mask is not None)
     if not len(manifest):
         raise UserError(f"{data} lists no photo with a mask; import some with `wsshm data import pairs`")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wsshm.ahead.labeller import Task
+from wsshm.ahead.labeller import Task, size_seen
 from wsshm.ahead.labels import LabelFolder
 from wsshm.ahead.making import Labellers, connect, make_labels
 from wsshm.claims import Claim
@@ -65,7 +65,7 @@ def ensure_labels(
             folder.add(recipe, 0, 0.0)  # says at once what the folder is
             device = "cuda" if config.train.gpus_per_worker else "cpu"
             began = time.perf_counter()
-            task = Task.of(teacher, folder.blend, config.data.size, device)
+            task = Task.of(teacher, folder.blend, size_seen(config.data.size), device)
             failures = _made(sources, missing, folder, task, _labellers(config))
             folder.add(recipe, len(missing) - len(failures), time.perf_counter() - began)
         if failures:
@@ -99,5 +99,5 @@ def _recipe(
         "teacher": next(e.address for e in entries if e.stage.name == entry.stage.teacher),
         "blend": entry.stage.blend.model_dump(exclude={"when", "refresh"}),
         "masks": sources.masks.fingerprint,
-        "size": config.data.size,
+        "size": size_seen(config.data.size),
     }

@@ -157,7 +157,9 @@ class StepDataset(Dataset):
         tensor = torch.from_numpy(image).permute(2, 0, 1).float() / 255
         picture, target = cropped(tensor, torch.from_numpy(label), size, int(rng.integers(1 << 62)))
         target = target.clamp(0, 1)
-        if "mask" in files:
+        if "label" in files:
+            target = _resharpened(target)
+        elif "mask" in files:
             target[:1] = (target[:1] > 0.5).float()
         return picture.clamp(0, 1), target
 
@@ -170,11 +172,22 @@ class StepDataset(Dataset):
         if self.labels and stage.blend:
             ahead = {kind: self.labels / file_of(kind, sample) for kind in kinds_of(stage.blend)}
             label = ahead.pop("label")
-            files = (files if stage.photo_label == "masklabel" else {"label": label}) | ahead
+            files = (files | ahead) if stage.photo_label == "masklabel" else {"label": label} | ahead | files
         return files
 
     def _read(self, read: Callable[[Path], T], path: Path) -> T:
         return self.decoded.get((read.__name__, path), lambda: read(path))
+
+
+def _resharpened(maps: Tensor) -> Tensor:
+    """Resized label, share A (and weight), and last the mask, as (C,S,S): the same without the mask.
+
+    A mask is thresholded after it was resized, and so is then its part of the label: (1 - A) S with the S of a stage that
+    blends in its loop. Left soft, every edge that the teacher has no say in would be taught as half transparent.
+    """
+    label, share, soft = maps[:1], maps[1:2], maps[-1:]
+    sharp = label + (1 - share) * ((soft > 0.5).float() - soft)
+    return torch.cat([sharp.clamp(0, 1), maps[1:-1]])
 
 
 class _Decoded:
