@@ -147,7 +147,9 @@ def label_error(
     if out:
         rows.to_parquet(out, index=False)
     print(f"{data} ({split}): {len(photos)} photos; SAD in thousands a photo, A is the teacher's share of the label")
-    print_whole(errors.table(errors.judged(rows), best))
+    labels = errors.judged(rows)
+    print_whole(errors.table(labels, best))
+    print(errors.summary(labels))
 
 
 @app.command()

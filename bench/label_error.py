@@ -173,7 +173,7 @@ def judged(errors: pd.DataFrame) -> list[Judged]:
 
 
 def table(labels: list[Judged], best: int) -> rich.table.Table:
-    """The mask, the teacher's matte and the `best` blends, a line each."""
+    """The mask, the teacher's matte and the `best` blends that take anything from the teacher, a line each."""
     form = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
     form.add_column("label", no_wrap=True)
     columns = ("SAD", "against the mask", "MSE e-3", "against the mask", "Grad", "SAD unknown", "MSE e-3 unknown",
@@ -181,7 +181,7 @@ def table(labels: list[Judged], best: int) -> rich.table.Table:
     for heading in columns:
         form.add_column(heading, justify="right", no_wrap=True)
     plain = [label for label in labels if label.label in (MASK, TEACHER)]
-    for label in plain + [label for label in labels if label not in plain][:best]:
+    for label in plain + [label for label in labels if label.means.get("share", 0) > 0][:best]:
         mean, of = label.means, next(one.means for one in plain if one.label == MASK)
         form.add_row(
             label.label,
@@ -196,6 +196,17 @@ def table(labels: list[Judged], best: int) -> rich.table.Table:
               (("share", 100, 1), ("taught_mad", 1, 3), ("kept_mad", 1, 3))),
         )  # fmt: skip
     return form
+
+
+def summary(labels: list[Judged]) -> str:
+    """What the labels come to, in one or two sentences."""
+    tried = [label for label in labels if label.label not in (MASK, TEACHER)]
+    idle = [label for label in tried if not label.means["share"]]
+    better = [label for label in tried if label.sad.high < 0]
+    said = f"{len(better)} of {len(tried)} blends have a lower SAD than the mask, told apart."
+    if idle:
+        said += f" {len(idle)} take nothing from the teacher, whose boundary stays below their thresholds: they are the mask."
+    return said
 
 
 def _change(difference: Interval, base: float) -> str:

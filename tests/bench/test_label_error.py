@@ -115,12 +115,15 @@ def test_impossible_blends_are_named(change: dict[str, list[str]], message: str)
 
 def test_the_command_prints_labels_and_writes_rows(root: Path, teacher: Path, tmp_path: Path) -> None:
     words = ["label-error", str(teacher), "--data", str(root / "val.parquet"), "--device", "cpu"]
-    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "rows.parquet"), "--best", "2"])
+    blends_tried = ["--thresholds", "0.01,1", "--bands", "0.04,0.1", "--vetoes", "none", "--variants", "gated"]
+    result = CliRunner().invoke(app, [*words, *blends_tried, "--out", str(tmp_path / "rows.parquet"), "--best", "2"])
     assert result.exit_code == 0, result.output
     lines = [line.split("  ")[0].strip() for line in result.output.splitlines()]
     assert lines.index(MASK) < lines.index(TEACHER)
     rows = pd.read_parquet(tmp_path / "rows.parquet")
     assert sum(line in set(rows["label"]) for line in lines) == 4
+    assert "2 take nothing from the teacher" in result.output.splitlines()[-1]  # no boundary is above 1
+    assert not rows.loc[rows["label"].str.contains("threshold 1,"), "share"].any()
     mean = rows.loc[rows["label"] == MASK, "sad"].mean()
     assert f"{mean:.3f}" in next(line for line in result.output.splitlines() if line.strip().startswith(MASK))
 
