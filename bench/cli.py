@@ -88,6 +88,8 @@ def accuracy(
     from wsshm.predict import parse_protocol
 
     _one_of(truth, ("matte", "mask"), "--truth")
+    if len({path.stem for path in data}) < len(data):
+        raise UserError("two manifests of --data have the same name, under which their scores would stand; rename one")
     masks = truth == "mask"
     tests = {
         f"{path.stem} (masks)" if masks else path.stem: Manifest.read(path).where(

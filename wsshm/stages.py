@@ -27,6 +27,9 @@ from wsshm.storage import Location
 RECIPE_VERSION = "1"
 """Part of every hash: raised whenever a change of code changes what a configuration trains to."""
 
+LABELS_VERSION = "2"
+"""The same for stages that read labels made ahead, and for these labels."""
+
 RESULT, STATE = "stage.json", "state.json"
 
 
@@ -66,6 +69,8 @@ def addressed_stages(config: RunConfig, sources: Sources) -> list[AddressedStage
             "val": sources.val.fingerprint,
             "upstream": [known[name] for name in (stage.start, stage.teacher) if name],
         }
+        if stage.reads_labels:
+            recipe["labels"] = LABELS_VERSION
         known[stage.name] = digest(recipe)
         result.append(AddressedStage(stage, known[stage.name]))
     return result

@@ -120,3 +120,5 @@ def test_bad_input_is_named(root: Path, model: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["accuracy", str(model), "--data", str(root / "masks.parquet")])
     assert isinstance(result.exception, UserError)
     assert "no test sample with a matte" in str(result.exception)
+    twice = ["--data", str(root / "test.parquet"), "--data", str(other / "test.parquet")]
+    assert "have the same name" in str(CliRunner().invoke(app, ["accuracy", str(model), *twice]).exception)

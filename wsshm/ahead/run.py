@@ -15,7 +15,7 @@ from wsshm.config import RunConfig
 from wsshm.data.manifest import Sample
 from wsshm.data.sources import Sources, budgeted
 from wsshm.errors import UserError
-from wsshm.stages import RECIPE_VERSION, AddressedStage, digest
+from wsshm.stages import LABELS_VERSION, RECIPE_VERSION, AddressedStage, digest
 from wsshm.storage import Location
 
 POLL_S, REMOTE_POLL_S = 1.0, 5.0
@@ -99,5 +99,6 @@ def _recipe(
         "teacher": next(e.address for e in entries if e.stage.name == entry.stage.teacher),
         "blend": entry.stage.blend.model_dump(exclude={"when", "refresh"}),
         "masks": sources.masks.fingerprint,
+        "labels": LABELS_VERSION,
         "size": size_seen(config.data.size),
     }
