@@ -80,17 +80,16 @@ def stacked(tables: Iterable[pa.Table], schema: pa.Schema) -> pd.DataFrame:
 def stacked_by_code(tables: Iterable[pa.Table], schema: pa.Schema) -> pd.DataFrame:
     """The same with dictionary-encoded columns as categoricals in alphabetical order; others must be numbers.
 
-    A table is given up once its columns are copied.
+    Tables are joined some at a time, and given up once their columns are copied.
     """
     texts = {field.name: _Texts() for field in schema if pa.types.is_dictionary(field.type)}
     pieces: dict[str, list[NDArray[Any]]] = {
         field.name: [np.empty(0, np.int32 if field.name in texts else field.type.to_pandas_dtype())] for field in schema
     }
-    for number, table in enumerate(tables, 1):
-        for name, column in zip(schema.names, table.columns, strict=True):
+    for batch in _batches(tables, JOINED):
+        joint = pa.concat_tables(batch).unify_dictionaries().combine_chunks()
+        for name, column in zip(schema.names, joint.columns, strict=True):
             pieces[name].append(texts[name].codes(column) if name in texts else column.to_numpy())
-            if number % JOINED == 0:
-                pieces[name][-JOINED:] = [np.concatenate(pieces[name][-JOINED:])]
     columns: dict[str, Any] = {}
     for name in schema.names:
         joined = np.concatenate(pieces.pop(name))
@@ -98,12 +97,22 @@ def stacked_by_code(tables: Iterable[pa.Table], schema: pa.Schema) -> pd.DataFra
     return pd.DataFrame(columns, copy=False)
 
 
+def _batches(tables: Iterable[pa.Table], size: int) -> Iterator[list[pa.Table]]:
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if len(waiting) == size:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
 class _Texts:
     """A number for each text of a column, in the order in which they come."""
 
     def __init__(self) -> None:
         self.places: dict[str, int] = {}
-        self.last: tuple[pa.Array, NDArray[np.int32]] | None = None
 
     def codes(self, column: pa.ChunkedArray) -> NDArray[np.int32]:
         """A dictionary-encoded column by its texts' numbers; -1 where there is none."""
@@ -115,10 +124,8 @@ class _Texts:
 
     def _ranks(self, dictionary: pa.Array) -> NDArray[np.int32]:
         """The numbers of a dictionary's texts and -1, where the index of an absent one leads."""
-        if self.last is None or not self.last[0].equals(dictionary):  # runs are scored on the same images
-            own = [self.places.setdefault(text, len(self.places)) for text in dictionary.to_pylist()]
-            self.last = dictionary, np.array([*own, -1], dtype=np.int32)
-        return self.last[1]
+        own = [self.places.setdefault(text, len(self.places)) for text in dictionary.to_pylist()]
+        return np.array([*own, -1], dtype=np.int32)
 
     def categorical(self, codes: NDArray[np.int32]) -> pd.Categorical:
         texts = np.array(list(self.places), dtype=object)

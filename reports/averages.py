@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
@@ -78,10 +79,10 @@ def averaged(
             if not any(absent[row] for rows in seeds.values() for row in rows)
         }
         table = tables[valid.tobytes()]
+        of_run = values.mean(axis=1)
         for cell, by_seed in of_cell.items():
-            own = [column.mean() for column in by_seed.values()]
             row = {"cell": cell, "measure": measure.name, "images": int(valid.sum())}
-            row["seed_sd"] = float(np.std(own, ddof=1)) if len(own) > 1 else float("nan")
+            row["seed_sd"] = _deviation([float(of_run[rows].mean()) for rows in members[cell].values()])
             table.rows.append((row, table.place(measure, cell, by_seed, by_seed.keys())))
         for pair in pairs:
             if pair.cell in of_cell and pair.against in of_cell:
@@ -171,6 +172,12 @@ def _few(names: Collection[str]) -> str:
 
 def _mean(columns: list[Column]) -> Column:
     return columns[0] if len(columns) == 1 else np.mean(columns, axis=0)
+
+
+def _deviation(values: list[float]) -> float:
+    """The sample's standard deviation; NaN of one value."""
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)) if len(values) > 1 else math.nan
 
 
 def _numbers(interval: Interval) -> dict[str, float]:

@@ -53,7 +53,8 @@ def build_report(
     from reports.page import build
 
     prices = _prices(cost)
-    typer.echo(build(store, out, prices, manifest=manifest, budget=amount(budget, prices) if budget else None))
+    left = amount(budget, prices) if budget else None
+    typer.echo(build(store, out, prices, manifest, left, warn=lambda said: typer.echo(said, err=True)))
 
 
 @app.command("table")
@@ -67,18 +68,31 @@ def print_table(
     region: Annotated[
         str | None, typer.Option("--region", help="Only measures of: whole, unknown, boundary, ...")
     ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Every method minus this one, in percent: mlb_masklabel, ...")
+    ] = None,
     cost: CostOption = None,
     format: FormatOption = None,
     out: FileOption = None,
 ) -> None:
     """Print the comparison of methods, one table per budget, or with --by the errors by what the pictures show.
 
+    With --against differences, image by image, with intervals and verdicts.
+
     Example: python -m reports table runs/quickstart/store --by hair --manifest test.parquet --measure sad
     """
+    from reports.measures import WITH_FURTHER
     from reports.per_image import measures
     from reports.terminal import FEW, methods, show, slices
+    from reports.terminal import against as held_against
     from wsshm.errors import UserError
 
+    if against is not None:
+        if by is not None or manifest is not None:
+            raise UserError("--against gives differences over all pictures, --by errors by what they show; take one")
+        wanted = measures(measure, region, () if region else ("sad", "mse", "grad", "conn"), WITH_FURTHER)
+        show(held_against(store, against, wanted, _prices(cost)), format, out, notes=True)
+        return
     if (by is None) != (manifest is None):
         raise UserError("--by and --manifest go together: which attributes, and the manifest that gives them")
     if by is not None and manifest is not None:

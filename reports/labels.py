@@ -87,7 +87,7 @@ def table(ranking: Ranking, count: int, attributes: tuple[str, ...] = ("hair", "
     """The first `count` photos of a ranking, with those of `attributes` that the manifest has."""
     frame = ranking.frame.head(count)
     shown = [name for name in attributes if f"attribute.{name}" in frame]
-    columns = [Column("rank"), Column("photo", False), Column("score ↓", unit="‰"), Column("± sd", unit="‰")]
+    columns = [Column("rank"), Column("photo", False), Column("score", unit="‰"), Column("± sd", unit="‰")]
     columns += [Column("outside", unit="‰"), Column("edge", unit="‰"), Column("IoU"), Column("teachers")]
     columns += [Column(name, False) for name in shown] + [Column("image", False)]
     rows = [

@@ -27,8 +27,8 @@ class Board:
     """One ground's ranking: `frame` has a row a cell, `notes` say what could not be ranked.
 
     Columns: rank, tied (not told apart from the row above), method, label (with its variant), variant (JSON), control,
-    architecture, backbone, weights, mattes, masks, cost, each measure, low and high (of the sorted measure, else of
-    SAD), images, seeds, seed_sd, fps, fps_low, fps_high, params, run_ids, commits.
+    architecture, backbone, weights, mattes, masks, cost and cost_unit, each measure, interval_of (the sorted measure,
+    else SAD) and its low, high, images, seeds, seed_sd, fps, fps_low, fps_high, params, run_ids, commits.
     """
 
     title: str
@@ -96,7 +96,9 @@ def table(board: Board, top: int | None, cost: CostModel, name: str = "leaderboa
     caption += f"; {TIED} marks those not told apart from the row above by {by}. " if frame["tied"].any() else ". "
     caption += "Means over images of seed-averaged values; a single image has no interval."
     caption += f" FPS: {board.condition}, batch 1." if board.condition else " Nothing was timed at batch 1."
-    return Table(name, " ".join([caption, *board.notes]), columns, rows, frame.reset_index(drop=True))
+    return Table(
+        name, " ".join([caption, *board.notes]), columns, rows, frame.reset_index(drop=True).assign(cost_unit=cost.unit)
+    )
 
 
 def _board(frames: Frames, comparisons: list[Comparison], title: str, sort: str) -> Board:
@@ -136,6 +138,7 @@ def _board(frames: Frames, comparisons: list[Comparison], title: str, sort: str)
                 | {"variant": json.dumps(head["variant"])}
                 | {key: head[key] for key in ("mattes", "masks", "cost")}
                 | {measure.name: by_measure["mean"].get(measure.name, math.nan) for measure in MEASURES}
+                | {"interval_of": measured}
                 | {key: own.get(key, math.nan) for key in ("low", "high", "seed_sd", "images")}
                 | {"seeds": head["seeds"], **_rates(timed, network, head["run_ids"])}
                 | {"run_ids": run_ids, "commits": _commits(commits.reindex(head["run_ids"]))}

@@ -56,15 +56,31 @@ class Part:
     def matrix(self, column: str, region: str, images: NDArray[np.int64], scale: float = 1.0) -> Matrix:
         """Values of `column` in `region`, times `scale`: (runs, images), NaN where there is none."""
         values = np.full((len(self.runs), len(images)), np.nan)
-        regions = self.scores["region"].cat.categories
-        if region not in regions:
-            return values
-        place = np.full(len(self.scores["image"].cat.categories) + 1, -1, dtype=np.int64)
-        place[images] = np.arange(len(images))
-        at = place[self._codes("image")]
-        wanted = (self._codes("region") == regions.get_loc(region)) & (at >= 0)
-        values[self.row_run[wanted], at[wanted]] = self.scores[column].to_numpy()[self.rows[wanted]] * scale
+        at, rows = self._places(region, images)
+        values.reshape(-1)[at] = self.scores[column].to_numpy()[rows] * scale
         return values
+
+    def _places(self, region: str, images: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Where the scores of a region stand: in a matrix (runs, images) laid out row by row, and in `scores`.
+
+        Kept, as every measure of the region asks for them.
+        """
+        key = region, images.tobytes()
+        if key not in self._known_places:
+            regions = self.scores["region"].cat.categories
+            place = np.full(len(self.scores["image"].cat.categories) + 1, -1, dtype=np.int64)
+            place[images] = np.arange(len(images))
+            wanted = self._codes("region") == (regions.get_loc(region) if region in regions else len(regions))
+            rows = self.rows[wanted]
+            at = place[self.scores["image"].cat.codes.to_numpy()[rows]]
+            seen = at >= 0
+            flat = self.row_run[wanted][seen] * len(images) + at[seen]
+            self._known_places[key] = flat.astype(np.int32), rows[seen].astype(np.int32)
+        return self._known_places[key]
+
+    @cached_property
+    def _known_places(self) -> dict[tuple[str, bytes], tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        return {}
 
     def _codes(self, column: str) -> NDArray[np.int64]:
         return self.scores[column].cat.codes.to_numpy()[self.rows]

@@ -38,4 +38,11 @@ MEASURES = (
     Measure("mad_unknown", "MAD", "mad", "unknown", 1e3, "10⁻³"),
     Measure("mad_boundary", "MAD", "mad", "boundary", 1e3, "10⁻³"),
 )
+FURTHER = (
+    Measure("mse_unknown", "MSE", "mse", "unknown", 1e3, "10⁻³"),
+    Measure("grad_unknown", "Grad", "grad", "unknown"),
+    Measure("conn_unknown", "Conn", "conn", "unknown", unit="10³ px"),
+)
+"""Measures that are on no page, as they say much the same; differences of them can be asked for."""
 BY_NAME = {measure.name: measure for measure in MEASURES}
+WITH_FURTHER = BY_NAME | {measure.name: measure for measure in FURTHER}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -36,18 +37,24 @@ def build(
     cost: CostModel | None = None,
     manifest: Path | None = None,
     budget: float | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Path:
     """Build the report of the store at `store_root` in the folder `out`; returns the path of its index.html.
 
     Costs are recomputed from each run's labels with `cost` (default: published annotation times). `manifest` is that of
     the test pictures, whose attributes slice the errors; `budget`, in the unit of `cost`, is what is left to spend on
-    labels. The same store gives the same bytes; files of an earlier report in `out` are replaced, others are left
-    alone. Raises UserError where there is no store or nothing in it, before anything is written.
+    labels; where the store cannot fill what they ask for, `warn` is called with a sentence. The same store gives the
+    same bytes; files of an earlier report in `out` are replaced, others are left alone. Raises UserError where there is
+    no store or nothing in it, before anything is written.
     """
     pictures = None if manifest is None else Manifest.read(manifest)
     frames = load(store_root)
     with theme():
         made = sections(frames, cost or CostModel(), pictures, budget)
+        asked = {"slices": manifest is not None, "planner": budget is not None}
+        for section in made:
+            if warn and asked.get(section.key) and not section.filled:
+                warn(f"The report has no section {section.title!r}: {section.missing}")
         return write.report(made, _subtitle(frames), Path(out))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,19 +12,26 @@ from reports.comparison import Comparison
 from reports.measures import BY_NAME, MEASURES, Measure
 from wsshm.errors import UserError, nearest
 
+FRACTIONAL = {"fractional": "boundary"}  # as tables head it
 OF_SCORES = ("dataset", "protocol", "convention", "truth", "metric_version")  # the part of a ground that scores carry
 
 
-def measures(names: str | None, region: str | None = None, default: Iterable[str] = ()) -> list[Measure]:
+def measures(
+    names: str | None,
+    region: str | None = None,
+    default: Iterable[str] = (),
+    known: Mapping[str, Measure] = BY_NAME,
+) -> list[Measure]:
     """The measures of a comma-separated list, or those of a region; UserError naming the nearest for an unknown one."""
     regions = {measure.region for measure in MEASURES}
+    region = FRACTIONAL.get(str(region), region)
     if region is not None and region not in regions:
         raise UserError(f"there is no region {region!r} in the tables; {nearest(region, regions)}")
-    chosen = [name.strip().lower() for name in names.split(",")] if names else list(default) or list(BY_NAME)
+    chosen = [name.strip().lower() for name in names.split(",")] if names else list(default) or list(known)
     for name in chosen:
-        if name not in BY_NAME:
-            raise UserError(f"there is no measure {name!r}; {nearest(name, BY_NAME)}")
-    found = [BY_NAME[name] for name in chosen if region in (None, BY_NAME[name].region)]
+        if name not in known:
+            raise UserError(f"there is no measure {name!r}; {nearest(name, known)}")
+    found = [known[name] for name in chosen if region in (None, known[name].region)]
     if not found:
         raise UserError(f"none of the measures {', '.join(chosen)} is of the region {region}; leave out one of the two")
     return found

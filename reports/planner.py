@@ -75,7 +75,7 @@ def plans_of(
     """The plans of `plan_budget`, and notes on which runs they rest; nothing is printed."""
     comparison = _chosen(compare(frames, cost), method, on, frames.root)
     runs, name, notes = measured(frames, comparison, method)
-    return _plans(runs, _priced(cost, ratios), budget, have, most_mattes, most_masks, name, comparison.title), notes
+    return _plans(runs, _priced(cost, ratios), budget, have, most_mattes, most_masks, name, comparison.where), notes
 
 
 def measured(frames: Frames, comparison: Comparison, method: str = REFERENCE) -> tuple[pd.DataFrame, str, list[str]]:
@@ -118,7 +118,7 @@ def section(frames: Frames, comparisons: list[Comparison], cost: CostModel, budg
         money = budget or cost.of(runs["mattes"].max(), runs["masks"].max())
         own = cost.matte / cost.mask
         prices = [cost, *_priced(cost, [ratio for ratio in RATIOS if abs(ratio / own - 1) > 0.02])]
-        plans = _plans(runs, prices, money, NONE, None, None, name, comparison.title)
+        plans = _plans(runs, prices, money, NONE, None, None, name, comparison.where)
         why = "" if budget else " That is what the largest numbers of labels that were measured cost."
         result.text = [plans[0].sentences()[0] + why, *plans[0].sentences()[1:]]
         result.notes = [*notes, "Another budget, or labels already there: python -m reports plan-budget --help"]
@@ -164,7 +164,7 @@ def table(plans: list[Plan]) -> Table:
                 Cell(f"{buy.masks:,}", f"{bought[1].masks:,} to {bought[0].masks:,}", tone),
                 Cell(number(best.sad, places), between(best.low, best.high, places), tone),
                 Cell(f"{100 * answer.regret:.2g} %", tone=tone),
-                Cell(each.status, tone=tone),
+                Cell(f"{each.status}, extrapolated" if each.extrapolated else each.status, tone=tone),
             ]
         )
         record |= {"buy_mattes": buy.mattes, "buy_masks": buy.masks, "mattes": best.mattes, "masks": best.masks}

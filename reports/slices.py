@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +20,7 @@ ASKED_FIRST = ("hair", "skin", "framing", "people")
 MOST_VALUES = 20  # an attribute with more is a number or a name, and no slice
 ON_PAGE = 12  # values of an attribute that the page still shows a table of
 ABSENT = "not given"
+MOST_ABSENT = 0.5  # of the images: the manifest is another set's
 COMMAND = "python -m reports build STORE --out DIR --manifest M.parquet"
 
 
@@ -56,13 +56,13 @@ def by_attribute(
     """One measure of every method at a budget, by the pictures' `values` of the attribute `name`.
 
     Means over the images of a slice of seed-averaged values, with 95 % bootstrap intervals over these images. Images
-    that `values` does not name are a slice of their own. None where no image is named, or nothing was measured.
+    that `values` does not name are a slice of their own. None where most are not named, or nothing was measured.
     """
     heads = selection.shown(comparison).drop_duplicates("cell").set_index("cell")
     table = of_cells(comparison, measure)
     table = table[[cell for cell in comparison.at(budget) if cell in heads.index and cell in table]]
     slices = pd.Series([values.get(str(image), ABSENT) for image in table.index], index=table.index, dtype=object)
-    if table.empty or (slices == ABSENT).all():
+    if table.empty or (slices == ABSENT).mean() > MOST_ABSENT:
         return None
     rows: list[dict] = []
     for value in sorted(slices.unique(), key=lambda value: (value == ABSENT, _natural(value))):
@@ -78,10 +78,8 @@ def by_attribute(
     return _table(frame, comparison, budget, name, measure)
 
 
-def tables(
-    comparisons: Iterable[Comparison], manifest: Manifest, by: list[str], measures: list[Measure]
-) -> list[Table]:
-    """A table for each comparison, budget, attribute and measure. Raises UserError where no image is the manifest's."""
+def tables(comparisons: list[Comparison], manifest: Manifest, by: list[str], measures: list[Measure]) -> list[Table]:
+    """A table for each comparison, budget, attribute and measure. Raises UserError for another set's manifest."""
     known = attributes(manifest)
     made = [
         by_attribute(comparison, budget, known[name], name, measure)
@@ -92,9 +90,14 @@ def tables(
     ]
     found = [table for table in made if table is not None]
     if not found:
+        ids = {sample.id for sample in manifest.samples}
+        images = max(
+            (comparison.images for comparison in comparisons), key=lambda images: len(ids.intersection(images))
+        )
+        most = f"{len(ids.intersection(images)) or 'none'} of the {len(images)} scored images"
         raise UserError(
-            f"none of the scored images is in the manifest {manifest.root}; give the one of the test set that the store's"
-            " scores are of"
+            f"{most} are in the manifest in {manifest.root}, or have these attributes; give the manifest of the test set"
+            " that the store's scores are of"
         )
     return found
 
@@ -120,7 +123,9 @@ def section(comparisons: list[Comparison], manifest: Manifest | None) -> Section
             "few images has a wide interval, and the more slices one looks at the more of them differ by chance."
         ]
     else:
-        result.missing = f"None of the scored pictures is in the manifest that was given; {COMMAND}"
+        result.missing = (
+            f"Most scored pictures are not in the manifest that was given, or it says nothing of them; {COMMAND}"
+        )
     return result
 
 

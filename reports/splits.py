@@ -86,6 +86,11 @@ class Plan:
         return "unsupported" if self.reasons else "supported"
 
     @property
+    def extrapolated(self) -> bool:
+        """Whether the proposed split, though supported, lies outside of what was measured."""
+        return not self.reasons and self.answer is not None and support.is_beyond(self.runs, self.answer.best.budget)
+
+    @property
     def ratio(self) -> float:
         """The price of a matte in masks."""
         return self.cost.matte / self.cost.mask
@@ -110,7 +115,7 @@ class Plan:
             return [
                 f"{money}, {self._proposal(self.answer)}",
                 *_sureness(self.answer),
-                _ends(self.answer),
+                _ends(self.answer, self.have),
                 self._basis(self.answer.fitted),
                 *self.cautions,
             ]
@@ -278,12 +283,13 @@ def _sureness(answer: Answer) -> list[str]:
     ]
 
 
-def _ends(answer: Answer) -> str:
+def _ends(answer: Answer, have: Budget) -> str:
     said = []
-    for name, split in (("masks", answer.all_masks), ("mattes", answer.all_mattes)):
+    for name, split, rest in (("masks", answer.all_masks, "mattes"), ("mattes", answer.all_mattes, "masks")):
         far = any(support.is_far(answer.fitted.runs, kind, getattr(split, kind)) for kind in KINDS)
+        how = "As much as can be" if getattr(split, rest) > getattr(have, rest) else "All of it"
         said.append(
-            f"All of it on {name} ({split.budget}): {_predicted(split)}{', far outside of what was measured' * far}."
+            f"{how} on {name} ({split.budget}): {_predicted(split)}{', far outside of what was measured' * far}."
         )
     return " ".join(said)
 

@@ -70,7 +70,7 @@ def doubts(fitted: Fitted, proposed: Budget, spanned: float, regret: float) -> t
             reasons.append(f"the law misses the runs' means by {size}, more than chance explains")
         else:
             cautions.append(f"The law misses the runs' means by {size}, a little more than chance explains.")
-    factors = {kind: beyond(int(getattr(proposed, kind)), _counts(fitted.runs, kind)) for kind in KINDS}
+    factors = _factors(fitted.runs, proposed)
     if max(factors.values()) > FAR:
         far = [kind for kind in KINDS if factors[kind] > FAR]
         where = listed([f"{_place(fitted.runs, proposed, kind)}, a factor of {factors[kind]:.1f})" for kind in far])
@@ -94,6 +94,15 @@ def doubts(fitted: Fitted, proposed: Budget, spanned: float, regret: float) -> t
                 f"No effect of more {kind} was found: the error does not fall with them by more than chance."
             )
     return reasons, cautions
+
+
+def is_beyond(runs: pd.DataFrame, proposed: Budget) -> bool:
+    """Whether a split lies outside of what was measured, by more than a little."""
+    return max(_factors(runs, proposed).values()) > BEYOND
+
+
+def _factors(runs: pd.DataFrame, proposed: Budget) -> dict[str, float]:
+    return {kind: beyond(int(getattr(proposed, kind)), _counts(runs, kind)) for kind in KINDS}
 
 
 def _place(runs: pd.DataFrame, proposed: Budget, kind: str) -> str:

@@ -71,7 +71,7 @@ def methods(comparison: Comparison, budget: Budget, cost: CostModel) -> Table:
     caption = (
         f"{budget}, {comparison.where}: means over images"
         + (" of seed-averaged values" if seeds else "")
-        + ", below them 95 % bootstrap intervals over images. Bold: the best of a column, controls and predictions made "
+        + ", with 95 % bootstrap intervals over images. Bold: the best of a column, controls and predictions made "
         "elsewhere apart."
     )
     return Table(
@@ -143,9 +143,10 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
     columns += [Column("FPS ↑"), Column("images/s ↑"), *(Column(name, unit=unit) for name, unit, _ in present.values())]
     columns += [Column("calls")]
     caption = (
-        "GMACs and latency are those of one call. Below the median its 95 % interval. FPS is 1000 / p50 at batch 1; "
-        f"images/s is taken over the whole timed block. p99 is shown from {P99_FROM:,} calls on. Model only leaves out "
-        "reading, resizing and copying; end to end counts them."
+        "GMACs and latency are those of one call. Below the median its 95 % interval, over the calls of one process: two "
+        "processes differ by some percent more, so that a whole may come out faster than a part of it. FPS is 1000 / p50 at "
+        f"batch 1; images/s is taken over the whole timed block. p99 is shown from {P99_FROM:,} calls on. Model only "
+        "leaves out reading, resizing and copying; end to end counts them."
     )
     shown = frame
     if most and len(frame) > most:

@@ -6,6 +6,7 @@ import contextlib
 import html
 import io
 import os
+import re
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import rich.table
 from rich.text import Text
 
 from bench.cost import CostModel
+from reports import against as held_against
 from reports import slices as by_attribute
 from reports import tables
 from reports.comparison import Comparison, Measure, compare
@@ -29,6 +31,7 @@ STYLES = {"best": "bold", "better": "green", "worse": "red", "muted": "dim"}
 FORMATS = ("terminal", "markdown", "csv")
 SUFFIXES = {".md": "markdown", ".csv": "csv", ".txt": "terminal", ".parquet": "parquet"}
 HIDDEN = "Intervals are left out for want of room: --format markdown has them, and a table of few measures."
+OF_STYLE = re.compile(r"Bold:[^.]*\.")  # a sentence about what plain text cannot show
 FEW = 4  # measures whose intervals fit beside one another
 NARROWEST = 16  # characters that a column of words keeps on a narrow terminal
 
@@ -36,12 +39,14 @@ NARROWEST = 16  # characters that a column of words keeps on a narrow terminal
 def show(made: list[Table], format: str | None = None, out: Path | None = None, notes: bool = False) -> None:
     """Print tables, or write them to `out`, whose ending says the format where none is given.
 
-    With `notes` a terminal shows the second line of each cell (intervals) too; Markdown always does, CSV and Parquet
-    hold the unrounded values. Raises UserError for a format that there is not, and where `out` cannot be written.
+    With `notes`, and where it is wide enough, a terminal shows the second line of each cell (intervals) too; Markdown
+    always does, CSV and Parquet hold the unrounded values. Raises UserError for a format that there is not, and where
+    `out` cannot be written.
     """
     kind = _kind(format, out)
     console = rich.console.Console()
     if out is None and kind == "terminal" and console.is_terminal:
+        notes = notes or all(_needs(console, rendered(table, True)).maximum <= console.width for table in made)
         for table, about in zip(made, _abouts(made, notes), strict=True):
             _print(console, table, console.width, notes, about)
     elif out is None:
@@ -69,6 +74,12 @@ def slices(store_root: str, manifest_path: Path, by: str, measures: list[Measure
     manifest = Manifest.read(manifest_path)
     names = by_attribute.checked(manifest, manifest_path, by)
     return by_attribute.tables(_comparisons(load(store_root), cost), manifest, names, measures)
+
+
+def against(store_root: str, method: str, measures: list[Measure], cost: CostModel) -> list[Table]:
+    """Every method minus `method`, in percent of its error. Raises UserError where there is no such method."""
+    frames = load(store_root)
+    return held_against.tables(frames, _comparisons(frames, cost), method, measures)
 
 
 def _comparisons(frames: Frames, cost: CostModel) -> list[Comparison]:
@@ -110,7 +121,7 @@ def _abouts(made: list[Table], notes: bool) -> list[str]:
 def _print(console: rich.console.Console, table: Table, width: int | None, notes: bool, about: str) -> None:
     """With a `width` words are wrapped to it, but no number is cut off: the terminal's own wrapping is the lesser evil."""
     drawn = rendered(table, notes)
-    needs = rich.measure.Measurement.get(console, console.options.update(max_width=10_000), drawn)
+    needs = _needs(console, drawn)
     console.print(Text(table.caption.partition(":")[0], style="italic"), soft_wrap=True)
     console.width = needs.maximum if width is None else max(width, needs.minimum)
     console.print(drawn)
@@ -120,6 +131,10 @@ def _print(console: rich.console.Console, table: Table, width: int | None, notes
         console.print()
 
 
+def _needs(console: rich.console.Console, drawn: rich.table.Table) -> rich.measure.Measurement:
+    return rich.measure.Measurement.get(console, console.options.update(max_width=10_000), drawn)
+
+
 def _kind(format: str | None, out: Path | None) -> str:
     if format is not None and format not in FORMATS:
         raise UserError(f"there is no format {format!r}; {nearest(format, FORMATS)}")
@@ -127,7 +142,10 @@ def _kind(format: str | None, out: Path | None) -> str:
         return format or "terminal"
     if format is None and out.suffix not in SUFFIXES:
         raise UserError(f"--out {out} does not say what to write; end it in {', '.join(SUFFIXES)}, or give --format")
-    return format or SUFFIXES[out.suffix]
+    kind = SUFFIXES.get(out.suffix)
+    if format is not None and kind not in (None, format):
+        raise UserError(f"--out {out} says {kind}, --format {format}; leave out --format, or end the file otherwise")
+    return format or str(kind)
 
 
 def _content(made: list[Table], kind: str, notes: bool) -> bytes:
@@ -145,7 +163,7 @@ def _content(made: list[Table], kind: str, notes: bool) -> bytes:
         return frame.to_csv(index=False, lineterminator="\n").encode()
     text = io.StringIO()
     for table, about in zip(made, _abouts(made, notes), strict=True):
-        _print(rich.console.Console(file=text), table, None, notes, about)
+        _print(rich.console.Console(file=text), table, None, notes, OF_STYLE.sub("", about).strip())
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()).encode()
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports.document import Cell, Column, Table, between, decimals, number
+from reports.document import Cell, Column, Table, between, decimals, listed, number
 from reports.load import NETWORK, Frames, as_document, flatten
-from reports.measures import Measure
+from reports.measures import REGIONS, Measure
 from reports.per_image import OF_SCORES, of_run, told_apart
 from wsshm.errors import UserError
 
@@ -27,6 +27,7 @@ ELSEWHERE = (
     *("data.root", "train.workers", "train.cpus_per_worker", "train.gpus_per_worker"),
     *("train.loader_workers", "train.max_failures"),
 )
+NAMED = 6  # keys of configurations
 NEITHER = "nothing to compare: {a} and {b} share no {what}"
 TONES = {"better": "better", "worse": "worse", "not told apart": "even"}
 
@@ -62,7 +63,7 @@ def match(a: Frames, b: Frames) -> Matched:
         notes += _unmatched(lone[known], f"of {name} not matched: the other store's differ in what was varied")
     differ = {key for c, d in zip(pairs["config_a"], pairs["config_b"], strict=True) for key in _differing(c, d)}
     if differ:
-        notes.append(f"The configurations of matched runs differ in {', '.join(sorted(differ))}.")
+        notes.append(f"The configurations of matched runs differ in {listed(sorted(differ), NAMED)}.")
     return Matched(pairs[[*KEY, "variant", "run_a", "run_b"]].reset_index(drop=True), notes)
 
 
@@ -227,7 +228,7 @@ def _one(
             "verdict": said.verdict,
         }
     frame = pd.DataFrame(rows).assign(measure=measure.name, **ground)
-    where = f"{measure.header} ({measure.region}) on {ground['dataset']}"
+    where = f"{measure.header} ({REGIONS[measure.region]}) on {ground['dataset']}"
     where += f", {ground['protocol']}, {ground['convention']}" if several else ""
     return _error_table(frame, measure, where)
 
@@ -297,7 +298,8 @@ def _speed_table(frame: pd.DataFrame) -> Table:
         rows.append([*cells, Cell(row["verdict"], tone=tones.get(row["verdict"], "even"))])
     caption = (
         "Latency (p50) of the same models: B over A, below 1 is faster. The interval sets the two medians' 95 % intervals "
-        "end against end."
+        "end against end, and covers the calls of one process each: the same model timed in two processes differs by some "
+        "percent, so that only ratios well beyond that tell two machines or commits apart."
     )
     return Table("compare-speed", caption, columns, rows, frame)
 

@@ -88,11 +88,15 @@ def show(
 
     Example: python -m sweeps show blending --store runs/quickstart/store
     """
+    from bench.store import Store
     from sweeps.repeat import open_plan, repeat
+    from wsshm.errors import UserError
     from wsshm.storage import Location
 
     loaded, weights, usual = open_plan(plan, assignments)
     place = Location.of(store or usual)
+    if store and not Store(store).exists():
+        raise UserError(f"there is no store {store}; give OUT/store of a sweep, or leave out --store")
     if run:
         typer.echo(repeat(loaded, weights, place, run), nl=False)
         return

@@ -68,7 +68,7 @@ def _world(config: RunConfig) -> World:
         torch.set_num_threads(config.train.cpus_per_worker)
         torch.use_deterministic_algorithms(True, warn_only=True)
         # What that would do besides: write to memory before its first use, a seventh of a step's time.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return World(rank, size, device)
 
 

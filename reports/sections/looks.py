@@ -44,7 +44,8 @@ def sheet(frames: Frames, comparisons: list[Comparison]) -> Section:
             if frame.empty:
                 continue
             caption = (
-                f"{budget}, the run with the lowest seed of each method. Teacher matte and blended label are those that "
+                f"{budget}, the run with the lowest seed of each method; pictures as the runs kept them, none chosen by its "
+                "error. Teacher matte and blended label are those that "
                 "mlb made for the picture. SAD in thousands of pixels. The error map is |matte - truth| from black (none) "
                 "to pale yellow (1), by its square root, so that small errors are seen."
             )

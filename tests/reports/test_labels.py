@@ -145,6 +145,10 @@ def test_of_several_data_sets_the_one_with_the_manifests_name_counts(place: tupl
 
 
 def test_what_cannot_be_ranked_is_refused_in_a_sentence(place: tuple[Path, Path], tmp_path: Path) -> None:
+    rows_of_a_store = next(Path(place[1], "scores").glob("*.parquet"))
+    assert "is no manifest of samples: it has no column 'id'" in mistake("labels", rows_of_a_store, "--store", place[1])
+    (tmp_path / "plan.yaml").write_text("name: mine\nbase: {}\n")
+    assert "it is no Parquet file" in mistake("labels", tmp_path / "plan.yaml", "--store", place[1])
     empty = Store(tmp_path / "other")
     empty.write("scores", [row | {"run_id": "a"} for row in score_rows(1, range(2))])
     assert "holds no teacher against masks" in mistake("labels", place[0], "--store", tmp_path / "other")

@@ -87,6 +87,14 @@ def test_grids_that_carry_an_answer_are_supported_and_said_in_words():
         assert part in text
     assert "None" not in text
     assert "nan" not in text
+    assert "extrapolated" not in str(planner.table([made]).rows)
+    few = asked(simulated("sum", rng=3), budget=2000, most_mattes=12)
+    assert f"As much as can be on mattes (12 mattes + {few.answer.all_mattes.masks:,} masks)" in " ".join(
+        few.sentences()
+    )
+    beyond = asked(simulated("sum", rng=3), budget=4000)
+    assert beyond.extrapolated is ("extrapolated" in str(planner.table([beyond]).rows))
+    assert beyond.extrapolated
 
 
 def test_the_numbers_of_an_answer_hang_together():

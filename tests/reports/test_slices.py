@@ -108,7 +108,13 @@ def test_mistakes_say_which_attributes_there_are(place: tuple[Store, Path], tmp_
     assert "go together" in mistake("table", store.root, "--by", "hair")
     assert "go together" in mistake("table", store.root, "--manifest", manifest)
     others = pictured(tmp_path / "others.parquet", [{"hair": "long"}], "photo-{}")
-    assert "none of the scored images" in mistake("table", store.root, "--by", "hair", "--manifest", others)
+    assert "none of the 40 scored images" in mistake("table", store.root, "--by", "hair", "--manifest", others)
+    few = pictured(tmp_path / "few.parquet", [{"hair": "long"}] * 8)
+    assert "8 of the 40 scored images" in mistake("table", store.root, "--by", "hair", "--manifest", few)
+    said = reports("build", store.root, "--out", tmp_path / "report", "--manifest", few, "--budget", "30h")
+    assert said.code == 0
+    assert "no section 'By attribute': Most scored pictures are not in the manifest" in said.err
+    assert "no section 'Which labels to buy'" in said.err
     assert "'sad'" in mistake("table", store.root, "--measure", "sda")
     assert "'boundary'" in mistake("table", store.root, "--region", "bondary")
     assert "none of the measures" in mistake("table", store.root, "--measure", "sad", "--region", "boundary")
@@ -120,6 +126,8 @@ def test_the_table_of_methods_takes_a_choice_of_measures(place: tuple[Store, Pat
     assert "Grad" not in some
     assert "Intervals are left out" in every
     assert " to " in some  # few measures leave room for them
+    heads = [reports("table", place[0].root, "--region", name).out for name in ("boundary", "fractional")]
+    assert heads[0] == heads[1]
     boundary = rows(reports("table", place[0].root, "--region", "boundary", "--format", "csv").out)
     assert {row["measure"] for row in boundary} == {"mad_boundary"}
     scores = place[0].read("scores").query("region == 'boundary'")

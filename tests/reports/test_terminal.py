@@ -68,6 +68,8 @@ def test_formats(capsys: pytest.CaptureFixture[str], tmp_path) -> None:
     terminal.show([table()], out=tmp_path / "t.txt")
     terminal.show([table()])
     assert (tmp_path / "t.txt").read_text() == capsys.readouterr().out
+    with pytest.raises(UserError, match=r"t.csv says csv, --format markdown"):
+        terminal.show([table()], "markdown", tmp_path / "t.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.parquet", "t.txt"]
 
 

@@ -167,3 +167,9 @@ def test_a_plan_on_an_object_store(data: Path, tmp_path: Path, monkeypatch: pyte
     (tmp_path / "bucket" / "no.yaml").write_text("a: [")
     with pytest.raises(UserError, match=r"s3://bucket/no.yaml is not valid YAML"):
         open_plan("s3://bucket/no.yaml")
+
+
+def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["show", "smoke", "--store", str(tmp_path / "nope")])
+    assert isinstance(done.exception, UserError)
+    assert "there is no store" in str(done.exception)

@@ -155,10 +155,13 @@ class Manifest:
         try:
             table = pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"{path} is not a readable Parquet manifest ({error}); write it again") from error
+            why = "it is no Parquet file" if "magic bytes" in str(error) else str(error).partition("\n")[0]
+            raise UserError(f"{path} is not a readable manifest ({why}); give one that `wsshm data` wrote") from error
         for column in ("id", "split", "kind"):
             if column not in table.column_names:
-                raise UserError(f"the manifest {path} has no column {column!r}; {nearest(column, table.column_names)}")
+                raise UserError(
+                    f"{path} is no manifest of samples: it has no column {column!r}; give one that `wsshm data` wrote"
+                )
         root = (table.schema.metadata or {}).get(b"root", b".").decode()
         known = {f.name for f in fields(Sample)} & set(table.column_names)
         rows = table.select(sorted(known)).to_pylist(maps_as_pydicts="strict")

@@ -1,0 +1,106 @@
+"""`reports table --against`: percent of a method's error, its intervals, and in how many seeds a difference holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.store import Store
+from tests.reports.commands import mistake, pictured, reports, rows
+from tests.reports.example_store import run_row, score_rows
+
+HARDNESS = np.random.default_rng(3).lognormal(0, 0.6, 40)
+LEVELS = {
+    **{("mlb", seed): level for seed, level in enumerate((0.80, 0.82, 0.81))},
+    **{("mlb_masklabel", seed): level for seed, level in enumerate((1.0, 1.02, 0.98))},
+    **{("oracle", seed): level for seed, level in enumerate((0.6, 0.61, 0.62))},
+    **{("joint", seed): level for seed, level in enumerate((0.99, 1.10, 0.98))},
+    ("seg_only", 0): 1.5,
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store, rng = Store(tmp_path_factory.mktemp("store")), np.random.default_rng(0)
+    for (method, seed), level in LEVELS.items():
+        labels = {"oracle": (1040, 0), "seg_only": (0, 1000)}.get(method, (40, 1000))
+        row = run_row(method, *labels, seed)
+        store.write("runs", [row])
+        store.write("scores", score_rows(row["run_id"], level, HARDNESS, rng))
+    return store
+
+
+def wide(store: Store, column: str, region: str) -> dict[str, pd.DataFrame]:
+    """{method: a row an image, a column a seed}, by pandas alone."""
+    runs = store.read("runs").set_index("run_id")
+    scores = store.read("scores").query("region == @region")
+    scores = scores.assign(method=scores["run_id"].map(runs["method"]), seed=scores["run_id"].map(runs["seed"]))
+    return {method: part.pivot_table(column, "image", "seed") for method, part in scores.groupby("method")}
+
+
+def bootstrapped(differences: pd.DataFrame, rounds: int = 4000) -> pd.DataFrame:
+    """Half widths of intervals that hold together, round by round: the quantile of the largest |t| of each draw."""
+    rng, values = np.random.default_rng(1), differences.to_numpy()
+    spread = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    largest = []
+    for _ in range(rounds):
+        drawn = values[rng.integers(0, len(values), len(values))]
+        largest.append((np.abs(drawn.mean(axis=0) - values.mean(axis=0)) / spread).max())
+    return pd.Series(np.quantile(largest, 0.95) * spread, differences.columns)
+
+
+@pytest.mark.parametrize(
+    ("measure", "column", "region"), [("sad", "sad", "whole"), ("mad_boundary", "mad", "boundary")]
+)
+def test_differences_and_intervals_are_those_of_plain_pandas(
+    store: Store, measure: str, column: str, region: str
+) -> None:
+    said = reports("table", store.root, "--against", "mlb_masklabel", "--measure", measure, "--format", "csv")
+    assert said.code == 0, said.err
+    listed = {row["label"]: row for row in rows(said.out)}
+    assert listed.keys() == {"mlb", "oracle", "joint", "seg_only"}
+    values = wide(store, column, region)
+    base = values["mlb_masklabel"]
+    apart = pd.DataFrame({name: (values[name] - base[values[name].columns]).mean(axis=1) for name in listed})
+    half = bootstrapped(apart)
+    for name, row in listed.items():
+        of_base = base[values[name].columns].mean(axis=None)
+        percent = 100 * apart[name].mean() / of_base
+        assert float(row["percent"]) == pytest.approx(percent, rel=1e-9)
+        for bound, side in (("percent_low", -1), ("percent_high", 1)):
+            width = abs(float(row[bound]) - percent)
+            assert np.sign(float(row[bound]) - percent) == side
+            assert width == pytest.approx(100 * half[name] / of_base, rel=0.15)  # Student's t, and other draws
+        signs = np.sign((values[name] - base[values[name].columns]).mean())
+        assert int(row["agreeing"]) == (signs == np.sign(percent)).sum()
+        assert int(row["seeds"]) == len(values[name].columns)
+
+
+def test_the_terminal_says_percent_interval_verdict_and_seeds(store: Store) -> None:
+    said = reports("table", store.root, "--against", "mlb_masklabel", "--measure", "sad", "--format", "markdown")
+    lines = {line.split("|")[1].strip(): line for line in said.out.splitlines() if line.startswith("|")}
+    assert "better; 3 of 3 seeds" in lines["mlb"]
+    assert "better; 3 of 3 seeds" in lines["oracle (control)"]
+    assert "worse; 1 seed" in lines["seg\\_only"]
+    assert "1 of 3 seeds" in lines["joint"]
+    assert "minus mlb" in said.out
+    assert "in percent of mlb" in said.out
+
+
+def test_mistakes_are_named(store: Store, tmp_path: Path) -> None:
+    assert "no finished runs of the method 'mlb_mask'" in mistake("table", store.root, "--against", "mlb_mask")
+    assert "no measure 'sda'" in mistake("table", store.root, "--against", "mlb", "--measure", "sda")
+    assert "has a value of conn_unknown" in mistake(
+        "table", store.root, "--against", "mlb", "--measure", "conn_unknown"
+    )
+    manifest = pictured(tmp_path / "test.parquet", [{"hair": "long"}])
+    both = mistake("table", store.root, "--against", "mlb", "--by", "hair", "--manifest", manifest)
+    assert "take one" in both
+    alone = Store(tmp_path / "alone")
+    row = run_row("mlb", 40, 1000, 0)
+    alone.write("runs", [row])
+    alone.write("scores", score_rows(row["run_id"], 1.0, HARDNESS, np.random.default_rng(0)))
+    assert "nothing beside mlb has a value of sad, mse, grad, conn" in mistake("table", alone.root, "--against", "mlb")
