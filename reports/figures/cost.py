@@ -188,5 +188,8 @@ def _references(axes: Axes, part: pd.DataFrame) -> list[tuple[float, float]]:
             ha="right" if right else "left",
         )
         start, end = (high * (low / high) ** LEFT, high) if right else (low, low * (high / low) ** LEFT)
-        covered += [(float(x), most["mean"]) for x in np.geomspace(start, end, 30)]
+        at = axes.transData.transform((start, most["mean"]))
+        at[1] += 7 * axes.figure.dpi / 72  # where the letters stand
+        above = axes.transData.inverted().transform(at)[1]
+        covered += [(float(x), y) for x in np.geomspace(start, end, 30) for y in (most["mean"], float(above))]
     return covered

@@ -255,7 +255,8 @@ def _trained_panel(axes: Axes, trained: pd.DataFrame, most: float) -> None:
 def _sizes(figure: Figure, most: float) -> None:
     """A key to the dots' areas, below the panels."""
     steps: list[float] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
-    shown = [step for step in steps if step * 1e6 <= most][-4:] or [most / 1e6]
+    reach = next((step for step in steps if step * 1e6 >= most), most / 1e6)  # the largest dot lies within the key
+    shown = [*[step for step in steps if step < reach][-3:], reach]
     handles = [
         Line2D(
             [], [], marker="o", linestyle="", color=BEHIND, markersize=_area(step * 1e6, most) ** 0.5, markeredgewidth=0

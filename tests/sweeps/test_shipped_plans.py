@@ -42,7 +42,7 @@ def distinct(name: str, data: Path) -> int:
 
 def test_they_are_valid_and_say_what_they_do() -> None:
     assert shipped_plans() == [
-        "annotation-cost", "backbones", "blending", "methods", "paper", "photos", "quickstart", "smoke",
+        "annotation-cost", "backbones", "blending", "methods", "paper", "photos", "quickstart", "smoke", "standard",
     ]  # fmt: skip
     for name in shipped_plans():
         plan = load_plan(name)
@@ -56,19 +56,21 @@ def test_the_commands_in_their_comments_are_plans_of_fewer_steps(name: str) -> N
     whole = configurations(load_plan(name))[0]
     for words in COMMANDS[name]:
         assert words[4] == name
-        plan = load_plan(name, [words[i + 1] for i, word in enumerate(words) if word == "--set"])
+        changes = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+        plan = load_plan(name, changes)
         small = configurations(plan)
-        if name not in ("paper", "photos"):  # whose commands name the data
+        if changes and name not in ("paper", "photos"):  # whose commands name the data
             assert small[0].train.steps < whole.train.steps
             assert plan.search.num_runs is None or plan.search.num_runs < 10
         if plan.speed.models and "model.backbone" in plan.space:
             assert list(plan.speed.models) == plan.space["model.backbone"]
 
 
-def test_methods_holds_every_method_under_three_seeds() -> None:
-    runs = configurations(load_plan("methods"))
+@pytest.mark.parametrize("name", ["methods", "standard"])
+def test_methods_holds_every_method_under_three_seeds(name: str) -> None:
+    runs = configurations(load_plan(name))
     assert sorted((r.method.name, r.train.seed) for r in runs) == sorted((m, s) for m in METHOD_NAMES for s in range(3))
-    assert "27 runs" in load_plan("methods").about
+    assert "27 runs" in load_plan(name).about
 
 
 def test_blending_searches_the_whole_blend_over_one_teacher() -> None:
