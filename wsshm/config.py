@@ -105,13 +105,15 @@ class BlendConfig(Section):
 class MethodConfig(Section):
     """The training method and what only some methods read.
 
+    `matte_share` is the part of a batch that are composites with their mattes, the rest being natural pictures; None is
+    the method's own: none of a student's after its teacher, half of `joint`'s and `mean_teacher`'s.
     `confidence` is `pseudo_label`'s: how sure its teacher must be of a pixel. `consistency_weight` is `mean_teacher`'s
     weight of natural pictures, reached after `consistency_ramp` of its steps.
     """
 
     name: MethodName = "mlb"
     blend: BlendConfig = BlendConfig()
-    matte_share: Fraction = 0.0
+    matte_share: Fraction | None = None
     blended_weight: PositiveFloat = 1.0
     student_start: Literal["teacher", "backbone"] = "teacher"
     confidence: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9

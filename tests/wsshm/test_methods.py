@@ -77,6 +77,17 @@ def test_the_controls_differ_from_mlb_in_the_label_alone(root: Path) -> None:
         )
 
 
+def test_the_share_of_mattes_is_the_methods_own_unless_it_is_given(root: Path) -> None:
+    for method, own in (("joint", 0.5), ("mean_teacher", 0.5), ("mlb", 0.0), ("mlb_masklabel", 0.0), ("oracle", 0.0)):
+        config = tiny.config(root, method)
+        assert stages_of(config)[-1].matte_share == own
+        assert stages_of(changed(config, "method.matte_share=0.25"))[-1].matte_share == 0.25
+    (student,) = stages_of(changed(tiny.config(root, "joint"), "method.matte_share=0"))
+    assert not student.uses_mattes
+    for method, only in (("matte_only", 1.0), ("seg_only", 0.0)):
+        assert stages_of(changed(tiny.config(root, method), "method.matte_share=0.25"))[0].matte_share == only
+
+
 def test_one_teacher_serves_all_that_need_it(root: Path, sources: Sources) -> None:
     first = {
         method: addressed_stages(tiny.config(root, method), sources)[0].address

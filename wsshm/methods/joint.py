@@ -1,4 +1,6 @@
-"""Both kinds of labels at once, without a teacher: half of each batch composites, half natural pictures with masks."""
+"""Both kinds of labels at once, without a teacher: composites and natural pictures with masks in each batch, half and
+half unless `method.matte_share` says otherwise.
+"""
 
 from wsshm.config import RunConfig
 from wsshm.methods.stage import Stage
@@ -8,4 +10,7 @@ MATTE_SHARE = 0.5
 
 def stages(config: RunConfig) -> list[Stage]:
     """One stage on mixed batches."""
-    return [Stage("student", config.train.steps, matte_share=MATTE_SHARE, photo_label="mask")]
+    share = config.method.matte_share
+    return [
+        Stage("student", config.train.steps, matte_share=MATTE_SHARE if share is None else share, photo_label="mask")
+    ]

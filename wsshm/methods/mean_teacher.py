@@ -1,5 +1,5 @@
-"""Mean Teacher: half of each batch composites with their mattes, half natural pictures labelled by the student's own
-moving average. Never reads a mask.
+"""Mean Teacher: in each batch composites with their mattes and (half, by default) natural pictures labelled by the
+student's own moving average. Never reads a mask.
 
 Tarvainen and Valpola, "Mean teachers are better role models", arXiv 1703.01780: the average's decay grows as
 1 - 1/(t+1) up to 0.999, it sees another view of the picture than the student, and the consistency's weight is ramped
@@ -15,11 +15,12 @@ EMA_DECAY = 0.999
 
 def stages(config: RunConfig) -> list[Stage]:
     """One stage on mixed batches; the average is the model in the end. `train.ema` sets another decay."""
+    share = config.method.matte_share
     return [
         Stage(
             "student",
             config.train.steps,
-            matte_share=MATTE_SHARE,
+            matte_share=MATTE_SHARE if share is None else share,
             photo_label="average",
             photo_weight=config.method.consistency_weight,
             ramp=config.method.consistency_ramp,

@@ -29,7 +29,7 @@ def with_label(config: RunConfig, label: PhotoLabel) -> list[Stage]:
             Stage(
                 "student" if method.blend.refresh == 1 else f"student{number}",
                 end - begin,
-                matte_share=method.matte_share,
+                matte_share=method.matte_share or 0.0,
                 photo_label=label,
                 start=previous if follows else None,
                 teacher=previous if label != "truth" else None,
