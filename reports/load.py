@@ -26,7 +26,7 @@ REFERENCE = "mlb"
 EXTERNAL = "external-"  # how the run_ids of predictions begin that were made elsewhere
 VALUES = ("sad", "mse", "mad", "grad", "conn", "iou")
 SCORES = ("run_id", "dataset", "image", "protocol", "convention", "region", "truth", "metric_version", *VALUES)
-LARGE = ("png", "samples_ms")  # columns that reports leave in the store
+LARGE = "samples_ms"  # of timings: every call, which no report shows
 OF_RUNS = ("method", "label", *NETWORK, "data_fingerprint", "recipe_version")
 # Said elsewhere in a row, or without influence on the numbers: no part of a variant's name.
 NOT_A_VARIANT = (
@@ -44,8 +44,8 @@ class Frames:
     the run's method, and its values; {} where none vary) and `external` (predictions of others, whose labels nobody
     knows; `method` and `label` are then their display name). `scores` holds those of `SCORES` of finished runs only,
     with `OF_RUNS`, `seed`, `mattes` and `masks` of their runs; its texts are categoricals, as it may hold millions of
-    rows: group it by codes, never row by row. `speed` lacks every call's time, and `samples` their pictures, which
-    may be gigabytes: see `pictures`. `notes` are sentences about what was left out.
+    rows: group it by codes, never row by row. `speed` lacks every call's time. Sample pictures, which
+    may be gigabytes, stay in the store: see `pictures`. `notes` are sentences about what was left out.
     """
 
     root: str
@@ -53,7 +53,6 @@ class Frames:
     scores: pd.DataFrame
     speed: pd.DataFrame
     epochs: pd.DataFrame
-    samples: pd.DataFrame
     notes: list[str] = field(default_factory=list)
 
     def pictures(self, run_ids: Iterable[str]) -> pd.DataFrame:
@@ -68,9 +67,8 @@ def load(root: str | Path) -> Frames:
     """
     store = Store(root)
     tables = {
-        name: store.read(name, [column for column in schema.names if column not in LARGE])
-        for name, schema in SCHEMAS.items()
-        if name != "scores"
+        name: store.read(name, [column for column in SCHEMAS[name].names if column != LARGE])
+        for name in ("runs", "speed", "epochs")
     }
     scores = store.read("scores", SCORES, categories=True)
     if scores.empty and all(frame.empty for frame in tables.values()):
@@ -83,7 +81,6 @@ def load(root: str | Path) -> Frames:
         scores=_finished_scores(scores, runs, notes),
         speed=tables["speed"],
         epochs=tables["epochs"],
-        samples=tables["samples"],
         notes=notes,
     )
 

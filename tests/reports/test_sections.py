@@ -104,7 +104,6 @@ def test_a_small_search_names_its_best_but_no_importance(simulated):
         scores=frames.scores[frames.scores["run_id"].isin(search["run_id"])].reset_index(drop=True),
         speed=frames.speed.head(0),
         epochs=frames.epochs,
-        samples=frames.samples,
     )
     few.scores["run_id"] = few.scores["run_id"].cat.remove_unused_categories()
     section = blending.section(few, compare(few, CostModel()))
