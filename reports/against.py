@@ -74,6 +74,7 @@ def _table(
             value = of_measure.loc[measure.name]
             interval = between(value["percent_low"], value["percent_high"], 1, sign=True)
             agree = f"{value['agreeing']} of {value['seeds']} seeds" if value["seeds"] > 1 else "1 seed"
+            agree = agree if value["seeds"] else "no seed in common"
             note = "; ".join(part for part in (interval, value["verdict"], agree) if part)
             row.append(Cell(number(value["percent"], 1, sign=True), note, TONES[value["verdict"]]))
         rows.append(row)

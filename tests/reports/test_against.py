@@ -19,6 +19,7 @@ LEVELS = {
     **{("oracle", seed): level for seed, level in enumerate((0.6, 0.61, 0.62))},
     **{("joint", seed): level for seed, level in enumerate((0.99, 1.10, 0.98))},
     ("seg_only", 0): 1.5,
+    ("matte_then_seg", 7): 1.2,
 }
 
 
@@ -61,11 +62,13 @@ def test_differences_and_intervals_are_those_of_plain_pandas(
     said = reports("table", store.root, "--against", "mlb_masklabel", "--measure", measure, "--format", "csv")
     assert said.code == 0, said.err
     listed = {row["label"]: row for row in rows(said.out)}
-    assert listed.keys() == {"mlb", "oracle", "joint", "seg_only"}
+    assert listed.keys() == {"mlb", "oracle", "joint", "seg_only", "matte_then_seg"}
+    assert listed.pop("matte_then_seg")["seeds"] == "0"
     values = wide(store, column, region)
     base = values["mlb_masklabel"]
     apart = pd.DataFrame({name: (values[name] - base[values[name].columns]).mean(axis=1) for name in listed})
-    half = bootstrapped(apart)
+    lone = values["matte_then_seg"].mean(axis=1) - base.mean(axis=1)  # no seed in common: all of either side
+    half = bootstrapped(apart.assign(lone=lone))
     for name, row in listed.items():
         of_base = base[values[name].columns].mean(axis=None)
         percent = 100 * apart[name].mean() / of_base
@@ -86,6 +89,7 @@ def test_the_terminal_says_percent_interval_verdict_and_seeds(store: Store) -> N
     assert "better; 3 of 3 seeds" in lines["oracle (control)"]
     assert "worse; 1 seed" in lines["seg\\_only"]
     assert "1 of 3 seeds" in lines["joint"]
+    assert "worse; no seed in common" in lines["matte\\_then\\_seg"]
     assert "minus mlb" in said.out
     assert "in percent of mlb" in said.out
 
