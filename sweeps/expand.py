@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweeps.plan import Plan, configurations
+from sweeps.variation import shown
 from wsshm.config import RunConfig
 from wsshm.data.sources import Sources
 from wsshm.stages import run_id_of
@@ -70,6 +71,6 @@ def label_of(config: RunConfig, keys: Iterable[str]) -> str:
     for key in keys:
         if key not in ("method.name", "train.seed", "budget.mattes", "budget.masks"):
             value = functools.reduce(lambda section, name: section[name], key.split("."), document)
-            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            text = shown(value)
             said.append(text if isinstance(value, str) else f"{key.rpartition('.')[2]} {text}")
     return f"{config.method.name} ({', '.join(said)})"

@@ -264,7 +264,7 @@ def _latency(plan: Plan, place: Place) -> dict[str, float]:
 
 
 def _label(row: Any) -> str:
-    return f"{row.method} ({shown(row.mattes)} mattes, {shown(row.masks)} masks, seed {shown(row.seed)})"
+    return f"{row.method} ({shown(row.mattes, 'all')} mattes, {shown(row.masks, 'all')} masks, seed {shown(row.seed)})"
 
 
 def _first_sentence(error: object) -> str:
@@ -331,7 +331,7 @@ def rendered(status: Status, out: Location) -> rich.console.Group:
             "run", *(f">{n}" for n in names), *columns, title=f"\n{front_of} {' and '.join(names)} (validation) so far"
         )
         for row in status.best:
-            own = (shown(row[name]) for name in ("method", "mattes", "masks", "seed"))
+            own = (shown(row[name], "all") for name in ("method", "mattes", "masks", "seed"))
             best.add_row(
                 row["run"], *(shown(float(row[n])) for n in names), *own, *map(shown, row["settings"].values())
             )

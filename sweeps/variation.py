@@ -30,11 +30,11 @@ def varying(documents: Iterable[dict[str, Any]], without: Iterable[str] = ()) ->
     return [key for key in keys if any(row.get(key) != rows[0].get(key) for row in rows)]
 
 
-def shown(value: Any) -> str:
-    """A value as a table shows it: numbers in four significant digits, `all` for a budget that says nothing."""
+def shown(value: Any, unset: str = "default") -> str:
+    """A value as a table shows it: numbers in four significant digits, `unset` for None (`all` of a budget)."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "all" if value is None else str(value)
+    return unset if value is None else str(value)
 
 
 def console() -> rich.console.Console:

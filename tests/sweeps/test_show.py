@@ -39,6 +39,15 @@ def shown(plan: Plan, store: Path, capsys: pytest.CaptureFixture) -> str:
     return capsys.readouterr().out
 
 
+def test_a_key_that_says_nothing_is_shown_as_the_methods_own(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    plan = tiny_plan(data, space={"method.matte_share": [None, 0.5]}, seeds=[0])
+    text = shown(plan, tmp_path, capsys)
+    assert ("default" in text, "all" in text.split("annotation")[0].replace("in all", "")) == (True, False)
+    assert {run.label.rpartition(", ")[2] for run in expand(plan)} == {"matte_share default)", "matte_share 0.5)"}
+
+
 def test_runs_sharing_costs_and_estimate(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     plan = tiny_plan(
         data,
