@@ -23,20 +23,26 @@ from wsshm.errors import UserError, nearest
 TONES = {"better": "better", "worse": "worse", "not told apart": "even"}
 
 
-def tables(frames: Frames, comparisons: list[Comparison], method: str, measures: list[Measure]) -> list[Table]:
+def tables(
+    frames: Frames, comparisons: list[Comparison], method: str, measures: list[Measure], variants: bool = False
+) -> list[Table]:
     """A table for each comparison and budget: every method but `method`, minus `method`.
 
-    Raises UserError where no comparison has runs of `method`, or no values of anything beside it.
+    A method's variant that was best on validation stands for it, or, with `variants`, each has a row of its own; `method`
+    may then be a variant's label, or a method's name for the one that stands for it. Raises UserError where no comparison
+    has runs of `method`, or no values of anything beside it.
     """
+    cells_of = selection.every if variants else selection.shown
     seed_of = frames.runs.set_index("run_id")["seed"].to_dict()
     made = [
         table
         for comparison in comparisons
         for budget in comparison.budgets
-        if (table := _table(comparison, budget, method, measures, seed_of)) is not None
+        if (table := _table(comparison, cells_of(comparison), budget, method, measures, seed_of)) is not None
     ]
     if not made:
-        names = {name for comparison in comparisons for name in selection.shown(comparison)["label"]}
+        cells = [cells_of(comparison) for comparison in comparisons]
+        names = {name for part in cells for column in ("label", "method") for name in part[column]}
         if method not in names:
             raise UserError(f"the store has no finished runs of the method {method!r}; {nearest(method, names)}")
         asked = ", ".join(measure.name for measure in measures)
@@ -45,13 +51,21 @@ def tables(frames: Frames, comparisons: list[Comparison], method: str, measures:
 
 
 def _table(
-    comparison: Comparison, budget: Budget, method: str, measures: list[Measure], seed_of: dict[str, float]
+    comparison: Comparison,
+    cells: pd.DataFrame,
+    budget: Budget,
+    method: str,
+    measures: list[Measure],
+    seed_of: dict[str, float],
 ) -> Table | None:
-    heads = selection.shown(comparison).drop_duplicates("cell").set_index("cell")
+    heads = cells.drop_duplicates("cell").set_index("cell")
     heads = heads[heads.index.isin(comparison.at(budget))]
     own = heads[heads["label"] == method]
+    if own.empty:
+        own = heads[(heads["method"] == method) & heads["shown"].astype(bool)]
     if own.empty or len(heads) == 1:
         return None
+    method = str(own["label"].iloc[0])
     records = [
         record
         for measure in measures

@@ -71,6 +71,12 @@ def print_table(
     against: Annotated[
         str | None, typer.Option("--against", help="Every method minus this one, in percent: mlb_masklabel, ...")
     ] = None,
+    variants: Annotated[
+        bool,
+        typer.Option(
+            "--variants", help="With --against: every variant of a method, not the one best on validation alone."
+        ),
+    ] = False,
     cost: CostOption = None,
     format: FormatOption = None,
     out: FileOption = None,
@@ -91,8 +97,10 @@ def print_table(
         if by is not None or manifest is not None:
             raise UserError("--against gives differences over all pictures, --by errors by what they show; take one")
         wanted = measures(measure, region, () if region else ("sad", "mse", "grad", "conn"), WITH_FURTHER)
-        show(held_against(store, against, wanted, _prices(cost)), format, out, notes=True)
+        show(held_against(store, against, wanted, _prices(cost), variants), format, out, notes=True)
         return
+    if variants:
+        raise UserError("--variants goes with --against, which says what they are held against")
     if (by is None) != (manifest is None):
         raise UserError("--by and --manifest go together: which attributes, and the manifest that gives them")
     if by is not None and manifest is not None:

@@ -36,6 +36,11 @@ def shown(comparison: Comparison) -> pd.DataFrame:
     return kept.assign(label=kept["method"], variant_label=kept["label"])
 
 
+def every(comparison: Comparison) -> pd.DataFrame:
+    """All cells, with the method's name and what sets the variant apart as their `label`."""
+    return comparison.cells.assign(variant_label=comparison.cells["label"])
+
+
 def labels(comparison: Comparison) -> list[str]:
     """This suite's methods that are shown, in the order of tables."""
     cells = shown(comparison)

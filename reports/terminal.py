@@ -76,10 +76,13 @@ def slices(store_root: str, manifest_path: Path, by: str, measures: list[Measure
     return by_attribute.tables(_comparisons(load(store_root), cost), manifest, names, measures)
 
 
-def against(store_root: str, method: str, measures: list[Measure], cost: CostModel) -> list[Table]:
-    """Every method minus `method`, in percent of its error. Raises UserError where there is no such method."""
+def against(
+    store_root: str, method: str, measures: list[Measure], cost: CostModel, variants: bool = False
+) -> list[Table]:
+    """Every method (or variant of one) minus `method`, in percent of its error. Raises UserError where there is no such
+    method."""
     frames = load(store_root)
-    return held_against.tables(frames, _comparisons(frames, cost), method, measures)
+    return held_against.tables(frames, _comparisons(frames, cost), method, measures, variants)
 
 
 def _comparisons(frames: Frames, cost: CostModel) -> list[Comparison]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from bench.store import Store
 from tests.reports.commands import mistake, pictured, reports, rows
-from tests.reports.example_store import run_row, score_rows
+from tests.reports.example_store import BACKBONE, run_row, score_rows
 
 HARDNESS = np.random.default_rng(3).lognormal(0, 0.6, 40)
 LEVELS = {
@@ -108,3 +109,42 @@ def test_mistakes_are_named(store: Store, tmp_path: Path) -> None:
     alone.write("runs", [row])
     alone.write("scores", score_rows(row["run_id"], 1.0, HARDNESS, np.random.default_rng(0)))
     assert "nothing beside mlb has a value of sad, mse, grad, conn" in mistake("table", alone.root, "--against", "mlb")
+
+
+@pytest.fixture(scope="module")
+def with_variants(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """`mlb` with two bands; the narrow one is better on validation and worse on test."""
+    store, rng = Store(tmp_path_factory.mktemp("variants")), np.random.default_rng(0)
+    for method, band, level, val_sad in (("mlb", 0.02, 0.9, 0.5), ("mlb", 0.04, 0.7, 0.6), ("joint", 0.02, 1.0, 0.7)):
+        config = json.dumps({"method": {"name": method, "blend": {"band": band}}, "model": {"backbone": BACKBONE}})
+        row = run_row(method, 40, 1000, 0, run_id=f"{method}-{band}", config=config)
+        store.write("runs", [row])
+        store.write("scores", score_rows(row["run_id"], level, HARDNESS, rng))
+        epoch = {"run_id": row["run_id"], "stage": "student", "epoch": 1, "key": "val_sad", "value": val_sad}
+        store.write("epochs", [epoch])
+    return store
+
+
+def test_each_variant_may_have_its_own_row(with_variants: Store) -> None:
+    scores = with_variants.read("scores").query("region == 'whole'").groupby("run_id")["sad"].mean()
+    narrow, wide_, joint = (scores[run] for run in ("mlb-0.02", "mlb-0.04", "joint-0.02"))
+
+    def listed(*options: str) -> dict[str, float]:
+        said = reports("table", with_variants.root, "--measure", "sad", "--format", "csv", *options)
+        assert said.code == 0, said.err
+        return {row["label"]: float(row["percent"]) for row in rows(said.out)}
+
+    def percent(of: float, to: float) -> float:
+        return pytest.approx(100 * (of / to - 1))
+
+    assert listed("--against", "joint") == {"mlb": percent(narrow, joint)}
+    both = {"mlb, band=0.02": percent(narrow, joint), "mlb, band=0.04": percent(wide_, joint)}
+    assert listed("--against", "joint", "--variants") == both
+    # A method's name is the variant that stands for it; its label is any of them.
+    others = {"mlb, band=0.04": percent(wide_, narrow), "joint": percent(joint, narrow)}
+    assert listed("--against", "mlb", "--variants") == others
+    others = {"mlb, band=0.02": percent(narrow, wide_), "joint": percent(joint, wide_)}
+    assert listed("--against", "mlb, band=0.04", "--variants") == others
+    unknown = mistake("table", with_variants.root, "--against", "mlb, band=0.03", "--variants")
+    assert "no finished runs of the method 'mlb, band=0.03'" in unknown
+    assert "--variants goes with --against" in mistake("table", with_variants.root, "--variants")
