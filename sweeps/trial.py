@@ -202,7 +202,9 @@ def _measure(
         stages = {name: StageFolder(place.stages, address, Path(scratch)) for name, address in addresses.items()}
         teacher, last = None, stages[list(stages)[-1]]
         if config.method.name == "mlb":
-            teacher = accuracy.Teacher(stages[last.result()["stage"]["teacher"]].model(), config.method.blend)
+            taught_by = last.result()["stage"]["teacher"]  # None: by its own average, which is the model
+            model = (stages[taught_by] if taught_by else last).model()
+            teacher = accuracy.Teacher(model, config.method.blend)
         gpu, sources = bool(config.train.gpus_per_worker), open_sources(config.data)
         on = "cuda" if gpu else "cpu"
         measured = accuracy.measure(last.model(), sources.test, run_id, teacher=teacher, device=on)

@@ -89,6 +89,8 @@ class ModelConfig(Section):
 class BlendConfig(Section):
     """How a teacher's prediction and a mask become a label; see `wsshm.blending`.
 
+    `teacher`: a network trained before on composites (`stage`, the paper's), or the student's own moving `average`,
+    which learns beside it from composites and blended photos alike and takes no steps of its own.
     `when`: the teacher predicts in the student's training loop, what the student is shown, or `ahead` of it, whole
     pictures once (`wsshm.ahead`).
     """
@@ -98,15 +100,29 @@ class BlendConfig(Section):
     band: PositiveFloat = 0.04
     feather: NonNegativeFloat = 0.0
     veto: Literal["none", "mask", "ignore"] = "mask"
+    teacher: Literal["stage", "average"] = "stage"
     when: Literal["loop", "ahead"] = "loop"
     refresh: PositiveInt = 1
+
+    @pydantic.model_validator(mode="after")
+    def _can_be_asked(self) -> BlendConfig:
+        if self.teacher == "average" and self.when == "ahead":
+            raise ValueError("a teacher that is the student's moving average cannot label ahead of it; take when: loop")
+        if self.teacher == "average" and self.refresh > 1:
+            raise ValueError("a teacher that is the student's moving average is new at every step; take refresh: 1")
+        return self
+
+    def recipe(self) -> dict[str, Any]:
+        """It as JSON, a part of a stage's address: `teacher`, which is new since the first release, only where it says so."""
+        return self.model_dump(exclude={"teacher"} if self.teacher == "stage" else None)
 
 
 class MethodConfig(Section):
     """The training method and what only some methods read.
 
     `matte_share` is the part of a batch that are composites with their mattes, the rest being natural pictures; None is
-    the method's own: none of a student's after its teacher, half of `joint`'s and `mean_teacher`'s.
+    the method's own: none of a student's after its teacher, half where both kinds are learnt at once (`joint`,
+    `mean_teacher`, a `blend.teacher` that is the student's average).
     `confidence` is `pseudo_label`'s: how sure its teacher must be of a pixel. `consistency_weight` is `mean_teacher`'s
     weight of natural pictures, reached after `consistency_ramp` of its steps.
     """
@@ -208,9 +224,20 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     budget: Budget = Budget()
 
+    @property
+    def learns_at_once(self) -> bool:
+        """Whether it is MLB, or a control of it, without a teacher's stage."""
+        return self.method.blend.teacher == "average" and self.method.name in ("mlb", "mlb_masklabel", "oracle")
+
     @pydantic.model_validator(mode="after")
     def _possible(self) -> RunConfig:
-        if self.method.name in TEACHER_METHODS and self.train.teacher_steps >= self.train.steps:
+        if self.learns_at_once:
+            if self.method.matte_share == 0:
+                raise ValueError(
+                    "with blend.teacher: average the teacher learns from the composites in the student's batches; raise"
+                    " method.matte_share above 0"
+                )
+        elif self.method.name in TEACHER_METHODS and self.train.teacher_steps >= self.train.steps:
             raise ValueError(
                 f"train.teacher_steps ({self.train.teacher_steps}) must be smaller than train.steps ({self.train.steps}),"
                 f" of which {self.method.name}'s first stage is a part"

@@ -80,7 +80,7 @@ def train_stage(
         teacher = load_model(upstream[stage.teacher])[0].to(world.device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), config.train.lr, weight_decay=config.train.weight_decay)
     ema = _moving_average(model, stage, config)
-    if ema and stage.photo_label == "average":
+    if ema and stage.asks_its_average:
         teacher = ema.module
     progress = _resume(folder, model, optimiser, ema, world)
     wrapped = over_workers(model, world)

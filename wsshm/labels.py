@@ -22,9 +22,7 @@ def target_of(batch: Batch, stage: Stage, teacher: MattingOutput | None) -> Targ
     if stage.photo_label in (None, "truth") or bool(batch.is_matte.all()):
         return target
     if stage.photo_label == "mask":
-        # Along a mask's edge the boundary lies somewhere: unknown in the band, none outside.
-        band = edge_band(batch.labels, band_radius(batch.labels, BlendConfig().band))
-        photo = Target(batch.labels, torch.zeros_like(boundary), ones, 1 - band)
+        photo = Target(batch.labels, torch.zeros_like(boundary), ones, _without_boundary(batch.labels))
     elif stage.reads_labels:
         assert batch.share is not None, "a stage that reads labels has them in its batches"
         assert batch.weight is not None, "a stage that reads labels has them in its batches"
@@ -48,7 +46,17 @@ def _taught(batch: Batch, stage: Stage, output: MattingOutput) -> Target:
     assert stage.blend is not None, "a stage with blended labels has a blend"
     blended = blend(batch.labels, output.matte, output.boundary, stage.blend)
     label = batch.labels if stage.photo_label == "masklabel" else blended.label
+    if stage.asks_its_average:
+        # A network that taught itself where boundaries are would find ever more of them: composites alone teach that,
+        # and what it says of itself weighs no more than a mask does. So the label is all that is not as `joint` has it.
+        known = blended.weight * _without_boundary(batch.labels)
+        return Target(label, torch.zeros_like(label), blended.weight, known)
     return Target(label, blended.share, blended.weight, blended.weight)
+
+
+def _without_boundary(mask: Tensor) -> Tensor:
+    """Where a mask tells that there is no boundary (1): along its edge there is one, somewhere (0)."""
+    return 1 - edge_band(mask, band_radius(mask, BlendConfig().band))
 
 
 def pseudo_label(matte: Tensor, boundary: Tensor, confidence: float, threshold: float) -> Target:

@@ -51,6 +51,16 @@ def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
     assert "seg_only" in page
 
 
+def test_mlb_taught_by_its_own_average_is_one_stage_and_leaves_all_its_samples(tmp_path: Path) -> None:
+    process = sweep(tmp_path / "out", "--set", "base.method.blend.teacher=average")
+    assert process.returncode == 0, process.err  # type: ignore[attr-defined]
+    store = Store(tmp_path / "out" / "store")
+    (run,) = store.read("runs").to_dict("records")
+    assert [stage.partition(":")[0] for stage in run["stages"]] == ["student"]
+    assert (run["status"], run["steps"], run["mattes"], run["masks"]) == ("finished", 16, 4, 8)
+    assert set(store.read("samples")["kind"]) == {"photo", "mask", "truth", "matte", "teacher", "label"}
+
+
 def test_asked_again_it_trains_nothing(finished: Path) -> None:
     before = sorted((finished / "store").rglob("*.parquet"))
     again = sweep(finished, *TIMED)

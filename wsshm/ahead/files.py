@@ -47,7 +47,7 @@ def blend_manifest(
     folder, task = LabelFolder(Location.of(out), blend), Task.of(model, blend, size)
     recipe = {
         "model": hashlib.sha256(task.weights).hexdigest()[:16],
-        "blend": blend.model_dump(exclude={"when", "refresh"}),
+        "blend": blend.model_dump(exclude={"when", "refresh", "teacher"}),
         "size": size,
     }
     folder.hold_against(recipe)

@@ -97,7 +97,7 @@ def _recipe(
     return {
         "recipe_version": RECIPE_VERSION,
         "teacher": next(e.address for e in entries if e.stage.name == entry.stage.teacher),
-        "blend": entry.stage.blend.model_dump(exclude={"when", "refresh"}),
+        "blend": entry.stage.blend.model_dump(exclude={"when", "refresh", "teacher"}),
         "masks": sources.masks.fingerprint,
         "labels": LABELS_VERSION,
         "size": size_seen(config.data.size),

@@ -1,7 +1,10 @@
 """Matte Label Blending: a teacher from composites, then a student on natural pictures with blended labels.
 
-The paper's two steps; `refresh` > 1 is ours: the student's steps are split into that many rounds, and from the
-second on the student of the round before is the teacher.
+The paper's two steps. Two refinements are ours. `refresh` > 1: the student's steps are split into that many rounds, and
+from the second on the student of the round before is the teacher. `teacher: average`: there is one stage, on composites
+and natural pictures at once, whose teacher is the student's moving average. No step is spent on a teacher that is
+thrown away, and the label gets better as the student does; in the beginning, where the average is sure of no boundary,
+it is the mask. All else is as in `joint`, so that the two differ in the label (and in that the model is the average).
 """
 
 from itertools import pairwise
@@ -9,6 +12,9 @@ from itertools import pairwise
 from wsshm.config import RunConfig
 from wsshm.methods.stage import PhotoLabel, Stage
 from wsshm.methods.teacher import teacher
+
+EMA_DECAY = 0.99  # over a hundred steps: a teacher that is not far behind its student
+MATTE_SHARE = 0.5
 
 
 def stages(config: RunConfig) -> list[Stage]:
@@ -19,6 +25,8 @@ def stages(config: RunConfig) -> list[Stage]:
 def with_label(config: RunConfig, label: PhotoLabel) -> list[Stage]:
     """MLB's stages with another label on the natural pictures: the controls differ from MLB in nothing else."""
     method = config.method
+    if config.learns_at_once:
+        return [_taught_by_its_average(config, label)]
     result = [teacher(config)]
     rest = config.train.steps - config.train.teacher_steps
     ends = [rest * k // method.blend.refresh for k in range(method.blend.refresh + 1)]
@@ -40,3 +48,16 @@ def with_label(config: RunConfig, label: PhotoLabel) -> list[Stage]:
             )
         )
     return result
+
+
+def _taught_by_its_average(config: RunConfig, label: PhotoLabel) -> Stage:
+    method = config.method
+    return Stage(
+        "student",
+        config.train.steps,
+        matte_share=MATTE_SHARE if method.matte_share is None else method.matte_share,
+        photo_label=label,
+        blend=method.blend if label in ("blended", "masklabel") else None,
+        photo_weight=method.blended_weight,
+        ema_decay=config.train.ema or EMA_DECAY,
+    )

@@ -21,7 +21,8 @@ class Stage:
     says. `start` and `teacher` name earlier stages: whose weights this one starts from (None: the backbone's), and
     who predicts for the natural pictures' label. `photo_weight` scales the natural pictures' loss, after a ramp over
     the share `ramp` of the steps. `confidence` and `threshold` say which pixels a pseudo-label has; `ema_decay` is
-    that of the moving average that teaches its own student.
+    that of the moving average that this stage keeps, that is its model in the end, and that teaches it where the
+    natural pictures' label needs a teacher and no earlier stage is one.
     """
 
     name: str
@@ -62,12 +63,17 @@ class Stage:
         """Whether an earlier stage's model predicts in the training loop."""
         return self.teacher is not None and not self.reads_labels
 
+    @property
+    def asks_its_average(self) -> bool:
+        """Whether its own moving average predicts in the training loop."""
+        return self.teacher is None and self.photo_label in ("average", "blended", "masklabel")
+
     def recipe(self) -> dict[str, Any]:
         """What it is, as JSON: a part of its address.
 
         A field that is new since the first release is left out at its default, so that older stages keep theirs.
         """
-        described = asdict(self) | {"blend": self.blend.model_dump() if self.blend else None}
+        described = asdict(self) | {"blend": self.blend.recipe() if self.blend else None}
         unused = {f.name for f in fields(self) if f.name in _LATER_FIELDS and described[f.name] == f.default}
         return {name: value for name, value in described.items() if name not in unused}
 
