@@ -34,6 +34,8 @@ NOT_A_VARIANT = (
     *("train.loader_workers", "train.max_failures", "method.name"),
     *("model.architecture", "model.backbone", "model.weights", "budget"),
 )
+# Keys that configurations of older releases lack, and what their runs did: no variant of those that say so.
+ADDED = {"method.blend.teacher": "stage", "method.blend.when": "loop"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,11 @@ def _variants(runs: pd.DataFrame, methods: list[str], external: Iterable[bool]) 
     lacking: dict[str, set[str]] = {}
     for method, document in zip(methods, documents, strict=True):
         if document:
-            lacking.setdefault(method, set()).update(values[method].keys() - document.keys())
+            absent = values[method].keys() - document.keys()
+            for key in absent & ADDED.keys():
+                document[key] = ADDED[key]
+                values[method][key].add(json.dumps(ADDED[key]))
+            lacking.setdefault(method, set()).update(absent - ADDED.keys())
     varied = {
         method: sorted(key for key, seen in keys.items() if len(seen) + (key in lacking.get(method, ())) > 1)
         for method, keys in values.items()

@@ -142,6 +142,14 @@ def test_variants_are_named_by_the_keys_that_vary_within_their_method(tmp_path):
     ]
 
 
+def test_a_run_from_before_a_key_was_made_is_no_variant_of_one_that_has_its_default(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for run_id, blend in {"old": {}, "new": {"teacher": "stage"}, "other": {"teacher": "average"}}.items():
+        add(store, run_id, config=json.dumps({"method": {"name": "mlb", "blend": {"band": 0.04} | blend}}))
+    labels = load(tmp_path).runs.set_index("run_id")["label"].to_dict()
+    assert labels == {"old": "mlb, teacher=stage", "new": "mlb, teacher=stage", "other": "mlb, teacher=average"}
+
+
 def test_pictures_are_read_for_the_runs_that_are_asked_for(tmp_path):
     store = Store(tmp_path)
     for run_id in ("a", "b"):

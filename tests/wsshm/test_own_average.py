@@ -24,6 +24,7 @@ from wsshm.models import MattingOutput
 from wsshm.stages import RESULT, StageFolder, addressed_stages, run_id_of
 from wsshm.storage import Location
 from wsshm.train import labels_used, resolved, train
+from wsshm.work import run_work
 
 ALONE = World(0, 1, torch.device("cpu"))
 AVERAGE = "method.blend.teacher=average"
@@ -58,6 +59,12 @@ def test_all_steps_are_one_stage_that_sees_both_kinds_of_labels(root: Path) -> N
         (other,) = stages_of(changed(config, "method.matte_share=0.25", "train.ema=0.9"))
         assert (other.matte_share, other.ema_decay) == (0.25, 0.9)
         assert run_id_of(config, sources) != run_id_of(tiny.config(root, method, steps=100, teacher_steps=99), sources)
+
+
+def test_the_averages_pass_counts_as_a_teachers_in_estimates(root: Path) -> None:
+    for method, work in (("mlb", 40.0), ("mlb_masklabel", 40.0), ("oracle", 30.0), ("joint", 30.0)):
+        assert run_work(changed(tiny.config(root, method, steps=30), AVERAGE)) == pytest.approx(work)
+    assert run_work(tiny.config(root, "mean_teacher", steps=30)) == pytest.approx(40.0)
 
 
 def test_only_mlb_and_its_controls_read_the_key(root: Path) -> None:
