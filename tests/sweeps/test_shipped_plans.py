@@ -69,13 +69,18 @@ def test_the_commands_in_their_comments_are_plans_of_fewer_steps(name: str) -> N
 @pytest.mark.parametrize("name", ["methods", "standard"])
 def test_methods_holds_every_method_under_three_seeds(name: str) -> None:
     runs = configurations(load_plan(name))
-    assert sorted((r.method.name, r.train.seed) for r in runs) == sorted((m, s) for m in METHOD_NAMES for s in range(3))
-    assert "27 runs" in load_plan(name).about
+    by_teacher = {
+        teacher: sorted((r.method.name, r.train.seed) for r in runs if r.method.blend.teacher == teacher)
+        for teacher in ("stage", "average")
+    }
+    assert by_teacher["stage"] == sorted((m, s) for m in METHOD_NAMES for s in range(3))
+    assert by_teacher["average"] == sorted((m, s) for m in ("mlb", "oracle") for s in range(3))
+    assert "33 runs" in load_plan(name).about
 
 
 def test_blending_searches_the_whole_blend_over_one_teacher() -> None:
     plan = load_plan("blending")
-    blend = {f"method.blend.{key}" for key in BlendConfig.model_fields} - {"method.blend.when"}
+    blend = {f"method.blend.{key}" for key in BlendConfig.model_fields} - {"method.blend.when", "method.blend.teacher"}
     assert set(plan.searched) == blend | {"method.matte_share", "method.blended_weight"}
     runs = [searched_configuration(plan, drawn) for drawn in draws(as_random(plan))]
     assert len(runs) == 40
