@@ -127,7 +127,8 @@ def _differences(
     for (cell, mean, of_base, seeds, agreeing), interval in zip(found, simultaneous(np.array(columns).T), strict=True):
         scale = 100 / of_base if of_base else np.nan
         records.append(
-            {"cell": cell, "label": heads.loc[cell, "label"], "measure": measure.name, "images": len(values)}
+            {"cell": cell, "label": heads.loc[cell, "label"], "kind": kind_of(heads.loc[cell])}
+            | {"measure": measure.name, "images": len(values)}
             | {"mean": mean, "mean_against": of_base}
             | {"difference": interval.mean, "low": interval.low, "high": interval.high}
             | {"percent": interval.mean * scale, "percent_low": interval.low * scale}

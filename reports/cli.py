@@ -77,6 +77,9 @@ def print_table(
             "--variants", help="With --against: every variant of a method, not the one best on validation alone."
         ),
     ] = False,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="With --against: draw it too, into this .png, .svg or .pdf.")
+    ] = None,
     cost: CostOption = None,
     format: FormatOption = None,
     out: FileOption = None,
@@ -89,7 +92,7 @@ def print_table(
     """
     from reports.measures import WITH_FURTHER
     from reports.per_image import measures
-    from reports.terminal import FEW, methods, show, slices
+    from reports.terminal import FEW, methods, picture, show, slices
     from reports.terminal import against as held_against
     from wsshm.errors import UserError
 
@@ -97,10 +100,14 @@ def print_table(
         if by is not None or manifest is not None:
             raise UserError("--against gives differences over all pictures, --by errors by what they show; take one")
         wanted = measures(measure, region, () if region else ("sad", "mse", "grad", "conn"), WITH_FURTHER)
-        show(held_against(store, against, wanted, _prices(cost), variants), format, out, notes=True)
+        held = held_against(store, against, wanted, _prices(cost), variants)
+        if figure is not None:
+            picture(held, figure)
+        show(held, format, out, notes=True)
         return
-    if variants:
-        raise UserError("--variants goes with --against, which says what they are held against")
+    if variants or figure is not None:
+        option = "--variants" if variants else "--figure"
+        raise UserError(f"{option} goes with --against, which says what all else is held against")
     if (by is None) != (manifest is None):
         raise UserError("--by and --manifest go together: which attributes, and the manifest that gives them")
     if by is not None and manifest is not None:

@@ -29,6 +29,7 @@ from wsshm.errors import UserError, nearest
 
 STYLES = {"best": "bold", "better": "green", "worse": "red", "muted": "dim"}
 FORMATS = ("terminal", "markdown", "csv")
+PICTURES = (".png", ".svg", ".pdf")
 SUFFIXES = {".md": "markdown", ".csv": "csv", ".txt": "terminal", ".parquet": "parquet"}
 HIDDEN = "Intervals are left out for want of room: --format markdown has them, and a table of few measures."
 OF_STYLE = re.compile(r"Bold:[^.]*\.")  # a sentence about what plain text cannot show
@@ -83,6 +84,19 @@ def against(
     method."""
     frames = load(store_root)
     return held_against.tables(frames, _comparisons(frames, cost), method, measures, variants)
+
+
+def picture(made: list[Table], out: Path) -> None:
+    """Draw tables of `against` into `out`. Raises UserError where its ending is no picture's, or it cannot be written."""
+    if out.suffix not in PICTURES:
+        raise UserError(f"--figure {out} does not say what to draw; end it in {', '.join(PICTURES)}")
+    from reports.figures.against import draw
+    from reports.figures.style import png_svg_pdf, theme
+
+    with theme():
+        drawn = draw(pd.concat([table.frame.assign(table=table.name) for table in made], ignore_index=True))
+    raster, drawing, page = png_svg_pdf(drawn)
+    _write(out, {".png": raster, ".svg": drawing.encode(), ".pdf": page}[out.suffix], "--figure")
 
 
 def _comparisons(frames: Frames, cost: CostModel) -> list[Comparison]:
@@ -170,17 +184,17 @@ def _content(made: list[Table], kind: str, notes: bool) -> bytes:
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()).encode()
 
 
-def _write(out: Path, content: bytes) -> None:
+def _write(out: Path, content: bytes, option: str = "--out") -> None:
     """Whole or not at all."""
     if out.is_dir():
-        raise UserError(f"--out {out} is a folder; give a file in it")
+        raise UserError(f"{option} {out} is a folder; give a file in it")
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
         os.replace(temporary, out)
     except (PermissionError, FileExistsError, NotADirectoryError):
-        raise UserError(f"--out {out} cannot be written; give another path") from None
+        raise UserError(f"{option} {out} cannot be written; give another path") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

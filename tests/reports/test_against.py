@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.store import Store
+from reports.figures import against, style
 from tests.reports.commands import mistake, pictured, reports, rows
 from tests.reports.example_store import BACKBONE, run_row, score_rows
 
@@ -148,3 +149,69 @@ def test_each_variant_may_have_its_own_row(with_variants: Store) -> None:
     unknown = mistake("table", with_variants.root, "--against", "mlb, band=0.03", "--variants")
     assert "no finished runs of the method 'mlb, band=0.03'" in unknown
     assert "--variants goes with --against" in mistake("table", with_variants.root, "--variants")
+
+
+def test_the_figure_has_every_difference_at_its_place(with_variants: Store, tmp_path: Path) -> None:
+    listed = tmp_path / "t.csv"
+    options = ("--against", "joint", "--variants", "--measure", "sad,iou", "--out", listed)
+    for ending in ("png", "pdf", "svg"):
+        said = reports("table", with_variants.root, *options, "--figure", tmp_path / "made" / f"t.{ending}")
+        assert said.code == 0, said.err
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {"t.png", "t.pdf", "t.svg"}
+    text = (tmp_path / "made" / "t.svg").read_text()
+    for name in ("mlb (1 seed)", "band=0.02", "band=0.04", "minus joint", "whole image", "better"):
+        assert name in text, name
+    frame = pd.read_csv(listed, keep_default_na=False).assign(table="t")
+    with style.theme():
+        panels = against.draw(frame).axes
+    assert [axes.get_title(loc="left").split("\n")[0] for axes in panels] == ["SAD", "IoU"]
+    for axes, measure in zip(panels, ("sad", "iou"), strict=True):
+        assert axes.get_xlabel().startswith("%; lower" if measure == "sad" else "%; higher")
+        rows_ = frame[frame["measure"] == measure]
+        dots = [line for line in axes.lines if line.get_marker() == "o"]
+        names = [tick.get_text() for tick in panels[0].get_yticklabels()]
+        ticks = dict(zip(panels[0].get_yticks(), names, strict=True))
+        for dot, row in zip(dots, rows_.itertuples(), strict=True):
+            assert dot.get_xdata() == [row.percent]
+            assert ticks[dot.get_ydata()[0]].endswith(row.label.removeprefix("mlb, "))
+        spans = [sorted(line.get_xdata()) for line in axes.lines if line.get_solid_capstyle() == "butt"]
+        assert [rows_["percent_low"].tolist(), rows_["percent_high"].tolist()] == list(
+            map(list, zip(*spans, strict=True))
+        )
+
+
+def test_a_figure_names_only_what_sets_a_row_apart() -> None:
+    labels = ("mlb, band=1, a=1", "mlb, band=1, a=2", "mlb, band=2, a=1", "oracle, a=1")
+    frame = pd.DataFrame(
+        [
+            {
+                "label": label,
+                "against": "joint, a=1",
+                "measure": "sad",
+                "verdict": "better",
+                "seeds": seeds,
+                "kind": kind,
+            }
+            | {"percent": -1.0, "percent_low": -2.0, "percent_high": 0.5, "budget": "all", "table": "t"}
+            for label, seeds, kind in zip(labels, (1, 3, 0, 2), ("", "", "", "control"), strict=True)
+        ]
+    )
+    with style.theme():
+        axes = against.draw(frame).axes[0]
+    said = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert said == [
+        "mlb (1 seed)",
+        "mlb (3 seeds)\na=2",
+        "mlb (no seed in common)\nband=2",
+        "oracle (control; 2 seeds)",
+    ]
+
+
+def test_where_a_figure_may_go(with_variants: Store, tmp_path: Path) -> None:
+    table = ("table", with_variants.root)
+    assert "--figure goes with --against" in mistake(*table, "--figure", tmp_path / "a.png")
+    assert "does not say what to draw; end it in .png" in mistake(
+        *table, "--against", "joint", "--figure", tmp_path / "a.jpg"
+    )
+    (tmp_path / "b.png").mkdir()
+    assert "b.png is a folder" in mistake(*table, "--against", "joint", "--figure", tmp_path / "b.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -58,23 +59,49 @@ def test_errors_of_labels_are_those_of_their_rows(name: str, line: str) -> None:
         assert [low, high] == pytest.approx([percent - half, percent + half], abs=0.1 * half + 0.1)
 
 
-# How the rows of the students' table differ from plain `joint` and `mlb`, as keys of their configurations.
-STUDENTS = {
-    "joint": {"name": "joint"},
-    "joint-averaged": {"name": "joint", "ema": 0.99},
-    "mlb": {"name": "mlb"},
-    "mlb-mixed": {"name": "mlb", "share": 0.5},
-    "mlb-from-backbone": {"name": "mlb", "start": "backbone"},
-    "mlb-two-rounds": {"name": "mlb", "refresh": 2},
-    "mlb-own-average": {"name": "mlb", "teacher": "average"},
-    "oracle-mixed": {"name": "oracle", "share": 0.5},
-    "oracle-own-average": {"name": "oracle", "teacher": "average"},
-    "joint-coarse2": {"name": "joint", "coarse": 2.0},
-    "mlb-coarse2": {"name": "mlb", "coarse": 2.0},
-    "mlb-own-average-coarse2": {"name": "mlb", "teacher": "average", "coarse": 2.0},
+# How the rows of the students' tables differ from plain runs, as keys of their configurations; by the store of their rows.
+STUDENTS: dict[str, dict[str, dict[str, object]]] = {
+    "methods": {
+        "joint": {"name": "joint"},
+        "mlb, one stage": {"name": "mlb", "teacher": "average"},
+        "mlb": {"name": "mlb"},
+        "mlb_masklabel": {"name": "mlb_masklabel"},
+        "matte_then_seg": {"name": "matte_then_seg"},
+        "seg_only": {"name": "seg_only"},
+        "matte_only": {"name": "matte_only"},
+        "pseudo_label": {"name": "pseudo_label"},
+        "mean_teacher": {"name": "mean_teacher"},
+        "oracle": {"name": "oracle"},
+        "oracle, one stage": {"name": "oracle", "teacher": "average"},
+    },
+    "schedules": {
+        "joint": {"name": "joint"},
+        "joint, averaged": {"name": "joint", "ema": 0.99},
+        "mlb": {"name": "mlb"},
+        "mlb, composites too": {"name": "mlb", "share": 0.5},
+        "mlb, from the backbone": {"name": "mlb", "start": "backbone"},
+        "mlb, two rounds": {"name": "mlb", "refresh": 2},
+        "oracle, composites too": {"name": "oracle", "share": 0.5},
+    },
+    "coarse": {
+        "joint": {"name": "joint"},
+        "mlb, one stage": {"name": "mlb", "teacher": "average"},
+        "mlb": {"name": "mlb"},
+    },
 }
-OTHERWISE = {"ema": 0.0, "share": None, "start": "teacher", "refresh": 1, "teacher": "stage", "coarse": 1.0}
-ROWS = re.findall(r"^\| `([a-z0-9-]+)` \| (\d) \|(.*)\|$", TEXT, re.MULTILINE)
+OTHERWISE = {"ema": 0.0, "share": None, "start": "teacher", "refresh": 1, "teacher": "stage"}
+COARSENESS = {"methods": 1.0, "schedules": 1.0, "coarse": 2.0}
+ERRORS = [("sad", "whole", 1, 3), ("mse", "whole", 1e3, 1), ("grad", "whole", 1, 3), ("conn", "whole", 1, 3)]
+ERRORS += [("sad", "unknown", 1, 3), ("mse", "unknown", 1e3, 1), ("grad", "unknown", 1, 3), ("mad", "boundary", 1e3, 1)]
+DIFFERENCES = [(measure, region) for region in ("whole", "unknown") for measure in ("sad", "mse", "grad")]
+
+
+def table(kind: str, store: str) -> dict[str, list[str]]:
+    """{row's name: its cells} of the table below `<!-- kind: store -->`; none where the text has no such table."""
+    found = re.search(rf"^<!-- {kind}: {store} -->\n\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
+    lines = found[1].splitlines()[2:] if found else []
+    split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {cells[0].strip("`"): cells[1:] for cells in split}
 
 
 def said(config: str) -> dict[str, object]:
@@ -88,67 +115,69 @@ def said(config: str) -> dict[str, object]:
         "start": method["student_start"],
         "refresh": blend["refresh"],
         "teacher": blend.get("teacher", "stage"),
-        "coarse": document["data"]["procedural"]["mask_coarseness"],
     }
 
 
-@pytest.fixture(scope="module")
-def students() -> dict[str, dict[int, str]]:
-    """{row: {seed: run}}; every stored run belongs to one row."""
-    runs = pd.read_parquet(HERE / "findings" / "students" / "runs")
-    found: dict[str, dict[int, str]] = {name: {} for name in STUDENTS}
-    for run in runs.itertuples():
-        (name,) = (name for name, keys in STUDENTS.items() if said(run.config) == OTHERWISE | keys)
+def stored(store: str) -> dict[str, dict[int, str]]:
+    """{row: {seed: run}} of a store; every run belongs to one row."""
+    found: dict[str, dict[int, str]] = {}
+    for run in pd.read_parquet(HERE / "findings" / store / "runs").itertuples():
+        assert json.loads(run.config)["data"]["procedural"]["mask_coarseness"] == COARSENESS[store]
+        (name,) = (name for name, keys in STUDENTS[store].items() if said(run.config) == OTHERWISE | keys)
+        assert run.seed not in found.setdefault(name, {})
         found[name][run.seed] = run.run_id
     return found
 
 
-@pytest.fixture(scope="module")
-def scores() -> pd.DataFrame:
-    return pd.read_parquet(HERE / "findings" / "students" / "scores")
+@cache
+def rows_of(store: str) -> pd.DataFrame:
+    return pd.read_parquet(HERE / "findings" / store / "scores")
 
 
-def of_images(scores: pd.DataFrame, run_ids: list[str], measure: str, region: str) -> pd.Series:
+def of_images(store: str, run_ids: list[str], measure: str, region: str) -> pd.Series:
     """A measure's mean over runs, image by image."""
+    scores = rows_of(store)
     part = scores[scores["run_id"].isin(run_ids) & (scores["region"] == region)]
     assert set(part.groupby("run_id")["image"].nunique()) == {100}
     return part.groupby("image")[measure].mean()
 
 
-def test_the_students_table_has_every_stored_run(students: dict[str, dict[int, str]]) -> None:
-    assert {name: int(seeds) for name, seeds, _ in ROWS} == {name: len(runs) for name, runs in students.items()}
+@pytest.mark.parametrize("store", STUDENTS)
+def test_the_tables_have_every_stored_run(store: str) -> None:
+    runs = stored(store)
+    assert {name: int(cells[0]) for name, cells in table("errors", store).items()} == {
+        name: len(of_seed) for name, of_seed in runs.items()
+    }
+    assert table("against joint", store).keys() == runs.keys() - {"joint"}
 
 
-@pytest.mark.parametrize(("name", "line"), [(name, line) for name, _, line in ROWS])
-def test_errors_of_students_are_those_of_their_rows(
-    students: dict[str, dict[int, str]], scores: pd.DataFrame, name: str, line: str
-) -> None:
-    cells = [cell.strip() for cell in line.split("|")]
-    ids = list(students[name].values())
-    epochs = pd.read_parquet(HERE / "findings" / "students" / "epochs")
-    epochs = epochs[(epochs["key"] == "val_sad") & epochs["run_id"].isin(ids) & (epochs["stage"] != "teacher")]
-    last = epochs.sort_values(["stage", "epoch"])  # student, or student1 and student2
-    assert cells[0] == f"{last.groupby('run_id')['value'].last().mean():.3f}"
-    places = [("sad", "whole", 1, 3), ("mse", "whole", 1e3, 1), ("grad", "whole", 1, 3)]
-    places += [("sad", "unknown", 1, 3), ("mse", "unknown", 1e3, 1), ("grad", "unknown", 1, 3)]
-    for cell, (measure, region, scale, digits) in zip(cells[1:7], places, strict=True):
-        assert cell == f"{scale * of_images(scores, ids, measure, region).mean():.{digits}f}", (measure, region)
-    own = STUDENTS[name]
-    rival = "joint-coarse2" if "coarse" in own else "joint"
-    beside = [other for other in STUDENTS if ("coarse" in STUDENTS[other]) == ("coarse" in own) and other != rival]
-    for cell, (measure, region) in zip(
-        cells[7:], (("sad", "whole"), ("mse", "whole"), ("sad", "unknown")), strict=True
-    ):
-        if name == rival:
-            assert cell == ""
-            continue
-        apart, bases = {}, {}
-        for other in beside:
-            common = students[other].keys() & students[rival].keys()
-            a, b = (of_images(scores, [students[n][s] for s in common], measure, region) for n in (other, rival))
-            apart[other], bases[other] = a - b, b.mean()
-        apart = pd.DataFrame(apart)
-        percent, low, high = bounds(cell)
+@pytest.mark.parametrize("store", STUDENTS)
+def test_errors_of_students_are_those_of_their_rows(store: str) -> None:
+    runs = stored(store)
+    epochs = pd.read_parquet(HERE / "findings" / store / "epochs")
+    epochs = epochs[(epochs["key"] == "val_sad") & (epochs["stage"] != "teacher")]
+    last = epochs.sort_values(["stage", "epoch"]).groupby("run_id")["value"].last()  # student, or student1 and student2
+    for name, (_, validation, *cells) in table("errors", store).items():
+        ids = list(runs[name].values())
+        assert validation == f"{last[ids].mean():.3f}", name
+        for cell, (measure, region, scale, digits) in zip(cells, ERRORS, strict=True):
+            mean = scale * of_images(store, ids, measure, region).mean()
+            assert cell == f"{mean:.{digits}f}", (name, measure, region)
+
+
+@pytest.mark.parametrize(("measure", "region"), DIFFERENCES)
+@pytest.mark.parametrize("store", STUDENTS)
+def test_differences_and_intervals_are_those_of_the_images(store: str, measure: str, region: str) -> None:
+    runs, apart, bases = stored(store), {}, {}
+    for name in runs.keys() - {"joint"}:
+        common = runs[name].keys() & runs["joint"].keys()
+        own, rival = (
+            of_images(store, [runs[row][seed] for seed in common], measure, region) for row in (name, "joint")
+        )
+        apart[name], bases[name] = own - rival, rival.mean()
+    halves = together(pd.DataFrame(apart))
+    for name, cells in table("against joint", store).items():
+        percent, low, high = bounds(cells[DIFFERENCES.index((measure, region))])
         assert percent == pytest.approx(100 * apart[name].mean() / bases[name], abs=0.051)
-        half = 100 * together(apart)[name] / bases[name]
+        half = 100 * halves[name] / bases[name]
         assert [low, high] == pytest.approx([percent - half, percent + half], abs=0.1 * half + 0.1)

@@ -19,12 +19,13 @@ from wsshm.errors import UserError
 
 def test_quickstart_is_what_the_readme_promises() -> None:
     runs = configurations(load_plan("quickstart"))
-    assert sorted((r.method.name, r.budget.mattes) for r in runs) == [
-        ("joint", 40),
-        ("matte_only", 40),
-        ("mlb", 10),
-        ("mlb", 40),
-        ("seg_only", 40),
+    assert sorted((r.method.name, r.method.blend.teacher, r.budget.mattes) for r in runs) == [
+        ("joint", "stage", 40),
+        ("matte_only", "stage", 40),
+        ("mlb", "average", 10),
+        ("mlb", "average", 40),
+        ("mlb", "stage", 40),
+        ("seg_only", "stage", 40),
     ]
     assert len({(r.train.steps, r.train.batch, r.data.size, r.budget.masks) for r in runs}) == 1
 
