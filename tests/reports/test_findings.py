@@ -181,3 +181,16 @@ def test_differences_and_intervals_are_those_of_the_images(store: str, measure: 
         assert percent == pytest.approx(100 * apart[name].mean() / bases[name], abs=0.051)
         half = 100 * halves[name] / bases[name]
         assert [low, high] == pytest.approx([percent - half, percent + half], abs=0.1 * half + 0.1)
+
+
+@pytest.mark.parametrize(("name", "store"), [("1", "methods"), ("2", "coarse")])
+def test_how_much_of_the_masks_error_reaches_a_student(name: str, store: str) -> None:
+    masks, joint, oracle, share = table("reach", "masks")[name]
+    errors = pd.read_parquet(HERE / "findings" / f"masks-coarse{name}.parquet")
+    assert len(errors) == 100
+    of_masks = errors["sad_unknown"].mean()
+    of_joint = of_images(store, list(stored(store)["joint"].values()), "sad", "unknown").mean()
+    truths = stored("methods")["oracle, one stage"]
+    of_oracle = of_images("methods", list(truths.values()), "sad", "unknown").mean()
+    assert (masks, joint, oracle) == tuple(f"{value:.3f}" for value in (of_masks, of_joint, of_oracle))
+    assert share == f"{100 * (of_joint - of_oracle) / of_masks:.0f} %"

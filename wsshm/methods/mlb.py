@@ -3,8 +3,8 @@
 The paper's two steps. Two refinements are ours. `refresh` > 1: the student's steps are split into that many rounds, and
 from the second on the student of the round before is the teacher. `teacher: average`: there is one stage, on composites
 and natural pictures at once, whose teacher is the student's moving average. No step is spent on a teacher that is
-thrown away, and the label gets better as the student does; in the beginning, where the average is sure of no boundary,
-it is the mask. All else is as in `joint`, so that the two differ in the label (and in that the model is the average).
+thrown away, and the label gets better as the student does; `ramp` keeps it near the mask in the beginning. All else is
+as in `joint`, so that the two differ in the label (and in that the model is the average).
 """
 
 from itertools import pairwise
