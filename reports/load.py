@@ -35,7 +35,7 @@ NOT_A_VARIANT = (
     *("model.architecture", "model.backbone", "model.weights", "budget"),
 )
 # Keys that configurations of older releases lack, and what their runs did: no variant of those that say so.
-ADDED = {"method.blend.teacher": "stage", "method.blend.ramp": 0.0, "method.blend.when": "loop"}
+ADDED = {"method.blend.teacher": "stage", "method.blend.when": "loop"}
 
 
 @dataclass(frozen=True)

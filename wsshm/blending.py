@@ -41,8 +41,8 @@ class Blended(NamedTuple):
     weight: Tensor
 
 
-def blend(mask: Tensor, matte: Tensor, boundary: Tensor, config: BlendConfig, trust: float = 1.0) -> Blended:
-    """Blend a teacher's `matte` and `boundary` (both in [0,1]) with a binary `mask`; `trust` in [0,1] scales A."""
+def blend(mask: Tensor, matte: Tensor, boundary: Tensor, config: BlendConfig) -> Blended:
+    """Blend a teacher's `matte` and `boundary` (both in [0,1]) with a binary `mask`."""
     share = boundary if config.variant == "soft" else (boundary > config.threshold).to(mask.dtype)
     radius = band_radius(mask, config.band)
     band = edge_band(mask, radius)
@@ -56,7 +56,6 @@ def blend(mask: Tensor, matte: Tensor, boundary: Tensor, config: BlendConfig, tr
         share = torch.where(distrusted, 0.0, share)
     if config.feather > 0:
         share = feathered(share, config.feather * min(mask.shape[-2:]))
-    share = share * trust
     return Blended(share * matte + (1 - share) * mask, share, weight)
 
 

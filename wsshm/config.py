@@ -90,8 +90,7 @@ class BlendConfig(Section):
     """How a teacher's prediction and a mask become a label; see `wsshm.blending`.
 
     `teacher`: a network trained before on composites (`stage`, the paper's), or the student's own moving `average`,
-    which learns beside it from composites and blended photos alike and takes no steps of its own. `ramp` is the part of
-    the steps over which that average comes to be trusted: its share of the label rises as `mean_teacher`'s weight does.
+    which learns beside it from composites and blended photos alike and takes no steps of its own.
     `when`: the teacher predicts in the student's training loop, what the student is shown, or `ahead` of it, whole
     pictures once (`wsshm.ahead`).
     """
@@ -102,7 +101,6 @@ class BlendConfig(Section):
     feather: NonNegativeFloat = 0.0
     veto: Literal["none", "mask", "ignore"] = "mask"
     teacher: Literal["stage", "average"] = "stage"
-    ramp: Fraction = 0.0
     when: Literal["loop", "ahead"] = "loop"
     refresh: PositiveInt = 1
 
@@ -112,14 +110,11 @@ class BlendConfig(Section):
             raise ValueError("a teacher that is the student's moving average cannot label ahead of it; take when: loop")
         if self.teacher == "average" and self.refresh > 1:
             raise ValueError("a teacher that is the student's moving average is new at every step; take refresh: 1")
-        if self.teacher == "stage" and self.ramp > 0:
-            raise ValueError("a teacher that was trained before is as good at once; take ramp: 0, or teacher: average")
         return self
 
     def recipe(self) -> dict[str, Any]:
-        """It as JSON, a part of a stage's address, without keys that are new since the first release and say nothing."""
-        unused = {"teacher": self.teacher == "stage", "ramp": self.ramp == 0}
-        return self.model_dump(exclude={name for name, is_so in unused.items() if is_so})
+        """It as JSON, a part of a stage's address: `teacher`, which is new since the first release, only where it says so."""
+        return self.model_dump(exclude={"teacher"} if self.teacher == "stage" else None)
 
 
 class MethodConfig(Section):

@@ -169,7 +169,7 @@ class _Step:
         with torch.autocast(self.world.device.type, DTYPES.get(precision), enabled=precision != "fp32"):
             taught = self._teacher_output(batch)
             output = self.wrapped(batch.images)
-        target = target_of(batch, self.stage, taught, step)
+        target = target_of(batch, self.stage, taught)
         return sample_losses(output, target, self.config.train.loss) * sample_weights(batch, self.stage, step)
 
     @torch.no_grad()

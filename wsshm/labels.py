@@ -15,9 +15,8 @@ from wsshm.methods.stage import Stage
 from wsshm.models import MattingOutput
 
 
-def target_of(batch: Batch, stage: Stage, teacher: MattingOutput | None, step: int = 0) -> Target:
-    """The target of each sample at a step (from 0), each map (N,1,H,W) on the labels' device; `teacher` is its output
-    for `plain`."""
+def target_of(batch: Batch, stage: Stage, teacher: MattingOutput | None) -> Target:
+    """The target of each sample, each map (N,1,H,W) on the labels' device; `teacher` is its output for `plain`."""
     boundary, ones = boundary_of(batch.labels), torch.ones_like(batch.labels)
     target = Target(batch.labels, boundary, ones, ones)
     if stage.photo_label in (None, "truth") or bool(batch.is_matte.all()):
@@ -30,7 +29,7 @@ def target_of(batch: Batch, stage: Stage, teacher: MattingOutput | None, step: i
         return Target(batch.labels, torch.where(_column(batch), boundary, batch.share), batch.weight, batch.weight)
     else:
         assert teacher is not None, "a stage that is taught in the loop has a teacher"
-        photo = _taught(batch, stage, teacher, step)
+        photo = _taught(batch, stage, teacher)
     return Target(*(torch.where(_column(batch), a, b) for a, b in zip(target, photo, strict=True)))
 
 
@@ -38,15 +37,14 @@ def _column(batch: Batch) -> Tensor:
     return batch.is_matte.to(batch.labels.device).view(-1, 1, 1, 1)
 
 
-def _taught(batch: Batch, stage: Stage, output: MattingOutput, step: int) -> Target:
+def _taught(batch: Batch, stage: Stage, output: MattingOutput) -> Target:
     if stage.photo_label == "pseudo":
         return pseudo_label(output.matte, output.boundary, stage.confidence, stage.threshold)
     if stage.photo_label == "average":
         ones = torch.ones_like(output.matte)
         return Target(output.matte, output.boundary, ones, ones)
     assert stage.blend is not None, "a stage with blended labels has a blend"
-    trust = ramp_at(step, stage.steps, stage.blend.ramp)
-    blended = blend(batch.labels, output.matte, output.boundary, stage.blend, trust)
+    blended = blend(batch.labels, output.matte, output.boundary, stage.blend)
     label = batch.labels if stage.photo_label == "masklabel" else blended.label
     if stage.asks_its_average:
         # A network that taught itself where boundaries are would find ever more of them: composites alone teach that,

@@ -124,7 +124,10 @@ def test_keys_of_the_configuration_reach_the_stages(root: Path) -> None:
     assert (student.confidence, student.threshold, student.matte_share, student.blend) == (0.8, 0.3, 0.25, None)
     config = changed(tiny.config(root, "mean_teacher"), "method.consistency_weight=2", "method.consistency_ramp=0.1")
     (student,) = stages_of(config)
-    assert (student.photo_weight, student.ramp, student.ema_decay, student.matte_share) == (2, 0.1, 0.999, 0.5)
+    assert (student.photo_weight, student.ramp, student.ema_decay, student.matte_share) == (2, 0.1, 0.5, 0.5)
+    for steps, decay in ((1200, 0.99), (6000, 0.998), (100_000, 0.999)):  # over a twelfth of the steps, or the paper's
+        (longer,) = stages_of(changed(config, f"train.steps={steps}"))
+        assert longer.ema_decay == decay
     (student,) = stages_of(changed(config, "train.ema=0.9"))
     assert student.ema_decay == 0.9
 
@@ -215,7 +218,7 @@ def test_the_final_model_is_the_average_of_the_students(
     for name in (n for n, v in found.items() if v.is_floating_point()):
         average = torch.zeros_like(found[name], dtype=torch.float64)
         for t, student in enumerate(students):
-            decay = min(1 - 1 / (t + 1), 0.999)
+            decay = min(1 - 1 / (t + 1), 0.5)  # of four steps
             average = decay * average + (1 - decay) * student[name].double()
         np.testing.assert_allclose(found[name], average, atol=1e-6, rtol=1e-5, err_msg=name)
     assert not load_model(final(tmp_path, "s"))[0].training

@@ -54,10 +54,13 @@ def test_all_steps_are_one_stage_that_sees_both_kinds_of_labels(root: Path) -> N
         config = changed(tiny.config(root, method, steps=100), AVERAGE, "train.teacher_steps=100")
         (stage,) = stages_of(config)
         assert (stage.steps, stage.matte_share, stage.photo_label) == (100, 0.5, label)
-        assert (stage.start, stage.teacher, stage.ema_decay) == (None, None, 0.99)
+        assert (stage.start, stage.teacher, stage.ema_decay) == (None, None, 0.88)
         assert labels_used(config, sources) == used
         (other,) = stages_of(changed(config, "method.matte_share=0.25", "train.ema=0.9"))
         assert (other.matte_share, other.ema_decay) == (0.25, 0.9)
+        for steps, decay in ((1200, 0.99), (6000, 0.998), (12, 0.5)):  # over a twelfth of the steps
+            (longer,) = stages_of(changed(config, f"train.steps={steps}", f"train.teacher_steps={min(steps, 100)}"))
+            assert longer.ema_decay == decay
         assert run_id_of(config, sources) != run_id_of(tiny.config(root, method, steps=100, teacher_steps=99), sources)
 
 
@@ -82,7 +85,6 @@ def test_only_mlb_and_its_controls_read_the_key(root: Path) -> None:
         (["method.blend.when=ahead"], r"cannot label ahead of it; take when: loop"),
         (["method.blend.refresh=2"], r"new at every step; take refresh: 1"),
         (["method.matte_share=0"], r"raise method.matte_share above 0"),
-        (["method.blend.teacher=stage", "method.blend.ramp=0.5"], r"take ramp: 0, or teacher: average"),
     ],
 )
 def test_what_it_cannot_do_is_refused(root: Path, assignments: list[str], sentence: str) -> None:
@@ -117,25 +119,6 @@ def test_the_label_is_blended_and_all_else_is_as_in_joint(root: Path) -> None:
             assert torch.equal(own, other)
         assert target.boundary[1].max() == 0
         assert target.boundary_weight[1].min() == 0
-
-
-def test_the_average_comes_to_be_trusted_over_the_ramp(root: Path) -> None:
-    blending = ["method.blend.veto=none", "method.blend.variant=hard", "method.blend.threshold=0.5"]
-    mask, matte = torch.ones(1, 1, 8, 8), torch.full((1, 1, 8, 8), 0.4)
-    output = MattingOutput(torch.logit(matte), torch.logit(torch.full_like(matte, 0.9)))
-    pictures = torch.zeros(1, 3, 8, 8)
-    batch = Batch(["photo"], pictures, pictures, mask, torch.tensor([False]))
-    config = changed(tiny.config(root, steps=100), AVERAGE, *blending)
-    (stage,) = stages_of(changed(config, "method.blend.ramp=0.4"))
-    # exp(-5 (1 - x)^2), x the part of the ramp that is over: 0.0067 at its beginning, 0.2865 in the middle.
-    for step, share in ((0, 0.0067), (20, 0.2865), (40, 1.0), (99, 1.0)):
-        label = target_of(batch, stage, output, step).matte
-        assert torch.allclose(label, torch.full_like(mask, share * 0.4 + (1 - share)), atol=1e-4), step
-    (at_once,) = stages_of(config)
-    assert torch.allclose(target_of(batch, at_once, output, 0).matte, matte)
-    sources = open_sources(config.data)
-    assert run_id_of(config, sources) == run_id_of(changed(config, "method.blend.ramp=0"), sources)
-    assert run_id_of(config, sources) != run_id_of(changed(config, "method.blend.ramp=0.4"), sources)
 
 
 def test_it_learns_and_its_labels_come_to_hold_fractional_values(root: Path, tmp_path: Path) -> None:

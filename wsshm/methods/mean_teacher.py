@@ -2,15 +2,16 @@
 student's own moving average. Never reads a mask.
 
 Tarvainen and Valpola, "Mean teachers are better role models", arXiv 1703.01780: the average's decay grows as
-1 - 1/(t+1) up to 0.999, it sees another view of the picture than the student, and the consistency's weight is ramped
-up. The loss terms are those of all methods here, in place of their mean squared error.
+1 - 1/(t+1) up to 0.999 (here to less in runs of under 12,000 steps, see `decay_of`), it sees another view of the picture
+than the student, and the consistency's weight is ramped up. The loss terms are those of all methods here, in place of
+their mean squared error.
 """
 
 from wsshm.config import RunConfig
+from wsshm.methods.average import decay_of
 from wsshm.methods.stage import Stage
 
 MATTE_SHARE = 0.5
-EMA_DECAY = 0.999
 
 
 def stages(config: RunConfig) -> list[Stage]:
@@ -24,6 +25,6 @@ def stages(config: RunConfig) -> list[Stage]:
             photo_label="average",
             photo_weight=config.method.consistency_weight,
             ramp=config.method.consistency_ramp,
-            ema_decay=config.train.ema or EMA_DECAY,
+            ema_decay=decay_of(config),
         )
     ]

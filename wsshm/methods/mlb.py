@@ -3,17 +3,17 @@
 The paper's two steps. Two refinements are ours. `refresh` > 1: the student's steps are split into that many rounds, and
 from the second on the student of the round before is the teacher. `teacher: average`: there is one stage, on composites
 and natural pictures at once, whose teacher is the student's moving average. No step is spent on a teacher that is
-thrown away, and the label gets better as the student does; `ramp` keeps it near the mask in the beginning. All else is
-as in `joint`, so that the two differ in the label (and in that the model is the average).
+thrown away, and the label gets better as the student does. All else is as in `joint`, so that the two differ in the
+label (and in that the model is the average).
 """
 
 from itertools import pairwise
 
 from wsshm.config import RunConfig
+from wsshm.methods.average import decay_of
 from wsshm.methods.stage import PhotoLabel, Stage
 from wsshm.methods.teacher import teacher
 
-EMA_DECAY = 0.99  # over a hundred steps: a teacher that is not far behind its student
 MATTE_SHARE = 0.5
 
 
@@ -59,5 +59,5 @@ def _taught_by_its_average(config: RunConfig, label: PhotoLabel) -> Stage:
         photo_label=label,
         blend=method.blend if label in ("blended", "masklabel") else None,
         photo_weight=method.blended_weight,
-        ema_decay=config.train.ema or EMA_DECAY,
+        ema_decay=decay_of(config),
     )
