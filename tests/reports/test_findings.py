@@ -1,4 +1,4 @@
-"""Every number in the tables of `reports/findings.md`, from the rows that the commands wrote."""
+"""Every number in the tables of `reports/findings.md` and of the README's quickstart, from the rows that the commands wrote."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from reports import __file__ as package
 
 HERE = Path(package).parent
 TEXT = (HERE / "findings.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 MASK, TEACHER, BLEND = "the mask", "the teacher's matte", "gated, threshold 0.3, band 0.015, veto"
 LABELS = re.findall(r"^\| ((?:teacher|student)\d+-coarse[\d.]+) \|(.*)\|$", TEXT, re.MULTILINE)
 
@@ -194,3 +195,33 @@ def test_how_much_of_the_masks_error_reaches_a_student(name: str, store: str) ->
     of_oracle = of_images("methods", list(truths.values()), "sad", "unknown").mean()
     assert (masks, joint, oracle) == tuple(f"{value:.3f}" for value in (of_masks, of_joint, of_oracle))
     assert share == f"{100 * (of_joint - of_oracle) / of_masks:.0f} %"
+
+
+QUICKSTART = re.findall(
+    r"^\| `(\w+)`(, one stage|, two stages|) \| (\d+) \| ([\d,]+) \| ([\d.]+) h \|(.*)\|$", README, re.MULTILINE
+)
+
+
+def test_the_readmes_table_has_every_run_of_the_quickstart() -> None:
+    assert len(QUICKSTART) == len(pd.read_parquet(HERE / "findings" / "quickstart" / "runs")) == 6
+
+
+@pytest.mark.parametrize("line", QUICKSTART, ids=lambda line: "-".join(line[:3]))
+def test_the_readmes_table_of_the_quickstart_is_that_of_its_rows(line: tuple[str, ...]) -> None:
+    method, form, mattes, masks, hours, cells = line
+    runs = pd.read_parquet(HERE / "findings" / "quickstart" / "runs")
+    teacher = {", one stage": "average"}.get(form, "stage")
+    (run,) = (
+        run
+        for run in runs.itertuples()
+        if (run.method, run.mattes, said(run.config)["teacher"]) == (method, int(mattes), teacher)
+    )
+    assert masks == f"{run.masks:,}"
+    assert hours == f"{run.cost_s / 3600:.1f}"
+    shown = [("sad", "whole", 1, 3), ("mse", "whole", 1e3, 1), ("grad", "whole", 1, 2), ("iou", "whole", 1, 3)]
+    shown += [("mad", "boundary", 1e3, 1)]
+    means = [
+        (scale * of_images("quickstart", [run.run_id], measure, region).mean(), digits)
+        for measure, region, scale, digits in shown
+    ]
+    assert [cell.strip() for cell in cells.split("|")] == [f"{mean:.{digits}f}" for mean, digits in means]
