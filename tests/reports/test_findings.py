@@ -90,6 +90,10 @@ STUDENTS: dict[str, dict[str, dict[str, object]]] = {
         "mlb": {"name": "mlb"},
     },
 }
+# Whom the runs of a store are held against; and, of a blended label, the masks' label it should beat and the truth it cannot.
+RIVALS = {"methods": ["joint", "mlb_masklabel"], "schedules": ["joint"], "coarse": ["joint"]}
+HELD = [(store, rival) for store, rivals in RIVALS.items() for rival in rivals]
+WAYS = {"mlb": ("mlb_masklabel", "oracle"), "mlb, one stage": ("joint", "oracle, one stage")}
 OTHERWISE = {"ema": 0.0, "share": None, "start": "teacher", "refresh": 1, "teacher": "stage"}
 COARSENESS = {"methods": 1.0, "schedules": 1.0, "coarse": 2.0}
 ERRORS = [("sad", "whole", 1, 3), ("mse", "whole", 1e3, 1), ("grad", "whole", 1, 3), ("conn", "whole", 1, 3)]
@@ -149,7 +153,8 @@ def test_the_tables_have_every_stored_run(store: str) -> None:
     assert {name: int(cells[0]) for name, cells in table("errors", store).items()} == {
         name: len(of_seed) for name, of_seed in runs.items()
     }
-    assert table("against joint", store).keys() == runs.keys() - {"joint"}
+    for rival in RIVALS[store]:
+        assert table(f"against {rival}", store).keys() == runs.keys() - {rival}
 
 
 @pytest.mark.parametrize("store", STUDENTS)
@@ -167,21 +172,29 @@ def test_errors_of_students_are_those_of_their_rows(store: str) -> None:
 
 
 @pytest.mark.parametrize(("measure", "region"), DIFFERENCES)
-@pytest.mark.parametrize("store", STUDENTS)
-def test_differences_and_intervals_are_those_of_the_images(store: str, measure: str, region: str) -> None:
+@pytest.mark.parametrize(("store", "rival"), HELD)
+def test_differences_and_intervals_are_those_of_the_images(store: str, rival: str, measure: str, region: str) -> None:
     runs, apart, bases = stored(store), {}, {}
-    for name in runs.keys() - {"joint"}:
-        common = runs[name].keys() & runs["joint"].keys()
-        own, rival = (
-            of_images(store, [runs[row][seed] for seed in common], measure, region) for row in (name, "joint")
-        )
-        apart[name], bases[name] = own - rival, rival.mean()
+    for name in runs.keys() - {rival}:
+        common = runs[name].keys() & runs[rival].keys()
+        own, other = (of_images(store, [runs[row][seed] for seed in common], measure, region) for row in (name, rival))
+        apart[name], bases[name] = own - other, other.mean()
     halves = together(pd.DataFrame(apart))
-    for name, cells in table("against joint", store).items():
+    for name, cells in table(f"against {rival}", store).items():
         percent, low, high = bounds(cells[DIFFERENCES.index((measure, region))])
         assert percent == pytest.approx(100 * apart[name].mean() / bases[name], abs=0.051)
         half = 100 * halves[name] / bases[name]
         assert [low, high] == pytest.approx([percent - half, percent + half], abs=0.1 * half + 0.1)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_how_much_of_the_way_to_the_truth_a_blended_label_goes(name: str) -> None:
+    runs, cells = stored("methods"), table("way", "methods")[name]
+    for cell, (measure, region) in zip(cells, DIFFERENCES, strict=True):
+        start, end, own = (
+            of_images("methods", list(runs[row].values()), measure, region).mean() for row in (*WAYS[name], name)
+        )
+        assert cell == f"{100 * (start - own) / (start - end):.0f} %"
 
 
 @pytest.mark.parametrize(("name", "store"), [("1", "methods"), ("2", "coarse")])
