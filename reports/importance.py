@@ -58,7 +58,7 @@ def importances(
     for key in values:
         column = values[key]
         numeric = is_numeric(column)
-        codes = rankdata(column.astype(float)) if numeric else pd.factorize(column.astype(str))[0].astype(float)
+        codes = rankdata(column.astype(float)) if numeric else pd.factorize(words(column))[0].astype(float)
         share = float(_adjusted(codes[None], target[None], numeric)[0])
         again = _adjusted(codes[draws], target[draws], numeric)
         chance = _adjusted(np.broadcast_to(codes, shuffles.shape), shuffles, numeric)
@@ -82,6 +82,11 @@ def is_numeric(column: pd.Series) -> bool:
     """Whether a key is searched as a number: all its values are numbers, and there are more than two."""
     kinds = {type(value) for value in column}
     return kinds <= {int, float, np.float64, np.int64} and column.nunique() > 2
+
+
+def words(column: pd.Series) -> pd.Series:
+    """A key's values as words, one that says nothing (null, or no such key in an older run's configuration) as `unset`."""
+    return column.map(lambda value: "unset" if value is None or value != value else str(value))
 
 
 def _adjusted(codes: NDArray[np.float64], target: NDArray[np.float64], numeric: bool) -> NDArray[np.float64]:

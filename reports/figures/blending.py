@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from reports.document import shortened
 from reports.figures.style import GRID, INK, MUTED, WIDTH, log_axis
-from reports.importance import Importance, is_numeric
+from reports.importance import Importance, is_numeric, words
 
 ACCENT, BEST = "#0072b2", "#d55e00"
 PANELS = 11  # searched keys that are drawn, the most important first
@@ -82,13 +82,14 @@ def _slice(axes: Axes, frame: pd.DataFrame, key: str, best: int) -> None:
         elif x.nunique() <= 6:
             axes.set_xticks(sorted(x.unique()))
     else:
-        names = sorted(column.astype(str).unique())
+        column = words(column)
+        names = sorted(column.unique())
         places = {name: index for index, name in enumerate(names)}
-        order = frame.groupby(column.astype(str)).cumcount()
-        x = column.astype(str).map(places) + 0.16 * np.sin(2.4 * order)  # spread by a fixed rule, not by chance
+        order = frame.groupby(column).cumcount()
+        x = column.map(places) + 0.16 * np.sin(2.4 * order)  # spread by a fixed rule, not by chance
         axes.plot(x, y, "o", color=ACCENT, markersize=4, alpha=0.7, markeredgewidth=0)
         for name, index in places.items():
-            own = y[column.astype(str) == name]
+            own = y[column == name]
             axes.plot([index - 0.3, index + 0.3], [own.mean()] * 2, color=INK, linewidth=1.6)
         axes.set_xticks(range(len(names)), [shortened(name, 10) for name in names])
         axes.set_xlim(-0.6, len(names) - 0.4)

@@ -25,7 +25,7 @@ from reports.document import (
     number,
 )
 from reports.figures import blending as figure
-from reports.importance import FEWEST_RUNS, Importance, importances
+from reports.importance import FEWEST_RUNS, Importance, importances, words
 from reports.load import Frames
 
 FEWEST = 4  # variants that make a search
@@ -78,7 +78,7 @@ def searches(comparisons: list[Comparison]) -> list[Search]:
             if len(part) < FEWEST:
                 continue
             values = pd.DataFrame(list(part["variant"]), index=part.index, dtype=object)
-            keys = [key for key in values if len(set(values[key].astype(str))) > 1]
+            keys = [key for key in values if len(set(words(values[key]))) > 1]
             if keys:
                 shown = ["cell", "val_sad", "mean", "low", "high", "seeds", "run_ids"]
                 frame = pd.concat([part[shown].rename(columns={"mean": "sad"}), values[keys]], axis=1)
@@ -136,10 +136,7 @@ def _slices(search: Search, known: pd.DataFrame, keys: list[str]) -> Picture:
     frame = known[["cell", "val_sad", "sad", "low", "high", "seeds", *keys]].copy()
     drawing = figure.draw_slices(frame, keys)
     for key in keys:
-        if not figure.is_numeric(frame[key]):
-            frame[key] = frame[key].astype(str)
-        else:
-            frame[key] = frame[key].astype(float)
+        frame[key] = frame[key].astype(float) if figure.is_numeric(frame[key]) else words(frame[key])
     caption = (
         f"Validation SAD of {counted(len(known), 'variant')} against each key, the most important first; lines are the "
         "means of choices, the star is the best by validation. Other keys vary along, so a slice is no proof."
@@ -169,7 +166,7 @@ def _best(search: Search, known: pd.DataFrame, keys: list[str], runs: pd.DataFra
         f"The best {len(top)} of {len(ranked)} by validation, with 95 % bootstrap intervals of their test SAD over "
         "images. All of them are in the CSV."
     )
-    frame = ranked.assign(run_ids=ranked["run_ids"].map(" ".join), **{key: ranked[key].map(str) for key in keys})
+    frame = ranked.assign(run_ids=ranked["run_ids"].map(" ".join), **{key: words(ranked[key]) for key in keys})
     run_id = top["run_ids"].iloc[0][0]
     return [
         Table("blending-best", caption, columns, rows, frame),
@@ -186,7 +183,7 @@ def _to_repeat(search: Search, best: pd.Series, keys: list[str], runs: pd.DataFr
         for parent in parents:
             place = place.setdefault(parent, {})
         value = best[key]
-        if value is not None and value == value:
+        if value is None or value == value:  # null is a value as well; what is no number is no key of that run
             place[last] = value.item() if isinstance(value, np.generic) else value
     document = {
         "base": base,
@@ -203,6 +200,6 @@ def _to_repeat(search: Search, best: pd.Series, keys: list[str], runs: pd.DataFr
 
 
 def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "unset" if value is None else str(value)
+    if value is None or value != value:
+        return "unset"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
+import yaml
 
 from bench.cost import CostModel
+from bench.store import Store
 from reports.comparison import compare
 from reports.document import Listing
 from reports.load import load
@@ -113,6 +117,26 @@ def test_a_small_search_names_its_best_but_no_importance(simulated):
     assert isinstance(section.blocks[-1], Listing)
     finished = search[search["status"] == "finished"]
     assert len(section.blocks[0].frame) == len(finished)
+
+
+@pytest.mark.parametrize("count", [8, 16])  # too few for importances, and enough
+def test_a_search_over_null_and_numbers_has_null_for_a_choice(simulated, tmp_path, count):
+    runs, scores = simulated.read("runs"), simulated.read("scores")
+    search = runs[runs["run_id"].str.startswith("search-") & runs["status"].eq("finished")].head(count)
+    store = Store(tmp_path)
+    for index, row in enumerate(search.to_dict("records")):
+        config = json.loads(row["config"])
+        config["method"]["matte_share"] = [None, 0.25, 0.5][index % 3]
+        store.write("runs", [row | {"config": json.dumps(config), "error": None}])
+    store.write("scores", scores[scores["run_id"].isin(search["run_id"])].to_dict("records"))
+    epochs = simulated.read("epochs")
+    store.write("epochs", epochs[epochs["run_id"].isin(search["run_id"])].to_dict("records"))
+    frames = load(tmp_path)
+    blocks = {block.name: block for block in blending.section(frames, compare(frames, CostModel())).blocks}
+    assert set(blocks["blending-slices"].frame["method.matte_share"]) == {"unset", "0.25", "0.5"}
+    best = blocks["blending-best"].frame["run_ids"].iloc[0]
+    share = json.loads(store.read("runs").set_index("run_id")["config"][best])["method"]["matte_share"]
+    assert yaml.safe_load(blocks["blending-best.yaml"].text)["base"]["method"]["matte_share"] == share
 
 
 def test_other_networks_are_named_and_their_cells_kept(simulated):
