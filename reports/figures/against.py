@@ -17,6 +17,9 @@ EVEN = "not told apart"
 TONES = {"better": COLOURS["mlb"], "worse": OTHER_COLOURS[0], EVEN: MUTED}
 LONGEST = 34  # letters in a line of a row's name
 LINE = 0.17  # inches that such a line takes
+TITLE = 60  # letters in the panels' titles beside each other
+# Times the median of the rows' reaches: beyond it a row is a number at the edge, so that the others are told apart.
+FAR = 3
 
 
 def draw(frame: pd.DataFrame) -> Figure:
@@ -37,10 +40,9 @@ def draw(frame: pd.DataFrame) -> Figure:
         places = dict(zip(of_block, ends - np.array(room) / 2, strict=True))
         panels = part.subplots(1, len(measures), squeeze=False, sharey=True)[0]
         for axes, name in zip(panels, measures, strict=True):
-            _panel(axes, block[block["measure"] == name], name, places)
-            every = frame.loc[frame["measure"] == name, ["percent_low", "percent_high", "percent"]].to_numpy()
-            low, high = min(np.nanmin(every), 0.0), max(np.nanmax(every), 0.0)
-            axes.set_xlim(low - 0.07 * (high - low), high + 0.07 * (high - low))
+            scale = _scale(frame[frame["measure"] == name])
+            axes.set_xlim(*scale)
+            _panel(axes, block[block["measure"] == name], name, places, TITLE // len(measures))
         panels[0].set_yticks(list(places.values()), list(of_block.values()), fontsize=8.5)
         for tick, label in zip(panels[0].get_yticklabels(), of_block, strict=True):
             tick.set_fontweight("bold" if _method(label) == "mlb" else "normal")
@@ -54,14 +56,38 @@ def draw(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, name: str, places: dict[str, float]) -> None:
-    """One measure's dots and intervals, each at its row's place."""
+def _scale(rows: pd.DataFrame) -> tuple[float, float]:
+    """One measure's limits: zero and all intervals, but for those of rows that are `FAR` times farther than most."""
+    rows = rows[np.isfinite(rows["percent"])]
+    ends = rows[["percent", "percent_low", "percent_high"]]
+    near = ends[rows["percent"].abs() <= FAR * ends.abs().max(axis=1).median()].to_numpy()
+    low, high = (min(np.nanmin(near), 0.0), max(np.nanmax(near), 0.0)) if len(near) else (0.0, 0.0)
+    room = (high - low) or 1.0
+    return low - 0.07 * room, high + 0.07 * room
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, name: str, places: dict[str, float], width: int) -> None:
+    """One measure's dots and intervals, each at its row's place; a row off the scale is an arrow with its number."""
     measure = WITH_FURTHER[name]
+    low, high = axes.get_xlim()
     for y in places.values():
         axes.axhline(y, color=GRID, linewidth=0.8, zorder=1)
     axes.axvline(0, color=INK, linewidth=1, zorder=2)
     for row in rows[np.isfinite(rows["percent"])].itertuples():
         y, colour = places[row.label], TONES[row.verdict]
+        if not low <= row.percent <= high:
+            beyond = row.percent > high
+            text = f"{row.percent:+.0f} % →" if beyond else f"← {row.percent:+.0f} %".replace("-", "−")
+            axes.text(
+                *(0.99 if beyond else 0.01, y, text),
+                transform=axes.get_yaxis_transform(),
+                ha="right" if beyond else "left",
+                va="center",
+                color=colour,
+                fontsize=8,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
+            )
+            continue
         axes.plot([row.percent_low, row.percent_high], [y, y], color=colour, solid_capstyle="butt", zorder=3)
         axes.plot(
             *(row.percent, y, marker(row.label)),
@@ -72,8 +98,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, name: str, places: dict[str, float]) 
             zorder=4,
         )
     region = REGIONS.get(measure.region, measure.region)
-    axes.set_title(f"{measure.header}\n{region}")
-    axes.set_xlabel(f"%; {'lower' if measure.lower_is_better else 'higher'} is better")
+    axes.set_title("\n".join([measure.header, *textwrap.wrap(region, width)]))
+    axes.set_xlabel(textwrap.fill(f"%; {'lower' if measure.lower_is_better else 'higher'} is better", width + 6))
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -207,6 +207,24 @@ def test_a_figure_names_only_what_sets_a_row_apart() -> None:
     ]
 
 
+def test_a_row_far_off_is_a_number_at_the_edge() -> None:
+    """Three near rows, one at +500 % and one at -400 %: the scale is that of the near ones, the others are written down."""
+    percents = {"joint": 1.0, "mlb": -2.0, "seg_only": 4.0, "matte_only": 500.0, "oracle": -400.0}
+    common = {"against": "mlb_masklabel", "measure": "sad", "verdict": "worse", "seeds": 1, "kind": ""}
+    rows_ = [
+        common
+        | {"label": label, "percent": p, "percent_low": p - 3, "percent_high": p + 3, "budget": "b", "table": "t"}
+        for label, p in percents.items()
+    ]
+    with style.theme():
+        axes = against.draw(pd.DataFrame(rows_)).axes[0]
+    low, high = axes.get_xlim()
+    assert -10 < low < -5 < 7 < high < 10
+    assert [text.get_text() for text in axes.texts] == ["+500 % →", "← −400 %"]
+    dots = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
+    assert dots == [1.0, -2.0, 4.0]
+
+
 def test_where_a_figure_may_go(with_variants: Store, tmp_path: Path) -> None:
     table = ("table", with_variants.root)
     assert "--figure goes with --against" in mistake(*table, "--figure", tmp_path / "a.png")
