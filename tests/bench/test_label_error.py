@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.label_error import MASK, TEACHER, blends, judged, label_errors
+from bench.label_error import MASK, TEACHER, _beside_the_edge, blends, judged, label_errors
 from tests.wsshm import tiny
 from wsshm.blending import blend
 from wsshm.checkpoint import load_model
@@ -56,6 +56,30 @@ def test_rows_are_plain_means_over_pixels(root: Path, teacher: Path) -> None:
             inside = share > 0
             assert row["taught_mad"] == pytest.approx(np.abs(said.matte - truth)[inside].mean(), rel=1e-4)
             assert row["kept_mad"] == pytest.approx(np.abs(mask - truth)[inside].mean(), rel=1e-4)
+
+
+def test_what_labels_have_in_common_is_seen_beside_the_edge() -> None:
+    """A half plane of 100 x 100 px: shifted outlines, blur, and an outline that errs to either side."""
+    truth = torch.zeros(1, 1, 100, 100)
+    truth[..., 50:] = 1
+
+    def beside(label: torch.Tensor) -> tuple[float, float]:
+        found = _beside_the_edge(label, truth)
+        return found["outside"], found["inside"]
+
+    def from_column(column: int) -> torch.Tensor:
+        return (torch.arange(100) >= column).float().expand(1, 1, 100, 100)
+
+    assert beside(truth) == (0, 0)
+    assert beside(from_column(48)) == (1, 0)
+    assert beside(from_column(52)) == (0, -1)
+    blurred = truth.clone()
+    blurred[..., 49], blurred[..., 50] = 0.25, 0.75
+    assert beside(blurred) == (0.25, -0.25)
+    ragged = torch.cat([from_column(column)[..., :rows, :] for column, rows in ((46, 30), (50, 40), (54, 30))], dim=2)
+    assert (ragged - truth).abs().sum() > (blurred - truth).abs().sum()
+    assert beside(ragged) == (0, 0)
+    assert _beside_the_edge(truth, torch.ones_like(truth)) == {}
 
 
 def test_larger_photos_are_judged_at_the_students_size(root: Path, teacher: Path) -> None:

@@ -16,8 +16,14 @@ from reports import __file__ as package
 HERE = Path(package).parent
 TEXT = (HERE / "findings.md").read_text()
 README = (Path(__file__).parents[2] / "README.md").read_text()
-MASK, TEACHER, BLEND = "the mask", "the teacher's matte", "gated, threshold 0.3, band 0.015, veto"
-LABELS = re.findall(r"^\| ((?:teacher|student)\d+-coarse[\d.]+) \|(.*)\|$", TEXT, re.MULTILINE)
+MASK, TEACHER = "the mask", "the teacher's matte"
+LABELS = re.findall(r"^\| ((?:(?:teacher|student)\d+|photos)-(?:coarse[\d.]+|given)) \|(.*)\|$", TEXT, re.MULTILINE)
+# The blend of a row of labels, and how many validation photos it labelled; of real ones it was chosen for each kind of mask.
+BLEND, PHOTOS = ("gated, threshold 0.3, band 0.015, veto", 60), 11
+BLENDS = {
+    "photos-given": ("gated, threshold 0.5, band 0.01, veto", PHOTOS),
+    "photos-coarse1": ("gated, threshold 0.1, band 0.015, veto", PHOTOS),
+}
 
 
 def together(differences: pd.DataFrame, rounds: int = 3000) -> pd.Series:
@@ -47,24 +53,26 @@ def test_there_is_a_row_for_each_file() -> None:
 def test_errors_of_labels_are_those_of_their_rows(name: str, line: str) -> None:
     cells = [cell.strip() for cell in line.split("|")]
     rows = pd.read_parquet(HERE / "findings" / f"label-error-{name}.parquet")
-    assert rows["image"].nunique() == 60
+    blend, photos = BLENDS.get(name, BLEND)
+    assert rows["image"].nunique() == photos
     sad, mse, grad = (rows.pivot_table(measure, "image", "label") for measure in ("sad", "mse", "grad"))
-    assert cells[:3] == [f"{sad[label].mean():.3f}" for label in (MASK, TEACHER, BLEND)]
-    assert cells[5:] == [f"{grad[label].mean():.2f}" for label in (MASK, BLEND)]
+    assert cells[:3] == [f"{sad[label].mean():.3f}" for label in (MASK, TEACHER, blend)]
+    assert cells[5:] == [f"{grad[label].mean():.2f}" for label in (MASK, blend)]
     for cell, values in zip(cells[3:5], (sad, mse), strict=True):
         percent, low, high = bounds(cell)
         base = values[MASK].mean()
         apart = values.drop(columns=MASK).sub(values[MASK], axis=0)
-        assert percent == pytest.approx(100 * apart[BLEND].mean() / base, abs=0.051)
-        half = 100 * together(apart)[BLEND] / base
+        assert percent == pytest.approx(100 * apart[blend].mean() / base, abs=0.051)
+        half = 100 * together(apart)[blend] / base
         assert [low, high] == pytest.approx([percent - half, percent + half], abs=0.1 * half + 0.1)
 
 
 # How the rows of the students' tables differ from plain runs, as keys of their configurations; by the store of their rows.
+ONE_STAGE: dict[str, object] = {"name": "mlb", "teacher": "average"}
 STUDENTS: dict[str, dict[str, dict[str, object]]] = {
     "methods": {
         "joint": {"name": "joint"},
-        "mlb, one stage": {"name": "mlb", "teacher": "average"},
+        "mlb, one stage": ONE_STAGE,
         "mlb": {"name": "mlb"},
         "mlb_masklabel": {"name": "mlb_masklabel"},
         "matte_then_seg": {"name": "matte_then_seg"},
@@ -86,24 +94,44 @@ STUDENTS: dict[str, dict[str, dict[str, object]]] = {
     },
     "coarse": {
         "joint": {"name": "joint"},
-        "mlb, one stage": {"name": "mlb", "teacher": "average"},
+        "mlb, one stage": ONE_STAGE,
         "mlb": {"name": "mlb"},
     },
+    "photos-given": {
+        "mlb, one stage": ONE_STAGE,
+        **{
+            name: {"name": name}
+            for name in ("mlb", "mlb_masklabel", "matte_then_seg", "joint", "seg_only", "matte_only")
+        },
+    },
+    "photos-coarse": {
+        "mlb, one stage": ONE_STAGE,
+        **{name: {"name": name} for name in ("mlb", "mlb_masklabel", "joint")},
+    },
+}
+# The masks that the runs of a store learn from: how coarse drawn ones are, or the manifest of photos.
+MASKS = {"methods": 1.0, "schedules": 1.0, "coarse": 2.0}
+MASKS |= {"photos-given": "photos.parquet", "photos-coarse": "coarse1/coarse1.parquet"}
+# Test sets of a store and their images: a table is named by its store and, where there are several, by its test set.
+DRAWN = {"": ("procedural/test", 100)}
+REAL = {"": ("photos.parquet", 45), " composites": ("composites/composites.parquet", 96)}
+TABLES = {
+    store + part: (store, *of) for store in STUDENTS for part, of in (REAL if "photos" in store else DRAWN).items()
 }
 # Whom the runs of a store are held against; and, of a blended label, the masks' label it should beat and the truth it cannot.
-RIVALS = {"methods": ["joint", "mlb_masklabel"], "schedules": ["joint"], "coarse": ["joint"]}
-HELD = [(store, rival) for store, rivals in RIVALS.items() for rival in rivals]
+TWO: list[str] = ["joint", "mlb_masklabel"]
+RIVALS = {"methods": TWO, "schedules": ["joint"], "coarse": ["joint"], "photos-given": TWO, "photos-coarse": TWO}
+HELD = [(name, rival) for name, (store, *_) in TABLES.items() for rival in RIVALS[store]]
 WAYS = {"mlb": ("mlb_masklabel", "oracle"), "mlb, one stage": ("joint", "oracle, one stage")}
 OTHERWISE = {"ema": 0.0, "share": None, "start": "teacher", "refresh": 1, "teacher": "stage"}
-COARSENESS = {"methods": 1.0, "schedules": 1.0, "coarse": 2.0}
 ERRORS = [("sad", "whole", 1, 3), ("mse", "whole", 1e3, 1), ("grad", "whole", 1, 3), ("conn", "whole", 1, 3)]
 ERRORS += [("sad", "unknown", 1, 3), ("mse", "unknown", 1e3, 1), ("grad", "unknown", 1, 3), ("mad", "boundary", 1e3, 1)]
 DIFFERENCES = [(measure, region) for region in ("whole", "unknown") for measure in ("sad", "mse", "grad")]
 
 
-def table(kind: str, store: str) -> dict[str, list[str]]:
-    """{row's name: its cells} of the table below `<!-- kind: store -->`; none where the text has no such table."""
-    found = re.search(rf"^<!-- {kind}: {store} -->\n\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
+def table(kind: str, name: str) -> dict[str, list[str]]:
+    """{row's name: its cells} of the table below `<!-- kind: name -->`; none where the text has no such table."""
+    found = re.search(rf"^<!-- {kind}: {name} -->\n\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
     lines = found[1].splitlines()[2:] if found else []
     split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {cells[0].strip("`"): cells[1:] for cells in split}
@@ -127,7 +155,9 @@ def stored(store: str) -> dict[str, dict[int, str]]:
     """{row: {seed: run}} of a store; every run belongs to one row."""
     found: dict[str, dict[int, str]] = {}
     for run in pd.read_parquet(HERE / "findings" / store / "runs").itertuples():
-        assert json.loads(run.config)["data"]["procedural"]["mask_coarseness"] == COARSENESS[store]
+        data = json.loads(run.config)["data"]
+        drawn = data["masks"].startswith("procedural/")
+        assert (data["procedural"]["mask_coarseness"] if drawn else data["masks"]) == MASKS[store]
         (name,) = (name for name, keys in STUDENTS[store].items() if said(run.config) == OTHERWISE | keys)
         assert run.seed not in found.setdefault(name, {})
         found[name][run.seed] = run.run_id
@@ -139,51 +169,54 @@ def rows_of(store: str) -> pd.DataFrame:
     return pd.read_parquet(HERE / "findings" / store / "scores")
 
 
-def of_images(store: str, run_ids: list[str], measure: str, region: str) -> pd.Series:
-    """A measure's mean over runs, image by image."""
+def of_images(name: str, run_ids: list[str], measure: str, region: str) -> pd.Series:
+    """A measure's mean over runs, image by image, on the test set of a table (or of a store that has one test set)."""
+    store, dataset, images = TABLES.get(name, (name, *DRAWN[""]))
     scores = rows_of(store)
-    part = scores[scores["run_id"].isin(run_ids) & (scores["region"] == region)]
-    assert set(part.groupby("run_id")["image"].nunique()) == {100}
+    part = scores[scores["run_id"].isin(run_ids) & (scores["region"] == region) & (scores["dataset"] == dataset)]
+    assert set(part.groupby("run_id")["image"].nunique()) == {images}
     return part.groupby("image")[measure].mean()
 
 
-@pytest.mark.parametrize("store", STUDENTS)
-def test_the_tables_have_every_stored_run(store: str) -> None:
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_have_every_stored_run(name: str) -> None:
+    store = TABLES[name][0]
     runs = stored(store)
-    assert {name: int(cells[0]) for name, cells in table("errors", store).items()} == {
-        name: len(of_seed) for name, of_seed in runs.items()
+    assert {row: int(cells[0]) for row, cells in table("errors", name).items()} == {
+        row: len(of_seed) for row, of_seed in runs.items()
     }
     for rival in RIVALS[store]:
-        assert table(f"against {rival}", store).keys() == runs.keys() - {rival}
+        assert table(f"against {rival}", name).keys() == runs.keys() - {rival}
 
 
-@pytest.mark.parametrize("store", STUDENTS)
-def test_errors_of_students_are_those_of_their_rows(store: str) -> None:
+@pytest.mark.parametrize("name", TABLES)
+def test_errors_of_students_are_those_of_their_rows(name: str) -> None:
+    store = TABLES[name][0]
     runs = stored(store)
     epochs = pd.read_parquet(HERE / "findings" / store / "epochs")
     epochs = epochs[(epochs["key"] == "val_sad") & (epochs["stage"] != "teacher")]
     last = epochs.sort_values(["stage", "epoch"]).groupby("run_id")["value"].last()  # student, or student1 and student2
-    for name, (_, validation, *cells) in table("errors", store).items():
-        ids = list(runs[name].values())
-        assert validation == f"{last[ids].mean():.3f}", name
+    for row, (_, validation, *cells) in table("errors", name).items():
+        ids = list(runs[row].values())
+        assert validation == f"{last[ids].mean():.3f}", row
         for cell, (measure, region, scale, digits) in zip(cells, ERRORS, strict=True):
-            mean = scale * of_images(store, ids, measure, region).mean()
-            assert cell == f"{mean:.{digits}f}", (name, measure, region)
+            mean = scale * of_images(name, ids, measure, region).mean()
+            assert cell == f"{mean:.{digits}f}", (row, measure, region)
 
 
 @pytest.mark.parametrize(("measure", "region"), DIFFERENCES)
-@pytest.mark.parametrize(("store", "rival"), HELD)
-def test_differences_and_intervals_are_those_of_the_images(store: str, rival: str, measure: str, region: str) -> None:
-    runs, apart, bases = stored(store), {}, {}
-    for name in runs.keys() - {rival}:
-        common = runs[name].keys() & runs[rival].keys()
-        own, other = (of_images(store, [runs[row][seed] for seed in common], measure, region) for row in (name, rival))
-        apart[name], bases[name] = own - other, other.mean()
+@pytest.mark.parametrize(("name", "rival"), HELD)
+def test_differences_and_intervals_are_those_of_the_images(name: str, rival: str, measure: str, region: str) -> None:
+    runs, apart, bases = stored(TABLES[name][0]), {}, {}
+    for row in runs.keys() - {rival}:
+        common = runs[row].keys() & runs[rival].keys()
+        own, other = (of_images(name, [runs[of][seed] for seed in common], measure, region) for of in (row, rival))
+        apart[row], bases[row] = own - other, other.mean()
     halves = together(pd.DataFrame(apart))
-    for name, cells in table(f"against {rival}", store).items():
+    for row, cells in table(f"against {rival}", name).items():
         percent, low, high = bounds(cells[DIFFERENCES.index((measure, region))])
-        assert percent == pytest.approx(100 * apart[name].mean() / bases[name], abs=0.051)
-        half = 100 * halves[name] / bases[name]
+        assert percent == pytest.approx(100 * apart[row].mean() / bases[row], abs=0.051)
+        half = 100 * halves[row] / bases[row]
         assert [low, high] == pytest.approx([percent - half, percent + half], abs=0.1 * half + 0.1)
 
 
