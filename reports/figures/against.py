@@ -29,12 +29,15 @@ def draw(frame: pd.DataFrame) -> Figure:
     names = [_names(block) for block in blocks]
     rooms = [[LINE * (name.count("\n") + 1) + 0.14 for name in of_block.values()] for of_block in names]
     heights = [sum(room) + 1.35 for room in rooms]
+    several = len(set(frame.get("dataset", ()))) > 1
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.3), layout="constrained")
     parts = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, block, of_block, room in zip(parts, blocks, names, rooms, strict=True):
         rival, budget = (str(block[column].iloc[0]) for column in ("against", "budget"))
         rival = ", ".join([_method(rival), *_distinct(block)[rival]])
         title = f"minus {rival}, image by image, in % of its error ({budget})"
+        if several:
+            title += f"; {block['dataset'].iloc[0]}, truth {block['truth'].iloc[0]}"
         part.suptitle("\n".join(textwrap.wrap(title, 88)), x=0.01, ha="left", fontsize=10, color=INK)
         ends = np.cumsum(room)
         places = dict(zip(of_block, ends - np.array(room) / 2, strict=True))

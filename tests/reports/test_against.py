@@ -225,6 +225,21 @@ def test_a_row_far_off_is_a_number_at_the_edge() -> None:
     assert dots == [1.0, -2.0, 4.0]
 
 
+def test_blocks_of_several_test_sets_say_of_which_they_are() -> None:
+    common = {"label": "mlb", "against": "joint", "measure": "sad", "verdict": "better", "seeds": 1, "kind": ""}
+    common |= {"percent": -1.0, "percent_low": -2.0, "percent_high": 0.5, "budget": "b"}
+    sets = [
+        {"table": "1", "dataset": "photos", "truth": "estimated"},
+        {"table": "2", "dataset": "sets", "truth": "exact"},
+    ]
+    with style.theme():
+        titles = [p.get_suptitle() for p in against.draw(pd.DataFrame([common | of for of in sets])).subfigs]
+        alone = against.draw(pd.DataFrame([common | sets[0]])).subfigs[0].get_suptitle()
+    assert "photos, truth estimated" in titles[0]
+    assert "sets, truth exact" in titles[1]
+    assert alone.endswith("(b)")
+
+
 def test_where_a_figure_may_go(with_variants: Store, tmp_path: Path) -> None:
     table = ("table", with_variants.root)
     assert "--figure goes with --against" in mistake(*table, "--figure", tmp_path / "a.png")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from reports import __file__ as package
 
@@ -27,14 +28,15 @@ BLENDS = {
 
 
 def together(differences: pd.DataFrame, rounds: int = 3000) -> pd.Series:
-    """Half widths of 95 % intervals that hold for all columns together, by plain draws of images."""
+    """Half widths of 95 % intervals that hold for all columns together, by plain draws of images; by Student's t for few."""
     rng, values = np.random.default_rng(5), differences.to_numpy()
     spread = values.std(axis=0, ddof=1) / np.sqrt(len(values))
     largest = []
     for _ in range(rounds):
         drawn = values[rng.integers(0, len(values), len(values))].mean(axis=0) - values.mean(axis=0)
         largest.append(np.nanmax(np.abs(drawn) / np.where(spread > 0, spread, np.nan)))
-    return pd.Series(np.quantile(largest, 0.95) * spread, differences.columns)
+    reach = stats.t.ppf(stats.norm.cdf(np.quantile(largest, 0.95)), len(values) - 1)
+    return pd.Series(reach * spread, differences.columns)
 
 
 def bounds(cell: str) -> list[float]:
@@ -134,7 +136,7 @@ def table(kind: str, name: str) -> dict[str, list[str]]:
     found = re.search(rf"^<!-- {kind}: {name} -->\n\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
     lines = found[1].splitlines()[2:] if found else []
     split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return {cells[0].strip("`"): cells[1:] for cells in split}
+    return {cells[0].replace("`", ""): cells[1:] for cells in split}
 
 
 def said(config: str) -> dict[str, object]:
@@ -241,6 +243,22 @@ def test_how_much_of_the_masks_error_reaches_a_student(name: str, store: str) ->
     of_oracle = of_images("methods", list(truths.values()), "sad", "unknown").mean()
     assert (masks, joint, oracle) == tuple(f"{value:.3f}" for value in (of_masks, of_joint, of_oracle))
     assert share == f"{100 * (of_joint - of_oracle) / of_masks:.0f} %"
+
+
+# Whose median error beside the true edge a row of that table is: the file of `bench label-error` and its label.
+EDGES = {"the masks": ("label-error-photos-{}", MASK), "the teacher's mattes": ("label-error-photos-{}", TEACHER)}
+EDGES |= {f"{name}'s mattes": (f"beside-the-edge-{{}}-{name}", TEACHER) for name in ("joint", "mlb", "mlb_masklabel")}
+
+
+@pytest.mark.parametrize("name", [*EDGES, "the blended labels"])
+def test_medians_beside_the_edge_are_those_of_their_rows(name: str) -> None:
+    shown = []
+    for kind in ("given", "coarse1"):
+        file, label = EDGES.get(name, ("label-error-photos-{}", BLENDS[f"photos-{kind}"][0]))
+        rows = pd.read_parquet(HERE / "findings" / f"{file.format(kind)}.parquet")
+        assert rows["image"].nunique() == PHOTOS
+        shown += [f"{1000 * rows.loc[rows['label'] == label, side].mean():+.0f}" for side in ("outside", "inside")]
+    assert table("beside the edge", "photos")[name] == shown
 
 
 QUICKSTART = re.findall(
