@@ -261,6 +261,21 @@ def test_medians_beside_the_edge_are_those_of_their_rows(name: str) -> None:
     assert table("beside the edge", "photos")[name] == shown
 
 
+def test_scores_against_masks_are_those_of_their_rows() -> None:
+    means = pd.read_parquet(HERE / "findings" / "photos-against-masks.parquet").groupby("run_id")
+    assert set(means["image"].nunique()) == {48}
+    shown = table("against the masks", "photos")
+    for place, store in enumerate(("photos-given", "photos-coarse")):
+        runs = stored(store)
+        for name, cells in shown.items():
+            expected = ["–", "–"]
+            if name in runs:
+                scores = means.get_group(runs[name][0])
+                expected = [f"{scores[measure].mean():.3f}" for measure in ("iou", "boundary_f")]
+            assert cells[2 * place : 2 * place + 2] == expected
+        assert runs.keys() <= shown.keys()
+
+
 QUICKSTART = re.findall(
     r"^\| `(\w+)`(, one stage|, two stages|) \| (\d+) \| ([\d,]+) \| ([\d.]+) h \|(.*)\|$", README, re.MULTILINE
 )
