@@ -247,7 +247,10 @@ def test_how_much_of_the_masks_error_reaches_a_student(name: str, store: str) ->
 
 # Whose median error beside the true edge a row of that table is: the file of `bench label-error` and its label.
 EDGES = {"the masks": ("label-error-photos-{}", MASK), "the teacher's mattes": ("label-error-photos-{}", TEACHER)}
-EDGES |= {f"{name}'s mattes": (f"beside-the-edge-{{}}-{name}", TEACHER) for name in ("joint", "mlb", "mlb_masklabel")}
+EDGES |= {
+    f"{name}'s mattes": (f"beside-the-edge-{{}}-{name.replace(', ', '-').replace(' ', '-')}", TEACHER)
+    for name in ("joint", "mlb, one stage", "mlb", "mlb_masklabel")
+}
 
 
 @pytest.mark.parametrize("name", [*EDGES, "the blended labels"])
