@@ -260,7 +260,15 @@ def test_ctrl_c_ends_following_and_not_the_job(cluster: FakeCluster, tmp_path: P
     command = [sys.executable, "-m", "sweeps", "submit", "smoke", "--address", cluster.address, "--out", "/shared/x"]
     errors = tmp_path / "errors"
     with open(errors, "w") as stderr:
-        process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            # A test run in the background of a shell ignores Ctrl-C, and its children would too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         assert process.stdout
         assert [process.stdout.readline() for _ in range(3)] == cluster.log
         process.send_signal(signal.SIGINT)
