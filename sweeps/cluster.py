@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,37 @@ def _start(**options: Any) -> None:
     for attempt in range(STARTS):
         try:
             # Not whatever other cluster may be running on this machine: it may be another sweep's, and end with it.
-            ray.init(address="local", include_dashboard=True, **options)
+            with _known_to_its_processes():
+                ray.init(address="local", include_dashboard=True, **options)
             return
         except Exception:  # Ray raises nothing narrower
             ray.shutdown()
             if attempt + 1 == STARTS:
                 raise
             log.info("Ray did not start in time; starting it again")
+
+
+@contextlib.contextmanager
+def _known_to_its_processes() -> Iterator[None]:
+    """The cluster started within is the one that its own processes ask about themselves, by its address.
+
+    They look for any cluster on the machine otherwise; where another runs, what frees the places of a killed run gives up or,
+    worse, is told that the run is dead, and this sweep waits for ever for its places or loses them.
+    """
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = str(free.getsockname()[1])
+    told = {"RAY_GCS_SERVER_PORT": port, "RAY_ADDRESS": f"127.0.0.1:{port}"}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def concurrent_runs(options: TrainConfig) -> int:

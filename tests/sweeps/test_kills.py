@@ -63,7 +63,18 @@ def processes(of: psutil.Process, title: str) -> list[psutil.Process]:
     return found
 
 
+@pytest.fixture
+def another() -> Iterator[Cluster]:
+    """Somebody else's cluster on the same machine, with which nothing is to be confused."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
 @pytest.mark.parametrize("title", [WORKER, TRIAL], ids=["train-worker", "trial"])
+@pytest.mark.usefixtures("another")
 def test_a_process_of_a_run_is_killed(quiet: Path, tmp_path: Path, title: str) -> None:
     """The same sweep recovers by itself."""
     out = tmp_path / "out"
