@@ -66,7 +66,7 @@ def _start(**options: Any) -> None:
     for attempt in range(STARTS):
         try:
             # Not whatever other cluster may be running on this machine: it may be another sweep's, and end with it.
-            with _known_to_its_processes():
+            with known_to_its_processes():
                 ray.init(address="local", include_dashboard=True, **options)
             return
         except Exception:  # Ray raises nothing narrower
@@ -77,7 +77,7 @@ def _start(**options: Any) -> None:
 
 
 @contextlib.contextmanager
-def _known_to_its_processes() -> Iterator[None]:
+def known_to_its_processes() -> Iterator[None]:
     """The cluster started within is the one that its own processes ask about themselves, by its address.
 
     They look for any cluster on the machine otherwise; where another runs, what frees the places of a killed run gives up or,

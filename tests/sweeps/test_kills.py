@@ -13,6 +13,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from bench.store import Store
+from sweeps.cluster import known_to_its_processes
 from tests.sweeps.asking import half_trained, scores_of, sweep, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -104,7 +105,8 @@ def test_the_driver_is_killed_and_the_same_command_goes_on(quiet: Path, tmp_path
 @pytest.fixture
 def nodes() -> Iterator[Cluster]:
     """A head that runs nothing and two nodes with room for one run each."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    with known_to_its_processes():  # as `ray start` leaves it in a file for them
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         yield cluster
     finally:
