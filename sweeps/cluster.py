@@ -85,7 +85,7 @@ def known_to_its_processes() -> Iterator[None]:
     """
     with socket.socket() as free:
         free.bind(("", 0))
-        port = str(free.getsockname()[1])
+        port = os.environ.get("RAY_GCS_SERVER_PORT") or str(free.getsockname()[1])
     told = {"RAY_GCS_SERVER_PORT": port, "RAY_ADDRESS": f"127.0.0.1:{port}"}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
