@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +15,7 @@ import numpy as np
 import pytest
 
 from wsshm.data.manifest import Manifest, content_hash
-from wsshm.data.procedural import DEFAULT_COUNTS, PARTS, ensure, make
+from wsshm.data.procedural import DEFAULT_COUNTS, PARTS, dataset, embedded, ensure, make
 from wsshm.data.procedural.camera import defocus, motion
 from wsshm.data.procedural.canvas import Canvas, Light, Pen, ellipse, rectangle
 from wsshm.data.procedural.draw import draw_person
@@ -299,6 +303,49 @@ def test_cache_completes_a_killed_making(tmp_path):
     again = ensure("val", 32, counts={"val": 3}, cache=tmp_path, workers=1)
     assert again == whole
     assert hashlib.sha256(str(hashes(again)).encode()).hexdigest() == expected
+
+
+def test_an_identity_is_of_the_recipe_and_not_of_the_bytes(tmp_path, monkeypatch):
+    asked = {"size": 32, "counts": {"val": 2}, "cache": tmp_path}
+    path = ensure("val", **asked)
+    first = embedded("val", **asked)
+    written = Manifest.read(path)
+    assert first.fingerprint != written.fingerprint
+    assert [replace(s, sha256="") for s in first.samples] == [replace(s, sha256="") for s in written.samples]
+    picture = written.path(written.samples[0], "image")
+    colours = cv2.imread(str(picture))
+    colours[0, 0, 0] ^= 1  # as another processor rounds it
+    cv2.imwrite(str(picture), colours)
+    Manifest(written.root, (replace(s, sha256="") for s in written.samples)).hashed().write(path)
+    assert Manifest.read(path).fingerprint != written.fingerprint
+    assert embedded("val", **asked).fingerprint == first.fingerprint
+    others = [
+        embedded("val", **asked | {"size": 64}),
+        embedded("val", **asked, seed=1),
+        embedded("val", **asked, mask_coarseness=2),
+        embedded("val", **asked | {"counts": {"val": 1}}),
+        embedded("test", **asked | {"counts": {"test": 2}}),
+    ]
+    monkeypatch.setattr(dataset, "GENERATOR_VERSION", 0)
+    others.append(embedded("val", **asked))
+    assert len({manifest.fingerprint for manifest in (first, *others)}) == 7
+
+
+def test_another_processor_draws_the_same_but_for_rounding(tmp_path):
+    counts = {"cutouts": 6, "backgrounds": 12, "natural": 4, "val": 1, "test": 1}
+    for name, disabled in (("own", ""), ("plain", "AVX512-SKX,AVX2,FP16,AVX,SSE4.2,SSE4.1")):
+        code = f"from wsshm.data.procedural import make; make({str(tmp_path / name)!r}, 64, counts={counts}, workers=1)"
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"OPENCV_CPU_DISABLE": disabled}, check=True, timeout=300
+        )
+    own, plain = (
+        np.concatenate(
+            [cv2.imread(str(path), cv2.IMREAD_UNCHANGED).ravel() for path in sorted((tmp_path / name).rglob("*.png"))]
+        ).astype(int)
+        for name in ("own", "plain")
+    )
+    assert len(own) > 300_000
+    assert np.abs(own - plain).mean() < 1e-3
 
 
 def test_cache_keeps_requests_apart(tmp_path, monkeypatch):

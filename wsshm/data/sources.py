@@ -80,8 +80,7 @@ def open_manifest(name: str, config: DataConfig) -> Manifest:
         )
     drawn = config.procedural
     counts = {key: getattr(drawn, key) for key in procedural.DEFAULT_COUNTS}
-    path = procedural.ensure(part, config.size, counts=counts, seed=drawn.seed, mask_coarseness=drawn.mask_coarseness)
-    return Manifest.read(path)
+    return procedural.embedded(part, config.size, counts=counts, seed=drawn.seed, mask_coarseness=drawn.mask_coarseness)
 
 
 def budgeted(manifest: Manifest, count: int | None, seed: int, label: str) -> tuple[Sample, ...]:
