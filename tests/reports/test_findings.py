@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import pytest
 from scipy import stats
 
 from reports import __file__ as package
+from sweeps.expand import expand
+from sweeps.plan import load_plan
+from wsshm.data.procedural import dataset
 
 HERE = Path(package).parent
 TEXT = (HERE / "findings.md").read_text()
@@ -99,6 +103,12 @@ STUDENTS: dict[str, dict[str, dict[str, object]]] = {
         "mlb, one stage": ONE_STAGE,
         "mlb": {"name": "mlb"},
     },
+    "shares": {
+        "joint": {"name": "joint"},
+        "joint, a quarter": {"name": "joint", "share": 0.25},
+        "joint, three quarters": {"name": "joint", "share": 0.75},
+        "mlb, one stage": ONE_STAGE,
+    },
     "photos-given": {
         "mlb, one stage": ONE_STAGE,
         **{
@@ -112,7 +122,7 @@ STUDENTS: dict[str, dict[str, dict[str, object]]] = {
     },
 }
 # The masks that the runs of a store learn from: how coarse drawn ones are, or the manifest of photos.
-MASKS = {"methods": 1.0, "schedules": 1.0, "coarse": 2.0}
+MASKS = {"methods": 1.0, "schedules": 1.0, "coarse": 2.0, "shares": 2.0}
 MASKS |= {"photos-given": "photos.parquet", "photos-coarse": "coarse1/coarse1.parquet"}
 # Test sets of a store and their images: a table is named by its store and, where there are several, by its test set.
 DRAWN = {"": ("procedural/test", 100)}
@@ -122,7 +132,8 @@ TABLES = {
 }
 # Whom the runs of a store are held against; and, of a blended label, the masks' label it should beat and the truth it cannot.
 TWO: list[str] = ["joint", "mlb_masklabel"]
-RIVALS = {"methods": TWO, "schedules": ["joint"], "coarse": ["joint"], "photos-given": TWO, "photos-coarse": TWO}
+RIVALS = {"methods": TWO, "schedules": ["joint"], "coarse": ["joint"], "shares": ["joint"]}
+RIVALS |= {"photos-given": TWO, "photos-coarse": TWO}
 HELD = [(name, rival) for name, (store, *_) in TABLES.items() for rival in RIVALS[store]]
 WAYS = {"mlb": ("mlb_masklabel", "oracle"), "mlb, one stage": ("joint", "oracle, one stage")}
 OTHERWISE = {"ema": 0.0, "share": None, "start": "teacher", "refresh": 1, "teacher": "stage"}
@@ -164,6 +175,32 @@ def stored(store: str) -> dict[str, dict[int, str]]:
         assert run.seed not in found.setdefault(name, {})
         found[name][run.seed] = run.run_id
     return found
+
+
+# The plans of the stores that hold runs on the embedded set, as `python -m sweeps run` takes them.
+PLANS = {name: name for name in ("methods", "quickstart")}
+PLANS |= {name: str(HERE / "findings" / f"{name}.yaml") for name in ("schedules", "coarse", "shares")}
+
+
+@pytest.fixture(scope="module")
+def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The embedded set with blank pictures: a run's identity is of their recipes."""
+    size = (8, 8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WSSHM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(dataset, "_cpus", lambda: 1)  # drawn in this process, where the next lines hold
+        for name in ("draw_photo", "draw_cutout"):
+            patch.setattr(dataset, name, lambda *_: (np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8)))
+        patch.setattr(dataset, "background", lambda *_: np.zeros((*size, 3), np.float32))
+        yield
+
+
+@pytest.mark.parametrize("store", PLANS)
+def test_a_sweep_knows_the_runs_of_a_copied_store(store: str, undrawn: None) -> None:
+    plan, weights = load_plan(PLANS[store]), {"tf_efficientnet_lite0": "package"}
+    planned = {run.run_id: run.sources.fingerprint for run in expand(plan, weights)}
+    kept = pd.read_parquet(HERE / "findings" / store / "runs")
+    assert {run.run_id: run.data_fingerprint for run in kept.itertuples()}.items() <= planned.items()
 
 
 @cache
