@@ -120,10 +120,15 @@ STUDENTS: dict[str, dict[str, dict[str, object]]] = {
         "mlb, one stage": ONE_STAGE,
         **{name: {"name": name} for name in ("mlb", "mlb_masklabel", "joint")},
     },
+    "photos-longer": {"joint": {"name": "joint"}, "mlb, one stage": ONE_STAGE},
 }
 # The masks that the runs of a store learn from: how coarse drawn ones are, or the manifest of photos.
 MASKS = {"methods": 1.0, "schedules": 1.0, "coarse": 2.0, "shares": 2.0}
-MASKS |= {"photos-given": "photos.parquet", "photos-coarse": "coarse1/coarse1.parquet"}
+MASKS |= {
+    "photos-given": "photos.parquet",
+    "photos-longer": "photos.parquet",
+    "photos-coarse": "coarse1/coarse1.parquet",
+}
 # Test sets of a store and their images: a table is named by its store and, where there are several, by its test set.
 DRAWN = {"": ("procedural/test", 100)}
 REAL = {"": ("photos.parquet", 45), " composites": ("composites/composites.parquet", 96)}
@@ -133,7 +138,7 @@ TABLES = {
 # Whom the runs of a store are held against; and, of a blended label, the masks' label it should beat and the truth it cannot.
 TWO: list[str] = ["joint", "mlb_masklabel"]
 RIVALS = {"methods": TWO, "schedules": ["joint"], "coarse": ["joint"], "shares": ["joint"]}
-RIVALS |= {"photos-given": TWO, "photos-coarse": TWO}
+RIVALS |= {"photos-given": TWO, "photos-coarse": TWO, "photos-longer": ["joint"]}
 HELD = [(name, rival) for name, (store, *_) in TABLES.items() for rival in RIVALS[store]]
 WAYS = {"mlb": ("mlb_masklabel", "oracle"), "mlb, one stage": ("joint", "oracle, one stage")}
 OTHERWISE = {"ema": 0.0, "share": None, "start": "teacher", "refresh": 1, "teacher": "stage"}
@@ -299,6 +304,26 @@ def test_medians_beside_the_edge_are_those_of_their_rows(name: str) -> None:
         assert rows["image"].nunique() == PHOTOS
         shown += [f"{1000 * rows.loc[rows['label'] == label, side].mean():+.0f}" for side in ("outside", "inside")]
     assert table("beside the edge", "photos")[name] == shown
+
+
+@pytest.mark.parametrize("name", ["joint", "mlb, one stage"])
+def test_medians_after_twice_the_steps_are_those_of_their_rows(name: str) -> None:
+    shown, label = [], EDGES[f"{name}'s mattes"][1]
+    for kind in ("given", "longer"):
+        file = EDGES[f"{name}'s mattes"][0].format(kind)
+        rows = pd.read_parquet(HERE / "findings" / f"{file}.parquet")
+        assert rows["image"].nunique() == PHOTOS
+        shown += [f"{1000 * rows.loc[rows['label'] == label, side].mean():+.0f}" for side in ("outside", "inside")]
+    assert table("beside the edge", "longer")[f"{name}'s mattes"] == shown
+
+
+def test_labels_of_the_longer_student_are_as_the_text_has_them() -> None:
+    rows = pd.read_parquet(HERE / "findings" / "beside-the-edge-longer-joint.parquet")
+    blend, mask, own = (
+        f"{rows.loc[rows['label'] == label, 'unknown_sad'].mean():.3f}"
+        for label in (BLENDS["photos-given"][0], MASK, TEACHER)
+    )
+    assert f"SAD of {blend} in the unknown region for the masks' {mask} and its own mattes' {own}" in TEXT
 
 
 def test_scores_against_masks_are_those_of_their_rows() -> None:
