@@ -63,7 +63,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("masks", _int, "masks in the label budget", "labels"),
         _field("cost_s", _float, "annotation time of every label any stage used, at the default prices", "s"),
         _field("config", _text, "resolved configuration of the run, JSON"),
-        _field("data_fingerprint", _text, "hash over ids, splits and file contents of the data"),
+        _field(
+            "data_fingerprint", _text, "hash over ids, splits and contents of files; of the embedded set, its recipe"
+        ),
         _field("recipe_version", _text, "version of the training recipes' code"),
         _field("status", _text, "finished | stopped | failed | oom"),
         _field("error", _text, "why the run did not finish"),

@@ -137,7 +137,7 @@ TABLES = {
 }
 # Whom the runs of a store are held against; and, of a blended label, the masks' label it should beat and the truth it cannot.
 TWO: list[str] = ["joint", "mlb_masklabel"]
-RIVALS = {"methods": TWO, "schedules": ["joint"], "coarse": ["joint"], "shares": ["joint"]}
+RIVALS = {"methods": TWO, "schedules": ["joint"], "coarse": ["joint"], "shares": ["joint", "joint, three quarters"]}
 RIVALS |= {"photos-given": TWO, "photos-coarse": TWO, "photos-longer": ["joint"]}
 HELD = [(name, rival) for name, (store, *_) in TABLES.items() for rival in RIVALS[store]]
 WAYS = {"mlb": ("mlb_masklabel", "oracle"), "mlb, one stage": ("joint", "oracle, one stage")}
@@ -315,6 +315,13 @@ def test_medians_after_twice_the_steps_are_those_of_their_rows(name: str) -> Non
         assert rows["image"].nunique() == PHOTOS
         shown += [f"{1000 * rows.loc[rows['label'] == label, side].mean():+.0f}" for side in ("outside", "inside")]
     assert table("beside the edge", "longer")[f"{name}'s mattes"] == shown
+
+
+def test_validation_of_the_seeds_of_joint_is_as_the_text_has_it() -> None:
+    epochs = pd.read_parquet(HERE / "findings" / "coarse" / "epochs")
+    last = epochs[epochs["key"] == "val_sad"].sort_values("epoch").groupby("run_id")["value"].last()
+    first, second, third = (f"{last[run]:.3f}" for _, run in sorted(stored("coarse")["joint"].items()))
+    assert f"the half's three seeds are {first}, {second} and {third})" in TEXT
 
 
 def test_labels_of_the_longer_student_are_as_the_text_has_them() -> None:

@@ -30,7 +30,7 @@ def kinds_of(blend: BlendConfig) -> tuple[str, ...]:
 
 
 def file_of(kind: str, sample: Sample) -> str:
-    """A picture's file, relative to the folder; another content of the picture or its mask has another name."""
+    """A picture's file, relative to the folder; where its `sha256` is another, its name is."""
     readable = re.sub(r"[^\w.-]", "_", sample.id)[-60:]
     suffix = hashlib.sha256(f"{sample.id}\0{sample.sha256}".encode()).hexdigest()[:12]
     return f"{kind}/{readable}-{suffix}.png"

@@ -42,7 +42,8 @@ class Sample:
     """One picture and its labels. File columns are paths relative to the manifest's root, or None.
 
     `kind` is `photo` (an image with labels), `cutout` (`foreground` colours plus `matte`, to be composited) or
-    `background` (an image without people). `sha256` covers the bytes of all its files, see `content_hash`.
+    `background` (an image without people). `sha256` covers the bytes of all its files, see
+    `content_hash`; where a run reads the embedded set, its recipe, see `procedural.embedded`.
     """
 
     id: str
