@@ -348,16 +348,16 @@ def test_scores_against_masks_are_those_of_their_rows() -> None:
         assert runs.keys() <= shown.keys()
 
 
+@pytest.mark.parametrize(("row", "rival"), [("mlb, one stage", "joint"), ("mlb", "mlb_masklabel")])
 @pytest.mark.parametrize("name", ["photos-coarse", "photos-coarse composites"])
-def test_what_each_seed_gives_is_that_of_its_rows(name: str) -> None:
+def test_what_each_seed_gives_is_that_of_its_rows(name: str, row: str, rival: str) -> None:
     runs, said = stored("photos-coarse"), {}
     for region in ("whole", "unknown"):
-        own, rival = (
-            [of_images(name, [runs[row][seed]], "sad", region).mean() for seed in (0, 1)]
-            for row in ("mlb, one stage", "joint")
+        own, other = (
+            [of_images(name, [runs[of][seed]], "sad", region).mean() for seed in (0, 1)] for of in (row, rival)
         )
-        said[region] = " and ".join(f"{100 * (a / b - 1):+.1f}" for a, b in zip(own, rival, strict=True))
-    assert f"(SAD {said['whole']} %, unknown region {said['unknown']} %)".replace("-", "−") in TEXT
+        said[region] = " and ".join(f"{100 * (a / b - 1):+.1f}" for a, b in zip(own, other, strict=True))
+    assert f"by seed SAD {said['whole']} %, unknown region {said['unknown']} %".replace("-", "−") in TEXT
 
 
 # Intervals as the prose has them, without their signs; one was printed by a command whose rows are not kept, as the text says.
