@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from wsshm.data.manifest import Manifest, content_hash
-from wsshm.data.procedural import DEFAULT_COUNTS, PARTS, dataset, embedded, ensure, make
+from wsshm.data.procedural import DEFAULT_COUNTS, PARTS, Recipe, dataset, embedded, ensure, make
 from wsshm.data.procedural.camera import defocus, motion
 from wsshm.data.procedural.canvas import Canvas, Light, Pen, ellipse, rectangle
 from wsshm.data.procedural.draw import draw_person
@@ -306,9 +306,9 @@ def test_cache_completes_a_killed_making(tmp_path):
 
 
 def test_an_identity_is_of_the_recipe_and_not_of_the_bytes(tmp_path, monkeypatch):
-    asked = {"size": 32, "counts": {"val": 2}, "cache": tmp_path}
-    path = ensure("val", **asked)
-    first = embedded("val", **asked)
+    asked, two = Recipe("val", 32, 0, 1.0), {"val": 2, "test": 2}
+    path = ensure("val", 32, counts=two, cache=tmp_path)
+    first = embedded(asked, two, tmp_path)
     written = Manifest.read(path)
     assert first.fingerprint != written.fingerprint
     assert [replace(s, sha256="") for s in first.samples] == [replace(s, sha256="") for s in written.samples]
@@ -318,16 +318,12 @@ def test_an_identity_is_of_the_recipe_and_not_of_the_bytes(tmp_path, monkeypatch
     cv2.imwrite(str(picture), colours)
     Manifest(written.root, (replace(s, sha256="") for s in written.samples)).hashed().write(path)
     assert Manifest.read(path).fingerprint != written.fingerprint
-    assert embedded("val", **asked).fingerprint == first.fingerprint
-    others = [
-        embedded("val", **asked | {"size": 64}),
-        embedded("val", **asked, seed=1),
-        embedded("val", **asked, mask_coarseness=2),
-        embedded("val", **asked | {"counts": {"val": 1}}),
-        embedded("test", **asked | {"counts": {"test": 2}}),
-    ]
+    assert embedded(asked, two, tmp_path).fingerprint == first.fingerprint
+    changes = ({"size": 64}, {"seed": 1}, {"mask_coarseness": 2.0}, {"part": "test"})
+    others = [embedded(replace(asked, **change), two, tmp_path) for change in changes]
+    others.append(embedded(asked, {"val": 1}, tmp_path))
     monkeypatch.setattr(dataset, "GENERATOR_VERSION", 0)
-    others.append(embedded("val", **asked))
+    others.append(embedded(asked, two, tmp_path))
     assert len({manifest.fingerprint for manifest in (first, *others)}) == 7
 
 
@@ -355,7 +351,7 @@ LOOKS = {
 def test_other_pictures_are_another_version(part, tmp_path):
     """Whoever changes what is drawn raises `GENERATOR_VERSION`, of which identities are made, and writes new numbers here."""
     assert dataset.GENERATOR_VERSION == 2
-    manifest = embedded(part, 64, counts=dict.fromkeys(DEFAULT_COUNTS, 2), cache=tmp_path, workers=1)
+    manifest = embedded(Recipe(part, 64, 0, 1.0), dict.fromkeys(DEFAULT_COUNTS, 2), tmp_path)
     for column in {column for of, column in LOOKS if of == part}:
         values = np.concatenate(
             [read(manifest, sample, column).ravel() for sample in manifest.samples if getattr(sample, column)]

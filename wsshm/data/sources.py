@@ -80,7 +80,7 @@ def open_manifest(name: str, config: DataConfig) -> Manifest:
         )
     drawn = config.procedural
     counts = {key: getattr(drawn, key) for key in procedural.DEFAULT_COUNTS}
-    return procedural.embedded(part, config.size, counts=counts, seed=drawn.seed, mask_coarseness=drawn.mask_coarseness)
+    return procedural.embedded(procedural.Recipe(part, config.size, drawn.seed, drawn.mask_coarseness), counts)
 
 
 def budgeted(manifest: Manifest, count: int | None, seed: int, label: str) -> tuple[Sample, ...]:

@@ -55,7 +55,7 @@ class Recipe:
             "size": self.size,
             "seed": self.seed,
         }
-        return pictures if self.part == "synthetic" else {**pictures, "mask_coarseness": self.mask_coarseness}
+        return pictures if self.part == "synthetic" else {**pictures, "mask_coarseness": float(self.mask_coarseness)}
 
 
 def make(
@@ -115,28 +115,18 @@ def ensure(
     return manifest
 
 
-def embedded(
-    part: str,
-    size: int,
-    *,
-    counts: Mapping[str, int] | None = None,
-    seed: int = 0,
-    mask_coarseness: float = 1.0,
-    cache: Path | None = None,
-    workers: int | None = None,
-) -> Manifest:
+def embedded(recipe: Recipe, counts: Mapping[str, int] | None = None, cache: Path | None = None) -> Manifest:
     """A part from the cache (`ensure`), each sample's `sha256` that of its recipe and id in place of its files' bytes.
 
     OpenCV rounds otherwise on another kind of processor, by 1 of 255 here and there. With the bytes' hashes a run would be
     another run on another machine, or on two nodes of one cluster, and its rows would never be compared.
     """
-    manifest = Manifest.read(
-        ensure(part, size, counts=counts, seed=seed, mask_coarseness=mask_coarseness, cache=cache, workers=workers)
-    )
-    recipe = json.dumps(Recipe(part, size, seed, float(mask_coarseness)).asdict(), sort_keys=True)
+    coarseness = recipe.mask_coarseness
+    path = ensure(recipe.part, recipe.size, counts=counts, seed=recipe.seed, mask_coarseness=coarseness, cache=cache)
+    manifest, drawn = Manifest.read(path), json.dumps(recipe.asdict(), sort_keys=True)
     return Manifest(
         manifest.root,
-        (replace(s, sha256=hashlib.sha256(f"{recipe}\0{s.id}".encode()).hexdigest()) for s in manifest.samples),
+        (replace(s, sha256=hashlib.sha256(f"{drawn}\0{s.id}".encode()).hexdigest()) for s in manifest.samples),
     )
 
 
