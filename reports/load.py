@@ -36,6 +36,17 @@ NOT_A_VARIANT = (
 )
 # Keys that configurations of older releases lack, and what their runs did: no variant of those that say so.
 ADDED = {"method.blend.teacher": "stage", "method.blend.when": "loop"}
+# Keys that only these methods read: what the others have there changes nothing of them and is no variant. A plan whose
+# blend was chosen anew still has the same `joint`, whose second seed may be asked for then.
+_TAUGHT = frozenset({"mlb", "mlb_masklabel", "oracle", "pseudo_label"})
+READ_BY = {
+    **dict.fromkeys(("method.blend", "method.blended_weight", "method.student_start"), _TAUGHT),
+    "method.confidence": frozenset({"pseudo_label"}),
+    **dict.fromkeys(("method.consistency_weight", "method.consistency_ramp"), frozenset({"mean_teacher"})),
+    "train.teacher_steps": _TAUGHT | {"matte_then_seg"},
+    "method.matte_share": _TAUGHT | {"joint", "mean_teacher"},
+}
+METHODS = _TAUGHT | {"joint", "mean_teacher", "matte_then_seg", "seg_only", "matte_only"}
 
 
 @dataclass(frozen=True)
@@ -152,10 +163,9 @@ def _variants(runs: pd.DataFrame, methods: list[str], external: Iterable[bool]) 
         {
             key: value
             for key, value in document.items()
-            if not any(key == left or key.startswith(f"{left}.") for left in NOT_A_VARIANT)
-            or (key == "budget.masks" and unpriced)
+            if not _is_under(key, (*NOT_A_VARIANT, *_unread(method))) or (key == "budget.masks" and unpriced)
         }
-        for document, unpriced in zip(flat, _varied_for_nothing(runs, flat), strict=True)
+        for method, document, unpriced in zip(methods, flat, _varied_for_nothing(runs, flat), strict=True)
     ]
     values: dict[str, dict[str, set[str]]] = {}
     told: dict[str, int] = {}
@@ -179,6 +189,15 @@ def _variants(runs: pd.DataFrame, methods: list[str], external: Iterable[bool]) 
         {key: document.get(key) for key in varied.get(method, ())}
         for method, document in zip(methods, documents, strict=True)
     ]
+
+
+def _is_under(key: str, parts: Iterable[str]) -> bool:
+    return any(key == part or key.startswith(f"{part}.") for part in parts)
+
+
+def _unread(method: str) -> list[str]:
+    """Which keys one of our methods does not read; of another release's method nothing is known."""
+    return [key for key, readers in READ_BY.items() if method in METHODS - readers]
 
 
 def _varied_for_nothing(runs: pd.DataFrame, flat: list[dict[str, Any]]) -> list[bool]:

@@ -13,9 +13,12 @@ import pytest
 from bench.cost import CostModel
 from bench.store import Store
 from reports.comparison import compare
-from reports.load import load
+from reports.load import METHODS, READ_BY, load
 from tests.reports.example_store import run_row, sample_rows, score_rows
+from wsshm.config import RunConfig, override, parse
 from wsshm.errors import UserError
+from wsshm.methods import METHODS as METHODS_OF_TRAINING
+from wsshm.methods import stages_of
 
 IMAGES = np.linspace(0.5, 1.5, 6)
 
@@ -148,6 +151,41 @@ def test_a_run_from_before_a_key_was_made_is_no_variant_of_one_that_has_its_defa
         add(store, run_id, config=json.dumps({"method": {"name": "mlb", "blend": {"band": 0.04} | blend}}))
     labels = load(tmp_path).runs.set_index("run_id")["label"].to_dict()
     assert labels == {"old": "mlb, teacher=stage", "new": "mlb, teacher=stage", "other": "mlb, teacher=average"}
+
+
+def test_a_key_that_a_method_does_not_read_is_no_variant_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for method in ("joint", "mlb", "not of this release"):
+        for seed, band in enumerate((0.04, 0.01)):
+            config = {"method": {"name": method, "blend": {"band": band}}, "train": {"seed": seed}}
+            add(store, f"{method}{seed}", method=method, seed=seed, config=json.dumps(config))
+    labels = load(tmp_path).runs.groupby("method")["label"].unique().map(list).to_dict()
+    assert labels.pop("joint") == ["joint"]
+    assert labels == {name: [f"{name}, band=0.04", f"{name}, band=0.01"] for name in ("mlb", "not of this release")}
+
+
+OTHERWISE = {
+    "method.blend": ["method.blend.band=0.01", "method.blend.threshold=0.1", "method.blend.refresh=2"],
+    "method.blended_weight": ["method.blended_weight=0.5"],
+    "method.student_start": ["method.student_start=backbone"],
+    "method.confidence": ["method.confidence=0.8"],
+    "method.consistency_weight": ["method.consistency_weight=0.5"],
+    "method.consistency_ramp": ["method.consistency_ramp=0.5"],
+    "train.teacher_steps": ["train.teacher_steps=100"],
+    "method.matte_share": ["method.matte_share=0.25"],
+}
+
+
+@pytest.mark.parametrize("method", METHODS_OF_TRAINING)
+@pytest.mark.parametrize("key", READ_BY)
+def test_a_method_has_other_stages_with_another_value_of_what_it_reads_alone(method: str, key: str) -> None:
+    assert set(METHODS_OF_TRAINING) == METHODS
+    plain = RunConfig().model_dump(mode="json")
+    before, *after = (
+        stages_of(parse(override(plain, [f"method.name={method}", *more])))
+        for more in ([], *([assignment] for assignment in OTHERWISE[key]))
+    )
+    assert any(stages != before for stages in after) == (method in READ_BY[key])
 
 
 def test_pictures_are_read_for_the_runs_that_are_asked_for(tmp_path):
