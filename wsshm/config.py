@@ -133,7 +133,7 @@ class MethodConfig(Section):
     blended_weight: PositiveFloat = 1.0
     student_start: Literal["teacher", "backbone"] = "teacher"
     confidence: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9
-    consistency_weight: PositiveFloat = 1.0
+    consistency_weight: PositiveFloat = 0.1
     consistency_ramp: Fraction = 0.3
 
 

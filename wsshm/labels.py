@@ -41,14 +41,15 @@ def _taught(batch: Batch, stage: Stage, output: MattingOutput) -> Target:
     if stage.photo_label == "pseudo":
         return pseudo_label(output.matte, output.boundary, stage.confidence, stage.threshold)
     if stage.photo_label == "average":
-        ones = torch.ones_like(output.matte)
-        return Target(output.matte, output.boundary, ones, ones)
+        # A network that taught itself where boundaries are would find ever more of them (their term weighs them more).
+        zeros = torch.zeros_like(output.matte)
+        return Target(output.matte, zeros, torch.ones_like(output.matte), zeros)
     assert stage.blend is not None, "a stage with blended labels has a blend"
     blended = blend(batch.labels, output.matte, output.boundary, stage.blend)
     label = batch.labels if stage.photo_label == "masklabel" else blended.label
     if stage.asks_its_average:
-        # A network that taught itself where boundaries are would find ever more of them: composites alone teach that,
-        # and what it says of itself weighs no more than a mask does. So the label is all that is not as `joint` has it.
+        # As above composites alone teach boundaries, and what the network says of itself weighs no more than a mask does.
+        # So the label is all that is not as `joint` has it.
         known = blended.weight * _without_boundary(batch.labels)
         return Target(label, torch.zeros_like(label), blended.weight, known)
     return Target(label, blended.share, blended.weight, blended.weight)

@@ -30,6 +30,9 @@ RECIPE_VERSION = "1"
 LABELS_VERSION = "2"
 """The same for stages that read labels made ahead, and for these labels."""
 
+AVERAGE_VERSION = "2"
+"""The same for stages whose natural pictures are labelled by the student's average alone (`mean_teacher`)."""
+
 RESULT, STATE = "stage.json", "state.json"
 
 
@@ -71,6 +74,8 @@ def addressed_stages(config: RunConfig, sources: Sources) -> list[AddressedStage
         }
         if stage.reads_labels:
             recipe["labels"] = LABELS_VERSION
+        if stage.photo_label == "average":
+            recipe["average"] = AVERAGE_VERSION
         known[stage.name] = digest(recipe)
         result.append(AddressedStage(stage, known[stage.name]))
     return result

@@ -97,8 +97,8 @@ def test_composites_keep_their_mattes_and_photos_get_the_teachers(label: str) ->
     assert target.weight[0].min() == 1
     if label == "average":
         assert target.matte[1].flatten().tolist() == pytest.approx(MATTE.flatten().tolist())
-        assert target.boundary[1].flatten().tolist() == pytest.approx(BOUNDARY.flatten().tolist())
-        assert target.weight[1].min() == target.boundary_weight[1].min() == 1
+        assert target.weight[1].min() == 1
+        assert target.boundary[1].max() == target.boundary_weight[1].max() == 0  # it would find ever more of them
     else:
         assert target.weight[1].flatten().tolist() == [1, 0, 1, 1, 0]
 
