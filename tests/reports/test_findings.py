@@ -85,7 +85,7 @@ STUDENTS: dict[str, dict[str, dict[str, object]]] = {
         "seg_only": {"name": "seg_only"},
         "matte_only": {"name": "matte_only"},
         "pseudo_label": {"name": "pseudo_label"},
-        "mean_teacher": {"name": "mean_teacher"},
+        "mean_teacher": {"name": "mean_teacher", "weight": 0.1},
         "oracle": {"name": "oracle"},
         "oracle, one stage": {"name": "oracle", "teacher": "average"},
     },
@@ -111,14 +111,21 @@ STUDENTS: dict[str, dict[str, dict[str, object]]] = {
     },
     "photos-given": {
         "mlb, one stage": ONE_STAGE,
-        **{
-            name: {"name": name}
-            for name in ("mlb", "mlb_masklabel", "matte_then_seg", "joint", "seg_only", "matte_only")
-        },
+        **{name: {"name": name} for name in ("mlb", "mlb_masklabel", "matte_then_seg", "joint", "seg_only")},
+        **{name: {"name": name} for name in ("matte_only", "pseudo_label")},
+        "mean_teacher": {"name": "mean_teacher", "weight": 0.1},
+        "mean_teacher, a hundredth": {"name": "mean_teacher", "weight": 0.01},
     },
     "photos-coarse": {
         "mlb, one stage": ONE_STAGE,
         **{name: {"name": name} for name in ("mlb", "mlb_masklabel", "joint")},
+    },
+    "photos-shares": {
+        "joint": {"name": "joint"},
+        "joint, a quarter": {"name": "joint", "share": 0.25},
+        "joint, three quarters": {"name": "joint", "share": 0.75},
+        "mlb, one stage": ONE_STAGE,
+        "mlb, one stage, three quarters": ONE_STAGE | {"share": 0.75},
     },
     "photos-longer": {"joint": {"name": "joint"}, "mlb, one stage": ONE_STAGE},
 }
@@ -128,6 +135,7 @@ MASKS |= {
     "photos-given": "photos.parquet",
     "photos-longer": "photos.parquet",
     "photos-coarse": "coarse1/coarse1.parquet",
+    "photos-shares": "coarse1/coarse1.parquet",
 }
 # Test sets of a store and their images: a table is named by its store and, where there are several, by its test set.
 DRAWN = {"": ("procedural/test", 100)}
@@ -138,10 +146,10 @@ TABLES = {
 # Whom the runs of a store are held against; and, of a blended label, the masks' label it should beat and the truth it cannot.
 TWO: list[str] = ["joint", "mlb_masklabel"]
 RIVALS = {"methods": TWO, "schedules": ["joint"], "coarse": ["joint"], "shares": ["joint", "joint, three quarters"]}
-RIVALS |= {"photos-given": TWO, "photos-coarse": TWO, "photos-longer": ["joint"]}
+RIVALS |= {"photos-given": TWO, "photos-coarse": TWO, "photos-longer": ["joint"], "photos-shares": RIVALS["shares"]}
 HELD = [(name, rival) for name, (store, *_) in TABLES.items() for rival in RIVALS[store]]
 WAYS = {"mlb": ("mlb_masklabel", "oracle"), "mlb, one stage": ("joint", "oracle, one stage")}
-OTHERWISE = {"ema": 0.0, "share": None, "start": "teacher", "refresh": 1, "teacher": "stage"}
+OTHERWISE = {"ema": 0.0, "share": None, "start": "teacher", "refresh": 1, "teacher": "stage", "weight": None}
 ERRORS = [("sad", "whole", 1, 3), ("mse", "whole", 1e3, 1), ("grad", "whole", 1, 3), ("conn", "whole", 1, 3)]
 ERRORS += [("sad", "unknown", 1, 3), ("mse", "unknown", 1e3, 1), ("grad", "unknown", 1, 3), ("mad", "boundary", 1e3, 1)]
 DIFFERENCES = [(measure, region) for region in ("whole", "unknown") for measure in ("sad", "mse", "grad")]
@@ -166,6 +174,7 @@ def said(config: str) -> dict[str, object]:
         "start": method["student_start"],
         "refresh": blend["refresh"],
         "teacher": blend.get("teacher", "stage"),
+        "weight": method["consistency_weight"] if method["name"] == "mean_teacher" else None,
     }
 
 
@@ -348,10 +357,19 @@ def test_scores_against_masks_are_those_of_their_rows() -> None:
         assert runs.keys() <= shown.keys()
 
 
-@pytest.mark.parametrize(("row", "rival"), [("mlb, one stage", "joint"), ("mlb", "mlb_masklabel")])
-@pytest.mark.parametrize("name", ["photos-coarse", "photos-coarse composites"])
-def test_what_each_seed_gives_is_that_of_its_rows(name: str, row: str, rival: str) -> None:
-    runs, said = stored("photos-coarse"), {}
+@pytest.mark.parametrize(
+    ("store", "row", "rival"),
+    [
+        ("photos-coarse", "mlb, one stage", "joint"),
+        ("photos-coarse", "mlb", "mlb_masklabel"),
+        ("photos-given", "mlb, one stage", "joint"),
+        ("photos-shares", "joint, three quarters", "joint"),
+        ("photos-shares", "mlb, one stage, three quarters", "joint, three quarters"),
+    ],
+)
+@pytest.mark.parametrize("part", REAL)
+def test_what_each_seed_gives_is_that_of_its_rows(store: str, part: str, row: str, rival: str) -> None:
+    runs, said, name = stored(store), {}, store + part
     for region in ("whole", "unknown"):
         own, other = (
             [of_images(name, [runs[of][seed]], "sad", region).mean() for seed in (0, 1)] for of in (row, rival)
