@@ -36,11 +36,16 @@ NOT_A_VARIANT = (
 )
 # Keys that configurations of older releases lack, and what their runs did: no variant of those that say so.
 ADDED = {"method.blend.teacher": "stage", "method.blend.when": "loop"}
-# Keys that only these methods read: what the others have there changes nothing of them and is no variant. A plan whose
-# blend was chosen anew still has the same `joint`, whose second seed may be asked for then.
-_TAUGHT = frozenset({"mlb", "mlb_masklabel", "oracle", "pseudo_label"})
+# Keys that only these of our methods read: what the others have there changes nothing of them and is no variant. A plan
+# whose blend was chosen anew still has the same `joint`, whose second seed may be asked for then.
+_BLENDED = frozenset({"mlb", "mlb_masklabel"})
+_TAUGHT = _BLENDED | {"oracle", "pseudo_label"}
 READ_BY = {
-    **dict.fromkeys(("method.blend", "method.blended_weight", "method.student_start"), _TAUGHT),
+    **{f"method.blend.{key}": _BLENDED for key in ("variant", "band", "feather", "veto", "when")},
+    "method.blend.threshold": _BLENDED | {"pseudo_label"},
+    "method.blend.teacher": _BLENDED | {"oracle"},
+    "method.blend.refresh": _TAUGHT,
+    **dict.fromkeys(("method.blended_weight", "method.student_start"), _TAUGHT),
     "method.confidence": frozenset({"pseudo_label"}),
     **dict.fromkeys(("method.consistency_weight", "method.consistency_ramp"), frozenset({"mean_teacher"})),
     "train.teacher_steps": _TAUGHT | {"matte_then_seg"},
@@ -163,7 +168,7 @@ def _variants(runs: pd.DataFrame, methods: list[str], external: Iterable[bool]) 
         {
             key: value
             for key, value in document.items()
-            if not _is_under(key, (*NOT_A_VARIANT, *_unread(method))) or (key == "budget.masks" and unpriced)
+            if not _is_no_variant(method, key) or (key == "budget.masks" and unpriced)
         }
         for method, document, unpriced in zip(methods, flat, _varied_for_nothing(runs, flat), strict=True)
     ]
@@ -191,13 +196,10 @@ def _variants(runs: pd.DataFrame, methods: list[str], external: Iterable[bool]) 
     ]
 
 
-def _is_under(key: str, parts: Iterable[str]) -> bool:
-    return any(key == part or key.startswith(f"{part}.") for part in parts)
-
-
-def _unread(method: str) -> list[str]:
-    """Which keys one of our methods does not read; of another release's method nothing is known."""
-    return [key for key, readers in READ_BY.items() if method in METHODS - readers]
+def _is_no_variant(method: str, key: str) -> bool:
+    """Whether a key says nothing of what a method does; of another release's method all that it has counts."""
+    unread = method in METHODS and method not in READ_BY.get(key, METHODS)
+    return unread or any(key == part or key.startswith(f"{part}.") for part in NOT_A_VARIANT)
 
 
 def _varied_for_nothing(runs: pd.DataFrame, flat: list[dict[str, Any]]) -> list[bool]:
