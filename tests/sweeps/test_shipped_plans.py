@@ -129,7 +129,7 @@ def test_photos_goes_with_what_its_comments_make(tmp_path: Path) -> None:
         done = CliRunner().invoke(data_app, [_at(word, here) for word in words[1:]], catch_exceptions=False)
         assert done.exit_code == 0, done.output
     runs = expand(load_plan("photos", [f"base.data.root={tmp_path}/M", "base.model.weights=none"]))
-    assert len(runs) == 27
+    assert len(runs) == 30
     sources = runs[0].sources
     assert (len(sources.mattes), len(sources.backgrounds), len(sources.masks)) == (8, 4, 4)
     assert (len(sources.val), {name: len(part) for name, part in sources.test.items()}) == (

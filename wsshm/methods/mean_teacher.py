@@ -5,7 +5,8 @@ Tarvainen and Valpola, "Mean teachers are better role models", arXiv 1703.01780:
 1 - 1/(t+1) up to 0.999 (here to less in runs of under 12,000 steps, see `decay_of`), it sees another view of the picture
 than the student, and the consistency's weight is ramped up. The loss terms are those of all methods here, in place of
 their mean squared error; they hold mattes together, not boundaries, which composites alone teach. The weight's default,
-a tenth, was chosen on validation: at 1 the label is half grey before the student knows people, and it learns to keep it so.
+a tenth, was the better of two (1 and 0.1) on the embedded set's validation: at 1 the label is half grey before the student
+knows people, and it learns to keep it so. In short runs on real photos a tenth is too much (reports/findings.md).
 """
 
 from wsshm.config import RunConfig
