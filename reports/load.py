@@ -196,10 +196,13 @@ def _variants(runs: pd.DataFrame, methods: list[str], external: Iterable[bool]) 
     ]
 
 
+def is_unread(method: str, key: str) -> bool:
+    """Whether one of our methods does not read a key; of another release's method all that it has counts."""
+    return method in METHODS and method not in READ_BY.get(key, METHODS)
+
+
 def _is_no_variant(method: str, key: str) -> bool:
-    """Whether a key says nothing of what a method does; of another release's method all that it has counts."""
-    unread = method in METHODS and method not in READ_BY.get(key, METHODS)
-    return unread or any(key == part or key.startswith(f"{part}.") for part in NOT_A_VARIANT)
+    return is_unread(method, key) or any(key == part or key.startswith(f"{part}.") for part in NOT_A_VARIANT)
 
 
 def _varied_for_nothing(runs: pd.DataFrame, flat: list[dict[str, Any]]) -> list[bool]:

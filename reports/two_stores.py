@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from reports.document import Cell, Column, Table, between, decimals, listed, number
-from reports.load import NETWORK, Frames, as_document, flatten
+from reports.load import NETWORK, Frames, as_document, flatten, is_unread
 from reports.measures import REGIONS, Measure
 from reports.per_image import OF_SCORES, of_run, told_apart
 from wsshm.errors import UserError
@@ -126,11 +126,14 @@ def speeds(a: Frames, b: Frames) -> tuple[Table | None, list[str]]:
 
 
 def _runs(frames: Frames, varied: set[str]) -> pd.DataFrame:
-    """Scored runs with `key` (all that must be equal; `cell` leaves out the seed), their `config`, and `variant`: JSON of
-    its `varied` keys.
+    """Scored runs with `key` (all that must be equal; `cell` leaves out the seed), what of their `config` the method reads,
+    and `variant`: JSON of its `varied` keys.
     """
     runs = frames.runs[frames.runs["run_id"].isin(list(frames.scores["run_id"].unique()))]
-    flat = [flatten(as_document(text)) for text in runs["config"]]
+    flat = [
+        {key: value for key, value in flatten(as_document(text)).items() if not is_unread(method, key)}
+        for method, text in zip(runs["method"], runs["config"], strict=True)
+    ]
     told = [config | row for config, row in zip(flat, runs[list(DATA)].to_dict("records"), strict=True)]
     result = runs[[*KEY, "label", "run_id"]].assign(
         cell=[json.dumps([_plain(value) for value in row]) for row in runs[list(KEY[:-1])].itertuples(index=False)],

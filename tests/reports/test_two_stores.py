@@ -73,6 +73,21 @@ def test_intervals_hold_for_all_rows_together(pair: tuple[Store, Store]) -> None
         assert float(row["high"]) == pytest.approx(mean + half, abs=0.15 * half)
 
 
+def test_a_key_that_a_method_does_not_read_neither_parts_runs_nor_is_named(tmp_path: Path) -> None:
+    stores = []
+    for name, thresholds in (("a", (0.2, 0.5)), ("b", (0.5, 0.9))):
+        stores.append(store := Store(tmp_path / name))
+        for method, threshold in (*(("mlb", value) for value in thresholds), ("joint", thresholds[0])):
+            config = {"method": {"name": method, "blend": {"threshold": threshold}}}
+            row = run_row(method, 40, 1000, 0, run_id=f"{method}{threshold}", config=json.dumps(config))
+            store.write("runs", [row])
+            store.write("scores", score_rows(row["run_id"], 1.0, HARDNESS, np.random.default_rng(0)))
+    matched = match(*(load(store.root) for store in stores))
+    pairs = set(zip(matched.frame["run_a"], matched.frame["run_b"], strict=True))
+    assert pairs == {("mlb0.5", "mlb0.5"), ("joint0.2", "joint0.5")}
+    assert not any("differ in method" in note for note in matched.notes)
+
+
 def test_variants_are_told_apart_by_what_either_sweep_varied(tmp_path: Path) -> None:
     def searched(root: Path, thresholds: tuple[float, ...], **train: float) -> Store:
         store = Store(root)
