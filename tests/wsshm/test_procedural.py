@@ -422,6 +422,16 @@ def test_a_strangers_folder_is_left_alone(tmp_path):
     assert (tmp_path / "synthetic" / "thesis.txt").read_text() == "mine"
 
 
+def test_a_script_that_processes_cannot_load_is_told_so(tmp_path):
+    script = (
+        "from pathlib import Path\nfrom wsshm.data.procedural import make\n"
+        f"make(Path({str(tmp_path / 'out')!r}), 32, counts={{'cutouts': 8, 'backgrounds': 8}}, workers=2)\n"
+    )
+    asked = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True)
+    assert asked.returncode == 1
+    assert "below `if __name__ == '__main__':`" in asked.stderr.splitlines()[-1]
+
+
 def test_a_full_disk_leaves_no_manifest(tmp_path, monkeypatch):
     written = []
 

@@ -172,8 +172,9 @@ def _make_part(out: Path, recipe: Recipe, number: Mapping[str, int], workers: in
                 samples = list(track(pool.map(draw, jobs, chunksize=4), len(jobs), label))
             except BrokenProcessPool as error:
                 raise UserError(
-                    "a process that draws the embedded data set was killed, probably for lack of memory; "
-                    "run the same command again with fewer workers"
+                    "a process that draws the embedded data set ended early: killed, probably for lack of memory "
+                    "(run the same again with fewer workers), or unable to load the script that asked for it "
+                    "(keep it in a file, its calls below `if __name__ == '__main__':`)"
                 ) from error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
