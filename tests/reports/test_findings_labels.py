@@ -73,6 +73,23 @@ def test_how_much_of_the_masks_error_reaches_a_student(name: str) -> None:
     assert share == f"{100 * (of_joint - of_oracle) / of_masks:.0f} %"
 
 
+def test_what_truth_and_better_masks_give_in_larger_pictures_is_as_the_text_has_it() -> None:
+    truth = stored("larger")["oracle, one stage"][0]
+    worse, better = (stored(store)["joint"][0] for store in ("larger", "larger-finer"))
+    of_truth = of_images("larger", [truth], "sad", "whole").mean()
+    of_joint = of_images("larger-finer", [better], "sad", "whole").mean()
+    assert f"its SAD, {of_truth:.3f}, is {100 * (1 - of_truth / of_joint):.1f} % below `joint`'s" in TEXT
+    students = [
+        of_images(store, [run], "sad", "unknown").mean() for store, run in (("larger", worse), ("larger-finer", better))
+    ]
+    masks = [
+        pd.read_parquet(HERE / "findings" / f"masks-{file}-192px.parquet")["sad_unknown"].mean()
+        for file in ("coarse1", "coarse0.99")
+    ]
+    assert "almost a third comes back in the student's" in TEXT
+    assert 0.3 < (students[0] - students[1]) / (masks[0] - masks[1]) < 1 / 3
+
+
 # Whose median error beside the true edge a row of that table is: the file of `bench label-error` and its label.
 EDGES = {"the masks": ("label-error-photos-{}", MASK), "the teacher's mattes": ("label-error-photos-{}", TEACHER)}
 EDGES |= {
