@@ -59,6 +59,7 @@ STUDENTS: dict[str, dict[str, dict[str, object]]] = {
         "oracle, one stage": {"name": "oracle", "teacher": "average"},
     },
     "larger-finer": {"joint": {"name": "joint"}, "mlb, one stage": ONE_STAGE},
+    "between": {"joint": {"name": "joint"}, "mlb, one stage": ONE_STAGE},
     "photos-given": {
         "mlb, one stage": ONE_STAGE,
         **{name: {"name": name} for name in ("mlb", "mlb_masklabel", "matte_then_seg", "joint", "seg_only")},
@@ -81,6 +82,7 @@ STUDENTS: dict[str, dict[str, dict[str, object]]] = {
 }
 # The masks that the runs of a store learn from: how coarse drawn ones are, or the manifest of photos.
 MASKS = {"methods": 1.0, "schedules": 1.0, "coarse": 2.0, "shares": 2.0, "larger": 1.0, "larger-finer": 0.99}
+MASKS |= {"between": 1.49}
 MASKS |= {
     "photos-given": "photos.parquet",
     "photos-longer": "photos.parquet",
@@ -96,7 +98,7 @@ TABLES = {
 # Whom the runs of a store are held against; and, of a blended label, the masks' label it should beat and the truth it cannot.
 TWO: list[str] = ["joint", "mlb_masklabel"]
 RIVALS = {"methods": TWO, "schedules": ["joint"], "coarse": ["joint"], "shares": ["joint", "joint, three quarters"]}
-RIVALS |= {"larger": ["joint"], "larger-finer": ["joint"]}
+RIVALS |= {name: ["joint"] for name in ("larger", "larger-finer", "between")}
 RIVALS |= {"photos-given": TWO, "photos-coarse": TWO, "photos-longer": ["joint"], "photos-shares": RIVALS["shares"]}
 OTHERWISE = {"ema": 0.0, "share": None, "start": "teacher", "refresh": 1, "teacher": "stage", "weight": None}
 ERRORS = [("sad", "whole", 1, 3), ("mse", "whole", 1e3, 1), ("grad", "whole", 1, 3), ("conn", "whole", 1, 3)]

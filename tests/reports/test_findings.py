@@ -36,7 +36,7 @@ WAYS |= {(store, "mlb, one stage"): ("joint", "oracle, one stage") for store in 
 PLANS = {name: name for name in ("methods", "quickstart")}
 PLANS |= {
     name: str(HERE / "findings" / f"{name}.yaml")
-    for name in ("schedules", "coarse", "shares", "larger", "larger-finer")
+    for name in ("schedules", "coarse", "shares", "larger", "larger-finer", "between")
 }
 
 
@@ -151,6 +151,7 @@ BY_MASKS = {
     "real photos, masks as given": ("photos-given", None),
     "drawn, 192 px, coarseness 0.99": ("larger-finer", "coarse0.99-192px"),
     "drawn, 128 px": ("methods", "coarse1"),
+    "drawn, 128 px, coarseness 1.49": ("between", "coarse1.49"),
     "drawn, 192 px": ("larger", "coarse1-192px"),
     "real photos, coarser masks": ("photos-coarse", None),
     "drawn, 128 px, coarseness 2": ("coarse", "coarse2"),

@@ -49,6 +49,7 @@ def test_errors_of_labels_are_those_of_their_rows(name: str, line: str) -> None:
 
 # Rows of the table of what reaches a student: the masks' file, the store of `joint`, and that of the truths.
 REACH = {"1": ("coarse1", "methods", "methods"), "2": ("coarse2", "coarse", "methods")}
+REACH |= {"1.49": ("coarse1.49", "between", "methods")}
 REACH |= {
     "1, 192 px": ("coarse1-192px", "larger", "larger"),
     "0.99, 192 px": ("coarse0.99-192px", "larger-finer", "larger"),
