@@ -1,7 +1,7 @@
 """`python -m bench`: measure accuracy and speed."""
 
 from bench.cli import app
-from wsshm.commandline import run
+from wsshm.console import run
 
 
 def main() -> None:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from wsshm import metrics
 from wsshm.blending import blend
-from wsshm.checkpoint import load_model
-from wsshm.commandline import track
 from wsshm.config import BlendConfig
+from wsshm.console import track
 from wsshm.data import pictures
 from wsshm.data.manifest import Manifest, Sample
+from wsshm.errors import UserError
+from wsshm.models.checkpoint import load_model
 from wsshm.predict import Prediction, Protocol, pick_device, predict_matte
 
 SAMPLE_IMAGES = 8
@@ -75,7 +76,10 @@ def measure(
                 regions = [metrics.score_mask(said.matte, label)]
             else:
                 trimap = pictures.read_trimap(manifest.path(sample, "trimap")) if sample.trimap else None
-                regions = metrics.score(said.matte, label, trimap)
+                try:
+                    regions = metrics.score(said.matte, metrics.exact_levels(label), trimap)
+                except UserError as error:  # of a measure that was added from outside
+                    raise UserError(f"{error} (of the image {sample.id} of {dataset})") from error
             scores += [common | region.as_row() for region in regions]
             if sample.id in shown:
                 kept: dict[str, NDArray] = {"photo": image, "truth": label, "matte": said.matte}

@@ -1,33 +1,31 @@
-"""Anybody's alpha files: found by stem, read as floats in [0, 1], broken ones told apart from mistaken ones.
+"""Anybody's alpha files: found by stem, read as floats in [0, 1], broken ones distinguished from mistaken ones.
 
-A broken file cannot be decoded (cut off, empty, another format): `BrokenFile`, which a caller counts. A mistaken one
-decodes into something that is no matte (NaN, colours, another shape): `UserError`, because scoring it would be wrong.
+A broken file cannot be decoded (cut off, empty, another format, no regular file): `BrokenFile`, which a caller counts. A
+mistaken one decodes into something that is not a matte (NaN, colours, another shape): `UserError`, because scoring it would
+be wrong.
 """
 
 from __future__ import annotations
 
 import re
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
 
 from wsshm.data import pictures
+from wsshm.data.decoding import check_pixels, decode_label, open_regular, refuse_small
 from wsshm.errors import UserError
 
 T = TypeVar("T")
 Depth = Literal["uint8", "uint16", "float"]
 FULL = {"uint8": 255, "uint16": 65535}
 NPY = ".npy"
-ROUNDING = 1e-6  # how far beyond [0, 1] a resampled alpha may lie; it is clipped
-NEAR_LEVEL, FEW = 16, 0.01  # a trimap's values are near one of three levels, but for a few
-BITS_PER_SAMPLE = 258  # TIFF tag
-PNG_DEPTH_AT = 24  # byte of the header chunk
+AWAY = "or move it away to score the rest"
 
 
 class BrokenFile(Exception):
@@ -51,26 +49,34 @@ def natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", name))], name
 
 
-def find_files(folder: Path, role: str, suffixes: frozenset[str]) -> dict[str, Path]:
-    """The files directly inside `folder` by stem, in natural order; hidden files and other endings are left out.
+def find_files(folder: Path, role: str, endings: frozenset[str], suffix: str = "") -> dict[str, Path]:
+    """The files directly inside `folder` by the name that they pair by, in natural order.
 
-    Raises UserError where there is no such folder, nothing in it, or two files share a stem.
+    Hidden files and other endings are left out, and files whose names do not end in `suffix`, which is no part of the
+    name that they pair by. Raises UserError if the folder is missing or empty, or two files share a name.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; give the folder of the {role}")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda path: (natural(path.stem), path.name)):
-        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not path.is_file():
+        name = pictures.pairing_name(path)
+        if path.suffix.lower() not in endings or path.name.startswith(".") or path.is_dir():
             continue
-        if path.stem in found:
+        if not name.endswith(suffix) or name == suffix:
+            continue
+        name = name.removesuffix(suffix)
+        if name in found:
             raise UserError(
-                f"{folder} holds both {found[path.stem].name} and {path.name}, which pair with the same file; "
+                f"{folder} holds both {found[name].name} and {path.name}, which pair with the same file; "
                 "move one of them away"
             )
-        found[path.stem] = path
+        found[name] = path
     if not found:
-        endings = ", ".join(sorted(suffixes))
-        raise UserError(f"{folder} holds no file of the {role} ({endings}); give the folder that holds them directly")
+        named = f" whose names end in {suffix}" if suffix else ""
+        raise UserError(
+            f"{folder} holds no files of the {role}{named} ({', '.join(sorted(endings))}); "
+            "give the folder that holds them directly"
+        )
     return found
 
 
@@ -79,42 +85,29 @@ def read_alpha(path: Path) -> Alpha:
 
     An .npy array has shape (H,W), (H,W,1) or (1,H,W) and holds floats in [0, 1], uint8, uint16 or truth values.
     """
-    if path.suffix.lower() == NPY:
-        array = _load_npy(path)
-        depth: Depth = "float" if array.dtype.kind == "f" else "uint16" if array.dtype == np.uint16 else "uint8"
-        if array.dtype.kind == "f":
-            return Alpha(_checked(array.astype(np.float64 if array.dtype.itemsize == 8 else np.float32), path), depth)
-        return Alpha(array.astype(np.float32) / np.float32(FULL[depth]), depth)
-    depth = _decodable(path)
-    return Alpha(_read(pictures.read_matte, path), depth)
+    if path.suffix.lower() != NPY:
+        pixels = _read(decode_label, path)
+        values = pixels.values
+        return Alpha(_read(lambda _: pictures.matte_of(pixels, path), path), _depth(values))
+    array = _load_npy(path)
+    if array.dtype.kind == "f":
+        wide: NDArray[np.floating] = array.astype(np.float64 if array.dtype.itemsize == 8 else np.float32)
+        return Alpha(_read(lambda _: pictures.check_unit(wide, path), path), "float")
+    _read(lambda _: refuse_small(array, path), path)
+    return Alpha(array.astype(np.float32) / np.float32(FULL[_depth(array)]), _depth(array))
 
 
-def read_mask(path: Path) -> NDArray[np.float32]:
-    """A person mask as HxW of 0 and 1: at least half of the range; a file of only 0 and 1 is read as labels."""
-    if path.suffix.lower() == NPY:
-        array = _load_npy(path)
-        if array.dtype.kind == "f":
-            return (_checked(array, path) >= 0.5).astype(np.float32)
-        return (array >= (1 if array.max() <= 1 else FULL[array.dtype.name] / 2)).astype(np.float32)
-    _decodable(path)
-    return _read(pictures.read_mask, path).astype(np.float32)
+def read_mask(path: Path, classes: Collection[int] | None = None) -> NDArray[np.float32]:
+    """A person mask as HxW of 0 and 1, from a picture (see `pictures.read_mask`) or a .npy file."""
+    if path.suffix.lower() != NPY:
+        return _read(lambda _: pictures.read_mask(path, classes), path).astype(np.float32)
+    array = _load_npy(path)
+    return (_read(lambda _: pictures.mask_values(array, path, classes), path) >= 0.5).astype(np.float32)
 
 
 def read_trimap(path: Path) -> NDArray[np.uint8]:
-    """A trimap as HxW uint8 of 0, 128 and 255. Raises UserError where it is plainly something else.
-
-    Values beside these three go to the nearest, as JPG leaves some; where there are many it is no trimap.
-    """
-    _decodable(path)
-    values = _read(pictures.read_matte, path) * np.float32(255)
-    beside = np.minimum.reduce([np.abs(values - level) for level in (0, 128, 255)]) > NEAR_LEVEL
-    if beside.mean() > FEW or 0 < values.max() < NEAR_LEVEL:
-        levels = ", ".join(f"{value:g}" for value in np.unique(values.round())[:6])
-        raise UserError(
-            f"the trimap {path} holds values such as {levels}; give 0 (background), 128 (unknown) and 255 (foreground), "
-            "or move it and its label away to score the rest"
-        )
-    return np.select([values < 64, values < 192], [np.uint8(0), np.uint8(128)], np.uint8(255)).astype(np.uint8)
+    """A trimap as HxW uint8 of 0, 128 and 255. Raises UserError where it is plainly something else."""
+    return _read(pictures.read_trimap, path)
 
 
 def read_size(path: Path) -> tuple[int, int] | None:
@@ -123,44 +116,38 @@ def read_size(path: Path) -> tuple[int, int] | None:
         if path.suffix.lower() == NPY:
             height, width = _plane(_open_npy(path), path).shape
             return width, height
-        with Image.open(path) as header:
-            return header.size
-    except (BrokenFile, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return pictures.read_size(path)
+    except (BrokenFile, pictures.BrokenPicture):
         return None
+
+
+def read_orientation(path: Path) -> int:
+    """The orientation tag of a picture that can be read, 1 (upright) to 8; a .npy file has none."""
+    return 1 if path.suffix.lower() == NPY else pictures.read_orientation(path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content. Raises BrokenFile where it cannot be read, and never waits for a pipe."""
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except pictures.BrokenPicture as error:
+        raise BrokenFile(path, error.reason) from error
+    except OSError as error:
+        raise BrokenFile(path, f"cannot be read ({error.strerror})") from error
 
 
 def _read(read: Callable[[Path], T], path: Path) -> T:
     try:
         return read(path)
+    except pictures.BrokenPicture as broken:
+        raise BrokenFile(path, broken.reason) from broken
     except UserError as refused:
-        try:
-            pictures.read_mask_values(path)  # takes whatever can be decoded
-        except UserError:
-            raise BrokenFile(path, "cannot be decoded; it may be cut off or of another format") from refused
-        raise UserError(f"{refused}, or move it away to score the rest") from refused
+        raise UserError(f"{refused}, {AWAY}") from refused
 
 
-def _decodable(path: Path) -> Depth:
-    """The depth of a picture's values. Raises BrokenFile where its header, or a PNG's checksums, are damaged.
-
-    Other formats' pixels are checked in decoding, where OpenCV 5 refuses a file that is cut off; for PNG it does so
-    too, but only after libpng has written to the terminal.
-    """
-    try:
-        with Image.open(path) as header:
-            if header.format == "PNG":
-                header.verify()
-                with path.open("rb") as file:
-                    return "uint16" if file.read(PNG_DEPTH_AT + 1)[PNG_DEPTH_AT] == 16 else "uint8"
-            if not isinstance(header, TiffImagePlugin.TiffImageFile):
-                return "uint8"
-            if header.mode == "F":
-                _checked(np.asarray(header), path)  # pictures.read_matte would clip
-                return "float"
-            return "uint16" if max(header.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8 else "uint8"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        why = "is empty" if path.is_file() and not path.stat().st_size else "is no whole picture"
-        raise BrokenFile(path, why) from error
+def _depth(values: NDArray[Any]) -> Depth:
+    return "float" if values.dtype.kind == "f" else "uint16" if values.dtype == np.uint16 else "uint8"
 
 
 def _load_npy(path: Path) -> NDArray[Any]:
@@ -168,14 +155,17 @@ def _load_npy(path: Path) -> NDArray[Any]:
     if plane.dtype == np.bool_:
         return plane.astype(np.uint8) * np.uint8(FULL["uint8"])
     if plane.dtype.kind != "f" and plane.dtype not in (np.uint8, np.uint16):
-        raise UserError(f"{path} holds {plane.dtype}; save floats in [0, 1], uint8 or uint16, or move it away")
+        raise UserError(f"{path} holds {plane.dtype}; save floats in [0, 1], uint8 or uint16, {AWAY}")
     return np.array(plane)
 
 
 def _open_npy(path: Path) -> NDArray[Any]:
-    """The file's array, not read yet; its header is held against the file's size, and nothing is unpickled."""
+    """The file's array, not read yet; its header is compared with the file's size, and nothing is unpickled."""
     try:
+        open_regular(path).close()
         return np.lib.format.open_memmap(path, mode="r")
+    except pictures.BrokenPicture as broken:
+        raise BrokenFile(path, broken.reason) from broken
     except (OSError, EOFError, ValueError, TypeError, SyntaxError, OverflowError, tokenize.TokenError) as error:
         raise BrokenFile(path, "is no whole .npy file") from error
 
@@ -185,17 +175,6 @@ def _plane(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array[..., 0] if array.shape[2] == 1 else array[0]
     if array.ndim != 2 or not array.size:
-        raise UserError(f"{path} has shape {array.shape}; save one height x width matte, or move it away")
+        raise UserError(f"{path} has shape {array.shape}; save one height x width matte, {AWAY}")
+    check_pixels(path, array.shape[1], array.shape[0])
     return array
-
-
-def _checked(values: NDArray[np.floating], path: Path) -> NDArray[np.floating]:
-    """`values` without what rounding left beyond [0, 1]."""
-    low, high = float(values.min()), float(values.max())
-    if np.isnan(low) or np.isnan(high):
-        raise UserError(f"{path} holds NaN; give alpha in [0, 1], or move it away to score the rest")
-    if low < -ROUNDING or high > 1 + ROUNDING:
-        raise UserError(
-            f"{path} holds values from {low:g} to {high:g}; give alpha in [0, 1], or move it away to score the rest"
-        )
-    return values.clip(0, 1)

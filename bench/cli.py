@@ -1,4 +1,4 @@
-"""The commands of `python -m bench`."""
+"""The commands of `wsshm bench`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import rich.box
 import rich.table
 import typer
 
+from bench.engines import ENGINES
 from bench.micro.cli import app as micro
 from bench.options import listed, whole
 from bench.speed import expand, speed_table
 from bench.store import Store
-from bench.terminal import print_whole
 from wsshm.errors import UserError, nearest
+from wsshm.files.tables import check_file, write_table
+from wsshm.measures import MEASURES
+from wsshm.terminal import plain, print_whole
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(micro, name="micro")
@@ -36,19 +39,21 @@ def speed(
     sizes: Annotated[str, typer.Option(help="512, 1080p or 1920x1080 (width x height), comma-separated")] = "512",
     batches: Annotated[str, typer.Option(help="images per call, comma-separated")] = "1",
     precisions: Annotated[str, typer.Option(help="fp32, bf16, fp16, comma-separated")] = "fp32",
-    engines: Annotated[str, typer.Option(help="eager")] = "eager",
+    engines: Annotated[str, typer.Option(help=f"comma-separated: {', '.join(sorted(ENGINES.own))}")] = "eager",
     scopes: Annotated[str, typer.Option(help="model: network alone; end_to_end: picture in, matte out")] = (
         "model,end_to_end"
     ),
-    architecture: Annotated[str, typer.Option(help="decoder and heads over the backbone")] = "unet",
+    architecture: Annotated[
+        str, typer.Option(help="decoder and heads; with options of its own '{name: unet, width: 1.5}'")
+    ] = "unet",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    layout: Annotated[str, typer.Option(help="nchw or channels_last")] = "nchw",
+    layout: Annotated[str, typer.Option(help="channels_last, as models are trained, or nchw")] = "channels_last",
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default torch's own choice")] = None,
     store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
 ) -> None:
     """Time models, each setting in a fresh process, and print a table.
 
-    Example: python -m bench speed --models resnet18,mobilenetv3_large_100 --sizes 512,1080p --store runs/speed/store
+    Example: wsshm bench speed --models resnet18,mobilenetv3_large_100 --sizes 512,1080p --store runs/speed/store
     """
     specs = expand(
         listed(models, "--models"),
@@ -57,7 +62,7 @@ def speed(
         listed(precisions, "--precisions"),
         listed(engines, "--engines"),
         listed(scopes, "--scopes"),
-        architecture=architecture,
+        architectures=[architecture],
         device=device,
         layout=layout,
     )
@@ -67,7 +72,7 @@ def speed(
 
 @app.command()
 def accuracy(
-    model: Annotated[Path, typer.Argument(help="folder of a trained model (model.safetensors, model.json)")],
+    model: Annotated[Path, typer.Argument(help="a trained model's folder, or a sweep's OUT: its best on validation")],
     data: Annotated[list[Path], typer.Option(help="manifest whose test samples are scored; may be repeated")],
     truth: Annotated[str, typer.Option(help="matte, or mask: IoU and boundary F against the samples' masks")] = "matte",
     protocol: Annotated[
@@ -76,15 +81,17 @@ def accuracy(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0")] = "auto",
     store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
 ) -> None:
-    """Score a trained model on test sets by SAD, MSE, MAD, Grad, Conn and IoU, and print their means over images.
+    """Score a trained model on test sets by SAD, MSE, MAD, Grad, Conn, IoU and measures of yours, and print their means.
 
     Rows in a store stand under the run id that is the model folder's name, those against masks apart from those against
     mattes. An attribute `truth` (estimated) of a manifest's samples is kept with their rows.
 
-    Example: python -m bench accuracy runs/quickstart/models/0123456789abcdef --data photos.parquet --protocol short512
+    Example: wsshm bench accuracy runs/quickstart/models/0123456789abcdef --data photos.parquet --protocol short512
     """
     from bench import accuracy as accuracies
     from wsshm.data.manifest import Manifest
+    from wsshm.files.location import Location
+    from wsshm.models.folder import model_folder
     from wsshm.predict import parse_protocol
 
     _one_of(truth, ("matte", "mask"), "--truth")
@@ -103,6 +110,7 @@ def accuracy(
                 f"the manifest {path} has no test sample with a {truth}; import its pictures with --split test"
             )
     rule = parse_protocol(protocol) if protocol else None
+    model = model_folder(Location.of(model)).local or model
     measured = accuracies.measure(model, tests, model.resolve().name, protocol=rule, masks=masks, device=device)
     if store:
         Store(store).write("scores", measured.scores)
@@ -123,13 +131,15 @@ def label_error(
     size: Annotated[int | None, typer.Option(min=32, help="shorter side in px; default: the training size")] = None,
     best: Annotated[int, typer.Option(min=1, help="blends to print, the lowest SAD first")] = 12,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="write one row per photo and label to this .parquet file")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="write one row per photo and label to this .parquet, .csv or .md file")
+    ] = None,
 ) -> None:
     """Try blends without training a student: how far masks, a teacher's mattes and blended labels are from the truth.
 
     Changes against the mask are means over photos with 95 % intervals that hold for all labels together.
 
-    Example: python -m bench label-error runs/quickstart/stages/ADDRESS/final --data drawn/val.parquet
+    Example: wsshm bench label-error runs/quickstart/stages/ADDRESS/final --data drawn/val.parquet
     """
     from bench import label_error as errors
     from wsshm.data.manifest import Manifest
@@ -142,12 +152,12 @@ def label_error(
         feather=listed(feathers, "--feathers"),
         veto=listed(vetoes, "--vetoes"),
     )
-    if out and not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out} is in a folder that does not exist; make {out.parent} first")
+    if out:
+        check_file(out)
     photos = Manifest.read(data).where(lambda s: s.split == split and s.matte is not None and s.mask is not None)
     rows = errors.label_errors(teacher, photos, blends, size, device)
     if out:
-        rows.to_parquet(out, index=False)
+        write_table(out, rows)
     print(f"{data} ({split}): {len(photos)} photos; SAD in thousands a photo, A is the teacher's share of the label")
     labels = errors.judged(rows)
     print_whole(errors.table(labels, best))
@@ -164,7 +174,7 @@ def evaluate(
     convention: Annotated[
         str | None, typer.Option(help="p3m (the default), dim, rvm (high resolution) or rvm-lr (low resolution)")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="write one row per image to this .parquet file")] = None,
+    out: Annotated[Path | None, typer.Option(help="write one row per image to this .parquet, .csv or .md file")] = None,
     store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
     name: Annotated[str | None, typer.Option(help="display name; by default the predictions folder's")] = None,
     dataset: Annotated[str | None, typer.Option(help="data set; by default the labels folder's name")] = None,
@@ -178,6 +188,16 @@ def evaluate(
     strict_size: Annotated[
         bool, typer.Option("--strict-size", help="refuse predictions of another size instead of resizing them")
     ] = False,
+    suffix: Annotated[
+        str | None,
+        typer.Option(
+            help="what predictions' names end in beside the label's name, e.g. _alpha (which is found without asking)"
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option("--class", help="with --truth mask: the person's class indices in the labels, e.g. 15 or 1,2"),
+    ] = None,
     sequences: Annotated[
         bool,
         typer.Option("--sequences", help="folders of video frames, one per clip: adds dtSSD (not with --truth mask)"),
@@ -186,14 +206,16 @@ def evaluate(
 ) -> None:
     """Score anybody's predictions by the field's measures: pairs by name, means, intervals, the worst images.
 
-    Exit status 1 where a file is missing, left over or broken: it is named, and the rest is scored.
+    Exit status 1 where a file is missing, left over or broken: it is named, and the rest is scored. WSSHM_PLUGINS names
+    files of yours that add measures.
 
-    Example: python -m bench evaluate --predictions out/modnet --labels P3M-500-NP/mask --trimaps P3M-500-NP/trimap
+    Example: wsshm bench evaluate --predictions out/modnet --labels P3M-500-NP/mask --trimaps P3M-500-NP/trimap
     """
     from bench import external, external_rows, provenance
     from bench.evaluate_report import print_evaluation
+    from wsshm.cores import usable_cores
+    from wsshm.data.class_masks import parse_classes
     from wsshm.metrics.conventions import convention_named
-    from wsshm.metrics.strips import usable_cores
 
     masks = truth == "mask"
     convention_named(convention or "p3m")
@@ -201,12 +223,25 @@ def evaluate(
     _one_of(quantised or "none", QUANTISED, "--quantised")
     if masks and (trimaps or convention):
         raise UserError("--truth mask takes neither --trimaps nor --convention; masks have no unknown region")
+    if classes is not None and not masks:
+        raise UserError("--class chooses from masks; give --truth mask with it")
     if workers is not None and workers < 1:
         raise UserError(f"--workers must be at least 1, not {workers}")
     external_rows.check_targets(out, store)
     results = Store(store) if store else None
-    request = external.Request(
-        predictions, labels, trimaps, convention or "p3m", masks, sequences, workers or usable_cores()
+    chosen = None if classes is None else parse_classes(classes)
+    request = external.suffixed(
+        external.Request(
+            predictions,
+            labels,
+            trimaps,
+            convention or "p3m",
+            masks,
+            sequences,
+            workers or usable_cores(),
+            suffix or "",
+            chosen,
+        )
     )
     started = provenance.now()
     pairs = external.pair_up(request)
@@ -238,11 +273,10 @@ def _one_of(value: str, choices: Iterable[str], option: str) -> None:
 def _print_accuracy(rows: list[dict[str, Any]]) -> None:
     """Means over images, a line for each set and region."""
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
-    measures = ("sad", "mse", "mad", "grad", "conn", "iou", "boundary_f")
-    columns = [name for name in measures if any(row[name] is not None for row in rows)]
+    columns = [name for name in MEASURES if any(row.get(name) is not None for row in rows)]
     for heading in ("data set", "protocol", "region"):
         table.add_column(heading)
-    for heading in ("images", *columns):
+    for heading in ("images", *(f"{MEASURES[name].header} {MEASURES[name].arrow}" for name in columns)):
         table.add_column(heading, justify="right")
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
@@ -250,9 +284,9 @@ def _print_accuracy(rows: list[dict[str, Any]]) -> None:
     for key, members in groups.items():
         means = []
         for column in columns:
-            values = [row[column] for row in members if row[column] is not None]
+            values = [row[column] for row in members if row.get(column) is not None]
             means.append(f"{sum(values) / len(values):.4g}" if values else "")
-        table.add_row(*key, str(len(members)), *means)
+        table.add_row(*map(plain, key), str(len(members)), *means)
     print_whole(table)
 
 
@@ -272,7 +306,7 @@ def _print_speed(rows: list[dict[str, Any]]) -> None:
         table.add_column(name, justify="right")
     for row in rows:
         size = f"{row['width']}x{row['height']}"
-        table.add_row(row["model"], row["scope"], size, *(str(row[name]) for name in differ), *_measured(row))
+        table.add_row(plain(row["model"]), row["scope"], size, *(plain(row[name]) for name in differ), *_measured(row))
     print_whole(table)
 
 
@@ -282,7 +316,7 @@ def _measured(row: dict[str, Any]) -> tuple[str, ...]:
     low, high = row["median_low_ms"], row["median_high_ms"]
     return (
         _number(row["p50_ms"]),
-        row["status"] if low is None else f"{_number(low)} .. {_number(high)}",
+        f"{'unstable, ' if row['status'] != 'ok' else ''}{_number(low)} .. {_number(high)}" if low else row["status"],
         _number(row["p99_ms"]) if row["n"] >= CALLS_FOR_P99 else "",
         _number(row["fps"]),
         _number(row["images_per_s"]),

@@ -1,4 +1,4 @@
-"""What labels cost: a price for a matte and for a mask, in annotation time or in money.
+"""The cost of labels: a price per matte and per mask, in annotation time or money.
 
 The defaults are published annotation times. No academic source for the time of one alpha matte was found, so that the
 ratio of the two prices is uncertain (about 6 to 12) and every report says which prices it used.
@@ -17,8 +17,8 @@ LABELS = ("matte", "mask")
 EXAMPLE = "matte=690s,mask=79.2s or matte=23EUR,mask=2EUR"
 
 MATTE_SOURCE = (
-    "middle of 480 to 900 s, a trade figure for rotoscoping one frame with hair or motion blur by hand "
-    "(low to middling trust; no academic figure was found)"
+    "midpoint of 480 to 900 s, an industry figure for rotoscoping one frame with hair or motion blur by hand "
+    "(low to medium confidence; no academic figure was found)"
 )
 MASK_SOURCE = "time of one polygon mask of a COCO instance, PointSup (arXiv 2104.06404)"
 GIVEN = "given by the user"
@@ -75,6 +75,11 @@ class CostModel:
         return self.unit == "s"
 
     @property
+    def is_given(self) -> bool:
+        """Whether both prices are the user's own."""
+        return self.matte_source == self.mask_source == GIVEN
+
+    @property
     def display_unit(self) -> str:
         """The unit that axes and table headers show: `h` for times, else the currency."""
         return "h" if self.is_time else self.unit
@@ -88,7 +93,7 @@ class CostModel:
         return cost / SECONDS["h"] if self.is_time else cost
 
     def format(self, cost: float) -> str:
-        """`cost` (in `unit`) as people say it: 25 s, 42 min, 29.7 h, 1,340 EUR."""
+        """`cost` (in `unit`) in a readable unit: 25 s, 42 min, 29.7 h, 1,340 EUR."""
         if not self.is_time:
             return f"{cost:,.2f} {self.unit}" if cost < 100 and cost % 1 else f"{cost:,.0f} {self.unit}"
         if cost < 60:
@@ -101,8 +106,8 @@ class CostModel:
     def describe(self) -> str:
         """The prices and where they come from, in one sentence."""
         unit = " s" if self.is_time else f" {self.unit}"
-        if self.matte_source == self.mask_source == GIVEN:
-            return f"A matte costs {self.matte:g}{unit} and a mask {self.mask:g}{unit}: prices given by the user."
+        if self.is_given:
+            return f"Prices given by the user: {self.matte:g}{unit} per matte, {self.mask:g}{unit} per mask."
         matte = f"A matte costs {self.matte:g}{unit}: {self.matte_source}."
         return f"{matte} A mask costs {self.mask:g}{unit}: {self.mask_source}."
 

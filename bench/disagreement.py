@@ -1,4 +1,4 @@
-"""Trained teachers held against the masks of photos: rows of the store by which `reports labels` ranks photos.
+"""Trained teachers compared with the masks of photos: rows of the store by which `wsshm report labels` ranks photos.
 
 A teacher has seen no mask. Where it and a mask differ far from the mask's edge, one of the two is grossly wrong; where
 its matte is soft along the edge, there is detail that a mask cannot show. Both are kept of every photo.
@@ -11,19 +11,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import dataset as parquet
-from pyarrow import fs
 
-from bench.store import FILE_NAME, TEACHER, Store
-from wsshm.checkpoint import load_model
-from wsshm.commandline import track
+from bench.store import TEACHER, Store
 from wsshm.config import BlendConfig
+from wsshm.console import track
 from wsshm.data import pictures
 from wsshm.data.manifest import Manifest
+from wsshm.errors import UserError
 from wsshm.metrics.scores import POINTWISE, RegionScores, summed_image
 from wsshm.metrics.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from wsshm.models.checkpoint import load_model
 from wsshm.predict import Protocol, pick_device, predict_matte
 
 REGIONS = ("whole", "unknown")  # the rest is their difference
@@ -43,7 +41,7 @@ def held_against_masks(
     network, card = load_model(teacher)
     network, rule = network.to(place), Protocol(card.size)
     rows = []
-    for sample in track(photos.samples, len(photos), f"holding a teacher against the masks of {dataset}"):
+    for sample in track(photos.samples, len(photos), f"comparing a teacher with the masks of {dataset}"):
         image = pictures.read_image(photos.path(sample, "image"))
         mask = pictures.read_mask(photos.path(sample, "mask"))
         pictures.check_same_size(image, mask, photos.path(sample, "mask"))
@@ -57,18 +55,15 @@ def held_against_masks(
 def judged(store: Store, address: str, dataset: str) -> set[str]:
     """The photos of `dataset` that the store holds a teacher's rows of. Reads those rows alone, not the whole table.
 
-    A damaged file holds none, as far as can be known: what a teacher says once more does no harm.
+    A damaged store holds none, as far as can be known: what a teacher says once more does no harm.
     """
-    listed = store.filesystem.get_file_info(fs.FileSelector(f"{store.root}/scores", allow_not_found=True))
-    files = [info.path for info in listed if FILE_NAME.fullmatch(info.base_name)]
-    own = (parquet.field("run_id") == TEACHER + address) & (parquet.field("dataset") == dataset)
-    if not files:
+    if not store.exists():
         return set()
     try:
-        rows = parquet.dataset(files, filesystem=store.filesystem).to_table(columns=["image"], filter=own)
-    except (pa.ArrowException, OSError):
+        rows = store.read("scores", ["dataset", "image"], runs=(TEACHER + address,))
+    except UserError:
         return set()
-    return set(rows.column("image").to_pylist())
+    return set(rows.loc[rows["dataset"] == dataset, "image"])
 
 
 def edge_trimap(mask: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
@@ -85,13 +80,17 @@ def _regions(matte: NDArray[np.float32], mask: NDArray[np.uint8]) -> list[dict[s
     trimap = edge_trimap(mask, radius)
     sums, _ = summed_image(matte, mask.astype(np.float32), trimap, "p3m", set(REGIONS), grad=False, conn=False)
     rules = sums.rules
+
+    def values(region: str) -> dict[str, Any]:
+        return {measure: sums.value(measure, region) for measure in POINTWISE}
+
     return [
         RegionScores(
             region,
             rules.name,
             rules.version,
             radius if region == "unknown" else None,
-            **{measure: sums.value(measure, region) for measure in POINTWISE},
+            **values(region),
         ).as_row()
         for region in REGIONS
     ]

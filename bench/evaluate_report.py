@@ -1,4 +1,4 @@
-"""What `bench evaluate` prints: what was scored, means with intervals, the worst images, and what was wrong."""
+"""The output of `wsshm bench evaluate`: what was scored, means with intervals, the worst images, and problems."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ import rich.table
 from rich.text import Text
 
 from bench.external import Scored, aspect_differs
-from bench.external_rows import OF_REGION, Evaluation
+from bench.external_rows import Evaluation
 from bench.statistics import Interval, mean_intervals
-from bench.terminal import print_whole
-from wsshm.metrics import CONVENTIONS, MEASURES, RegionScores
+from wsshm.errors import printable
+from wsshm.measures import MEASURES, REGIONS
+from wsshm.metrics import CONVENTIONS, RegionScores
+from wsshm.terminal import print_whole
 
 WORST = 5
+LOSSY = (".jpg", ".jpeg")
 NAMED = 10  # names of each kind of trouble that are printed
 NARROW_UNIT = 10  # columns of a unit in a narrow terminal
-MOST_PLACES, MOST_PLACES_NARROW = 8, 6
-TITLES = {"iou": "IoU", "boundary_f": "boundary F", "dtssd": "dtSSD", "grad": "Grad", "conn": "Conn"}
-DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float": "float"}
+MOST_PLACES = 6  # smaller numbers have an exponent
+DEPTHS = {"uint8": "of 8 bits", "uint16": "of 16 bits", "float": "of floats"}
 Intervals = dict[tuple[str, str], tuple[int, Interval]]  # by region and measure: over how many images, and the mean
 PROBLEMS = {
     "label without a prediction": "labels without a prediction",
@@ -48,6 +50,9 @@ def print_evaluation(evaluation: Evaluation, truth_given: bool, out: str | None)
         print(f"Means over images{' with 95 % bootstrap intervals' if several else '; a single image has no interval'}")
         intervals = _intervals(evaluation.good)
         print_whole(*(_means(evaluation, intervals, narrow) for narrow in (False, True)))
+        for measure in _shown(name for _, name in intervals):
+            if MEASURES[measure].value:  # of the field's own measures everybody knows what they are
+                print(printable(f"{MEASURES[measure].header}: {MEASURES[measure].about}"))
         print(f"Worst {min(WORST, len(evaluation.good))} images, {_region_note(evaluation.own_region)}")
         print_whole(*(_worst(evaluation, narrow) for narrow in (False, True)))
     if evaluation.bad:
@@ -59,9 +64,12 @@ def print_evaluation(evaluation: Evaluation, truth_given: bool, out: str | None)
 def _head(evaluation: Evaluation) -> Iterator[str]:
     good, request = evaluation.good, evaluation.request
     with_label = sum(one.pair.label is not None for one in evaluation.scored)
-    yield f"{evaluation.name} on {evaluation.dataset}: {len(good)} of {with_label} pairs scored"
+    names = printable(f"{evaluation.name} on {evaluation.dataset}")
+    yield f"{names}: {len(good)} of {with_label} pairs scored"
+    if request.suffix:
+        yield f"Pairs: NAME{printable(request.suffix)} with the label NAME; predictions with other names were left out"
     if request.masks:
-        yield "Measures of masks: both cut at alpha 0.5"
+        yield "Measures of masks: prediction and label thresholded at alpha 0.5"
     else:
         convention = CONVENTIONS[request.convention]
         yield (
@@ -79,19 +87,38 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
             width = f"{low}" if low == high else f"{low} to {high}"
             yield f"Unknown region: derived from the labels, their fractional pixels dilated by {width} px"
     depths = Counter(one.depth for one in good)
-    parts = [f"{count} {DEPTHS[depth]}" for depth, count in sorted(depths.items(), key=lambda item: -item[1]) if depth]
-    if depths["uint8"]:
-        parts.append(f"to 8 bits: {evaluation.quantised or 'not said (--quantised)'}")
+    how = f" ({evaluation.quantised or 'give --quantised to record how they were quantised'})"
+    parts = [
+        f"{count} {DEPTHS[depth]}{how if depth == 'uint8' else ''}"
+        for depth, count in sorted(depths.items(), key=lambda item: -item[1])
+        if depth
+    ]
     resized = sum(one.resized for one in good)
     parts.append(f"{resized} resized to their label" if resized else "none resized")
     yield f"Predictions: {', '.join(parts)}"
 
 
 def _warnings(evaluation: Evaluation, truth_given: bool) -> Iterator[str]:
-    good = evaluation.good
+    good, request = evaluation.good, evaluation.request
+    if request.predictions.resolve() == request.labels.resolve():
+        yield "Warning: predictions and labels are the same folder, so everything is scored against itself"
+    elif copied := [one for one in good if one.copied]:
+        yield f"Warning: identical to the label, byte for byte: {_named(copied)}"
+    if turned := [one for one in good if one.turned_alone]:
+        yield (
+            f"Warning: orientation tag differs from the label's in {_named(turned)}; each file is turned by its own tag, so "
+            "check that the pairs match"
+        )
+    compressed = sum(one.pair.label is not None and one.pair.label.suffix.lower() in LOSSY for one in good)
+    if compressed and not request.masks:
+        region = "" if request.trimaps else ", and the unknown region, derived from them, depends on the JPG quality"
+        yield f"Warning: {compressed} of {len(good)} labels are JPG: compression changes their fractional pixels{region}"
     stretched = [o for o in good if o.size and o.prediction_size and aspect_differs(o.prediction_size, o.size)]
     if stretched:
-        yield f"Warning: another aspect ratio than the label's in {_named(stretched)}"
+        yield f"Warning: aspect ratio differs from the label's in {_named(stretched)}"
+    faint = [one for one in good if one.faint and not one.flat] if request.masks else []
+    if faint:
+        yield f"Warning: no value reaches half of the range, so no person is found, in {_named(faint)}"
     flat = [one for one in good if one.flat]
     if flat:
         yield f"Warning: no value above 1 of the whole range in {_named(flat)}; a mask needs 255 (or 65535), not 1"
@@ -108,7 +135,7 @@ def _means(evaluation: Evaluation, intervals: Intervals, narrow: bool) -> rich.t
     own = evaluation.own_region
     shown = _shown(measure for _, measure in intervals)
     table = _table(["region", "n"], shown, evaluation, narrow)
-    for region in [own, *(region for region in OF_REGION if region != own)]:
+    for region in [own, *(region for region in REGIONS if region != own)]:
         counts = [count for (place, _), (count, _) in intervals.items() if place == region]
         if counts:
             n = max(counts)
@@ -120,9 +147,9 @@ def _means(evaluation: Evaluation, intervals: Intervals, narrow: bool) -> rich.t
 def _intervals(good: list[Scored]) -> Intervals:
     """The means of every region and measure that has values. Those over the same images share one draw of them."""
     columns = {}
-    for region, measures in OF_REGION.items():
+    for region in REGIONS:
         found = [one.region(region) for one in good]
-        for measure in measures:
+        for measure in MEASURES:
             values = np.array([_value(scores, measure) for scores in found])
             if not np.isnan(values).all():
                 columns[region, measure] = values
@@ -149,7 +176,9 @@ def _worst(evaluation: Evaluation, narrow: bool) -> rich.table.Table:
     table = _table(["image"], shown, evaluation, narrow)
     for image, scores in own[:WORST]:
         values = [_value(scores, measure) for measure in shown]
-        table.add_row(Text(image), *("" if math.isnan(value) else f"{value:.{_places(value, 4)}f}" for value in values))
+        table.add_row(
+            Text(image), *("" if math.isnan(value) else _number(value, _places(value, 4)) for value in values)
+        )
     return table
 
 
@@ -159,9 +188,8 @@ def _table(heads: list[str], measures: list[str], evaluation: Evaluation, narrow
         table.add_column(head, justify="right" if head == "n" else "left", no_wrap=True)
     convention = CONVENTIONS[evaluation.request.convention]
     for measure in measures:
-        arrow = "↑" if MEASURES[measure].higher_is_better else "↓"
         unit = convention.unit(measure)
-        lines = [f"{TITLES.get(measure, measure.upper())} {arrow}"]
+        lines = [f"{MEASURES[measure].header} {MEASURES[measure].arrow}"]
         if unit != "1":
             lines += textwrap.wrap(unit, NARROW_UNIT) if narrow else [unit]
         table.add_column(Text("\n".join(lines)), justify="right", no_wrap=True)
@@ -187,7 +215,7 @@ def _names(some: list[Scored]) -> str:
 
 
 def _value(scores: RegionScores | None, measure: str) -> float:
-    value = None if scores is None else getattr(scores, measure)
+    value = None if scores is None else scores.value(measure)
     return math.nan if value is None else float(value)
 
 
@@ -205,13 +233,21 @@ def _mean_cell(found: tuple[int, Interval] | None, n: int, narrow: bool) -> str:
     if interval.known:  # two digits of the half-width say what is known; a constant column needs no more than six
         half_width = (interval.high - interval.low) / 2
         places = min(max(places, _places(half_width, 2)), _places(interval.mean, 6))
-        places = min(places, MOST_PLACES_NARROW) if narrow else places
         before, between = ("\n[", ",\n") if narrow else (" [", ", ")
-        bounds = f"{before}{interval.low:.{places}f}{between}{interval.high:.{places}f}]"
+        bounds = f"{before}{_number(interval.low, places)}{between}{_number(interval.high, places)}]"
     fewer = "" if count == n else f"\nn={count}" if narrow else f" n={count}"
-    return f"{interval.mean:.{places}f}{bounds}{fewer}"
+    return f"{_number(interval.mean, places)}{bounds}{fewer}"
+
+
+def _number(value: float, places: int) -> str:
+    """A number with these decimals; with an exponent if they would show less than two of its digits."""
+    if not value:
+        return "0"
+    if places > 1 and abs(value) < 10.0 ** (1 - places):
+        return f"{value:.1e}".replace("e-0", "e-")
+    return f"{value:.{places}f}"
 
 
 def _places(value: float, digits: int) -> int:
-    """Decimals that show so many significant digits, without an exponent."""
+    """Decimals that show so many significant digits of a value."""
     return min(MOST_PLACES, max(0, digits - 1 - math.floor(math.log10(abs(value))))) if value else 0

@@ -1,7 +1,7 @@
 """Other people's predictions, scored by the field's measures: files paired by stem, read, resized and measured.
 
 A label without a prediction, a prediction without a label and a broken file are counted and the rest is scored; a
-file that decodes into something that is no matte ends the run, see `alpha_files`. Images are scored by threads: decoding
+file that decodes into something that is not a matte ends the run, see `alpha_files`. Images are scored by threads: decoding
 and the measures' kernels both release Python's lock.
 """
 
@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -29,15 +30,19 @@ from bench.alpha_files import (
     find_files,
     natural,
     read_alpha,
+    read_bytes,
     read_mask,
+    read_orientation,
     read_size,
     read_trimap,
 )
-from wsshm.commandline import track
+from wsshm.console import track
 from wsshm.data.pictures import SUFFIXES
-from wsshm.errors import UserError
-from wsshm.metrics import RegionScores, score, score_mask
-from wsshm.metrics.compiled import kept
+from wsshm.errors import UserError, printable
+from wsshm.measures import REGIONS
+from wsshm.metrics import RegionScores, exact_levels, score, score_mask
+from wsshm.metrics.kernels.compiled import kept
+from wsshm.metrics.scores import summed_image
 from wsshm.metrics.sequence import dtssd
 
 log = logging.getLogger(__name__)
@@ -45,6 +50,7 @@ READ = SUFFIXES | {NPY}
 AHEAD = 4  # pairs handed to the pool per worker; only those at work hold decoded images
 STEP = 1 / 255  # of an 8-bit file
 ONLY_CLIP = ""
+OURS = "_alpha"  # `wsshm predict` writes STEM_alpha.png beside STEM_cutout.png
 Key = tuple[str | None, str]  # clip, stem
 
 Status = Literal["ok", "missing", "extra", "broken"]
@@ -52,7 +58,11 @@ Status = Literal["ok", "missing", "extra", "broken"]
 
 @dataclass(frozen=True)
 class Request:
-    """What is scored, and how."""
+    """What is scored, and how.
+
+    `suffix` ends the names of all predictions and is no part of the name that they pair by. `classes` are those of a
+    label's indices that are the person, where labels are masks.
+    """
 
     predictions: Path
     labels: Path
@@ -61,6 +71,8 @@ class Request:
     masks: bool = False
     sequences: bool = False
     workers: int = 1
+    suffix: str = ""
+    classes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,9 @@ class Pair:
 class Scored:
     """What became of one pair: `problem` is the kind of trouble, `reason` names the file.
 
-    Sizes are (width, height) in pixels. `flat`: the prediction holds whole numbers, none above 1; `binary`: the label
-    holds two values. Either may be a mask.
+    Sizes are (width, height) in pixels. `flat`: the prediction holds whole numbers, none above 1; `faint`: it holds
+    something, but nowhere half of the range; `binary`: the label holds two values. Each may be a mask. `copied`:
+    prediction and label are the same bytes. `turned_alone`: their orientation tags differ, or one has none.
     """
 
     pair: Pair
@@ -97,7 +110,10 @@ class Scored:
     prediction_size: tuple[int, int] | None = None
     depth: str | None = None
     flat: bool = False
+    faint: bool = False
     binary: bool = False
+    copied: bool = False
+    turned_alone: bool = False
 
     @property
     def resized(self) -> bool:
@@ -107,12 +123,27 @@ class Scored:
         return next((scores for scores in self.scores if scores.region == name), None)
 
 
+def suffixed(request: Request) -> Request:
+    """The request with the suffix that `wsshm predict` gives, where files pair by it and none pairs without it."""
+    if request.suffix:
+        return request
+    labels = _listed(request.labels, "labels", READ, request.sequences).keys()
+    folder, sequences = request.predictions, request.sequences
+    if labels & _listed(folder, "predictions", READ, sequences).keys():
+        return request
+    try:
+        ours = _listed(folder, "predictions", READ, sequences, OURS).keys()
+    except UserError:  # none ends so
+        return request
+    return replace(request, suffix=OURS) if labels & ours else request
+
+
 def pair_up(request: Request) -> list[Pair]:
     """Every label, prediction and trimap by its stem, in natural order, by clips for sequences.
 
     Raises UserError for a folder that is missing or empty, two files of one stem, and no stem in common.
     """
-    predictions = _listed(request.predictions, "predictions", READ, request.sequences)
+    predictions = _listed(request.predictions, "predictions", READ, request.sequences, request.suffix)
     labels = _listed(request.labels, "labels", READ, request.sequences)
     trimaps = _listed(request.trimaps, "trimaps", SUFFIXES, request.sequences) if request.trimaps else None
     _check_common("prediction", predictions, request.predictions, labels, request)
@@ -132,7 +163,7 @@ def pair_up(request: Request) -> list[Pair]:
         elif trimaps is not None and trimap is None:
             status, problem = "missing", "label without a trimap"
         image = stem if clip is None else f"{clip or request.labels.resolve().name}/{stem}"
-        pairs.append(Pair(image, prediction, label, trimap, clip, status, problem))
+        pairs.append(Pair(printable(image), prediction, label, trimap, clip, status, problem))
     return pairs
 
 
@@ -153,7 +184,7 @@ def refuse_resizing(pairs: list[Pair]) -> None:
 def score_pairs(pairs: list[Pair], request: Request) -> list[Scored]:
     """Score every pair that can be, in their order, whatever the number of workers.
 
-    Raises UserError for the first pair with a file that is no matte, or whose trimap is of another size.
+    Raises UserError for the first pair with a file that is not a matte, or whose trimap is of another size.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the parallelism is over images
@@ -161,7 +192,9 @@ def score_pairs(pairs: list[Pair], request: Request) -> list[Scored]:
         if not kept():
             log.info("compiling the measures, once: some ten seconds")
         nothing = np.zeros((1, 1), np.float32)
-        score(nothing, nothing, convention=request.convention, threads=1)  # apart, or it would spoil the time left
+        summed_image(
+            nothing, nothing, None, request.convention, set(REGIONS), threads=1
+        )  # or it would spoil the time left
     try:
         return list(track(_in_order(pairs, request), len(pairs), "scoring"))
     finally:
@@ -195,32 +228,36 @@ class _Images:
 class _Reading:
     """A pair's images, read by the thread that asks first: in a clip the next frame needs them too."""
 
-    def __init__(self, pair: Pair, masks: bool) -> None:
-        self._pair, self._masks = pair, masks
+    def __init__(self, pair: Pair, request: Request) -> None:
+        self._pair, self._request = pair, request
         self._lock = threading.Lock()
         self._images: _Images | None = None
 
     def images(self) -> _Images:
         with self._lock:
             if self._images is None:
-                self._images = _read(self._pair, self._masks)
+                self._images = _read(self._pair, self._request)
             return self._images
 
 
-def _listed(folder: Path, role: str, suffixes: frozenset[str], sequences: bool) -> dict[Key, Path]:
+def _listed(folder: Path, role: str, endings: frozenset[str], sequences: bool, suffix: str = "") -> dict[Key, Path]:
     """Files by (clip, stem). A folder of sequences holds one folder per clip, or is itself the only clip."""
     if not sequences or not folder.is_dir():
-        return {(None, stem): path for stem, path in find_files(folder, role, suffixes).items()}
+        return {(None, stem): path for stem, path in find_files(folder, role, endings, suffix).items()}
     clips = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not clips:
-        return {(ONLY_CLIP, stem): path for stem, path in find_files(folder, role, suffixes).items()}
-    loose = [p.name for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
+        return {(ONLY_CLIP, stem): path for stem, path in find_files(folder, role, endings, suffix).items()}
+    loose = [p.name for p in folder.iterdir() if p.suffix.lower() in endings and not p.name.startswith(".")]
     if loose:
         raise UserError(
             f"{folder} holds both clips (such as {clips[0].name}) and frames (such as {min(loose)}); "
             "give a folder of clips, or one clip"
         )
-    return {(clip.name, stem): path for clip in clips for stem, path in find_files(clip, role, suffixes).items()}
+    return {
+        (normalize("NFC", clip.name), stem): path
+        for clip in clips
+        for stem, path in find_files(clip, role, endings, suffix).items()
+    }
 
 
 def _check_common(role: str, files: dict[Key, Path], folder: Path, labels: dict[Key, Path], request: Request) -> None:
@@ -229,7 +266,7 @@ def _check_common(role: str, files: dict[Key, Path], folder: Path, labels: dict[
         raise UserError(
             f"no {role} in {folder} has the name of a label in {request.labels} (for example "
             f"{ours.relative_to(folder)} and {theirs.relative_to(request.labels)}); files pair by their names without "
-            "the ending"
+            f"the ending{'' if role == 'trimap' else ', and --suffix names what else prediction names end in'}"
         )
 
 
@@ -240,7 +277,7 @@ def _in_order(pairs: list[Pair], request: Request) -> Iterator[Scored]:
         before: Pair | None = None  # the label before this one
         reading: _Reading | None = None
         for pair in pairs:
-            own = _Reading(pair, request.masks) if pair.status == "ok" else None
+            own = _Reading(pair, request) if pair.status == "ok" else None
             follows = before is not None and pair.clip is not None and pair.clip == before.clip
             waiting.append(pool.submit(_settle, pair, request, own, reading if follows else None))
             if pair.label is not None:
@@ -255,11 +292,16 @@ def _in_order(pairs: list[Pair], request: Request) -> Iterator[Scored]:
 
 def _settle(pair: Pair, request: Request, reading: _Reading | None, previous: _Reading | None) -> Scored:
     """One pair's scores, or what is wrong with it. `previous` is the frame before it in its clip."""
+    digest = ""
     try:
         digest = _digest(pair)
         if reading is None:
             return Scored(pair, pair.status, pair.problem, pair.problem, digest)
         images = reading.images()
+        assert pair.prediction is not None
+        assert pair.label is not None
+        copied = hashlib.sha256(read_bytes(pair.label)).hexdigest() == digest
+        turned_alone = read_orientation(pair.prediction) != read_orientation(pair.label)
     except BrokenFile as broken:
         role = {pair.prediction: "prediction", pair.label: "label", pair.trimap: "trimap"}[broken.path]
         return Scored(pair, "broken", f"broken {role}", str(broken), digest)
@@ -267,7 +309,11 @@ def _settle(pair: Pair, request: Request, reading: _Reading | None, previous: _R
     if request.masks:
         scores = [score_mask(images.matte, label)]
     else:
-        scores = score(images.matte, label, images.trimap, convention=request.convention, threads=1)
+        matte, exact = exact_levels(images.matte), exact_levels(label)
+        try:
+            scores = score(matte, exact, images.trimap, convention=request.convention, threads=1)
+        except UserError as error:  # of a measure that was added from outside
+            raise UserError(f"{error} (of the image {pair.image})") from error
     if previous is not None and not request.masks:
         temporal = _temporal_error(pair, images, previous, request.convention)
         scores = [replace(one, dtssd=temporal) if one.region == "whole" else one for one in scores]
@@ -281,15 +327,18 @@ def _settle(pair: Pair, request: Request, reading: _Reading | None, previous: _R
         prediction_size=(prediction.values.shape[1], prediction.values.shape[0]),
         depth=prediction.depth,
         flat=prediction.depth in FULL and 0 < prediction.values.max() < 1.5 / FULL[prediction.depth],
+        faint=bool(0 < prediction.values.max() < 0.5),
         binary=not request.masks and _binary(label),
+        copied=copied,
+        turned_alone=turned_alone,
     )
 
 
-def _read(pair: Pair, masks: bool) -> _Images:
+def _read(pair: Pair, request: Request) -> _Images:
     assert pair.prediction is not None
     assert pair.label is not None
     prediction = read_alpha(pair.prediction)
-    label = read_mask(pair.label) if masks else read_alpha(pair.label).values
+    label = read_mask(pair.label, request.classes) if request.masks else read_alpha(pair.label).values
     trimap = read_trimap(pair.trimap) if pair.trimap else None
     if trimap is not None and trimap.shape != label.shape:
         raise UserError(
@@ -331,10 +380,7 @@ def _digest(pair: Pair) -> str:
     """Of a prediction that has a label; what no label asks for has no part in the run's id."""
     if pair.prediction is None or pair.label is None:
         return ""
-    try:
-        return hashlib.sha256(pair.prediction.read_bytes()).hexdigest()
-    except OSError as error:
-        raise BrokenFile(pair.prediction, f"cannot be read ({error.strerror})") from error
+    return hashlib.sha256(read_bytes(pair.prediction)).hexdigest()
 
 
 def _by(size: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Scored predictions as rows: one per image for a Parquet file, and the results store's long form."""
+"""Scored predictions as rows: one per image for a file, and the results store's long form."""
 
 from __future__ import annotations
 
@@ -10,23 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench import provenance
 from bench.external import Request, Scored, predictions_id
-from bench.store import FINISHED, SCHEMA_VERSION, SCHEMAS, Store
-from wsshm.errors import UserError
-from wsshm.metrics import CONVENTIONS, MEASURES
+from bench.schema import SCHEMAS, table_schema
+from bench.store import FINISHED, Store
+from wsshm.errors import UserError, printable
+from wsshm.files.tables import check_file, write_table
+from wsshm.measures import MEASURES, REGIONS
+from wsshm.metrics import CONVENTIONS
 
 PROTOCOL = "external"  # how these predictions came about is not known here
-OF_ALL = ("sad", "mse", "mad", "grad", "conn")
-OF_REGION = {
-    "whole": (*OF_ALL, "iou", "boundary_f", "dtssd"),
-    "unknown": OF_ALL,
-    "boundary": ("mad",),
-    "foreground": OF_ALL,
-    "background": OF_ALL,
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ def image_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         for scores in one.scores:
             values = scores.as_row()
             suffix = "" if scores.region == own else f"_{scores.region}"
-            row |= {f"{measure}{suffix}": values[measure] for measure in OF_REGION[scores.region]}
+            row |= {f"{m.name}{suffix}": values.get(m.name) for m in MEASURES.values() if scores.region in m.regions}
             row |= {column: values[column] for column in ("convention", "metric_version")}
             if scores.unknown_px is not None:
                 row["unknown_px"] = scores.unknown_px
@@ -119,14 +113,14 @@ def image_schema(own_region: str) -> pa.Schema:
         shared.field("region").with_metadata({"unit": "", "about": "region of the measures without a suffix"}),
         *(shared.field(name) for name in ("unknown_px", "quantised")),
     ]
-    regions = [own_region, *(region for region in OF_REGION if region != own_region)]
+    regions = [own_region, *(region for region in REGIONS if region != own_region)]
     measures = [
-        shared.field(measure).with_name(measure if region == own_region else f"{measure}_{region}")
+        shared.field(name).with_name(name if region == own_region else f"{name}_{region}")
         for region in regions
-        for measure in MEASURES
-        if measure in OF_REGION[region]
+        for name, measure in MEASURES.items()
+        if region in measure.regions
     ]
-    return pa.schema([*described, *measures], metadata={"schema_version": SCHEMA_VERSION})
+    return table_schema(*described, *measures)
 
 
 def score_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -167,15 +161,9 @@ def run_row(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def write_images(evaluation: Evaluation, out: Path) -> None:
-    """Write the rows per image as Parquet, whole or not at all."""
+    """Write the rows per image as the file's ending says, whole or not at all."""
     table = pa.Table.from_pylist(image_rows(evaluation), image_schema(evaluation.own_region))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_table(out, table)
 
 
 def write_store(evaluation: Evaluation, store: Store) -> None:
@@ -187,10 +175,8 @@ def write_store(evaluation: Evaluation, store: Store) -> None:
 def check_targets(out: Path | None, store: str | None) -> None:
     """UserError unless both can be written, before work is done that would be lost."""
     if out is not None:
-        if out.suffix != ".parquet":
-            raise UserError(f"--out writes Parquet; give a file name that ends in .parquet, not {str(out)!r}")
-        if out.is_dir():
-            raise UserError(f"--out {out} is a folder; give a file in it")
+        check_file(out)
+        image_schema(REGIONS[0])
         _check_folder(out.absolute().parent, f"--out {out}")
     if store is not None and "://" not in store:
         _check_folder(Path(store).absolute(), f"--store {store}")
@@ -199,7 +185,7 @@ def check_targets(out: Path | None, store: str | None) -> None:
 def _check_folder(folder: Path, option: str) -> None:
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"{option} cannot be written, as {existing} is no folder to write to; give another path")
+        raise UserError(f"{option} cannot be written, as {existing} is not a folder to write to; give another path")
 
 
 def _field(name: str, kind: pa.DataType, about: str, unit: str = "") -> pa.Field:
@@ -207,4 +193,4 @@ def _field(name: str, kind: pa.DataType, about: str, unit: str = "") -> pa.Field
 
 
 def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+    return None if path is None else printable(str(path))  # a name that is not UTF-8 is no text to Arrow

@@ -1,4 +1,4 @@
-"""How good a label is before anybody trains on it: masks, a teacher's mattes and their blends against true mattes.
+"""How good labels are, without training on them: masks, a teacher's mattes and their blends compared with true mattes.
 
 A student cannot learn what its label does not hold, and to try a blend by training costs minutes to days. Where photos
 have a mask and a true matte (the embedded data set's have), every blend is tried on the same forward passes instead.
@@ -25,12 +25,13 @@ from torch import Tensor
 from bench.statistics import Interval, simultaneous
 from wsshm import metrics
 from wsshm.blending import blend
-from wsshm.checkpoint import load_model
-from wsshm.commandline import track
 from wsshm.config import BlendConfig, parse
+from wsshm.console import track
 from wsshm.data import pictures
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.errors import UserError
+from wsshm.models.checkpoint import load_model
+from wsshm.models.network import MattingModel
 from wsshm.predict import Protocol, pick_device, predict_matte
 
 Array = TypeVar("Array", bound=NDArray)
@@ -61,10 +62,10 @@ def label_errors(
     learns medians: an outline that errs now to this side, now to that leaves them near 0, blur and a shift do not.
 
     Photos larger than `size` (by default the teacher's training size) on the shorter side are shrunk to it first.
-    Raises UserError where there are no photos with both labels, or a label's size is not its photo's.
+    Raises UserError if no photo has both labels, or a label's size is not its photo's.
     """
     if not len(photos):
-        raise UserError("no photo has both a mask and a true matte; labels can be judged where there are both")
+        raise UserError("no photo has both a mask and a true matte; give a manifest whose photos have both")
     place = pick_device(device)
     network, card = load_model(teacher)
     network = network.to(place)
@@ -115,7 +116,7 @@ def _words(document: dict[str, Any]) -> Iterator[str]:
         yield "veto"
 
 
-def _seen(network: torch.nn.Module, photos: Manifest, sample: Sample, size: int, device: torch.device) -> Seen:
+def _seen(network: MattingModel, photos: Manifest, sample: Sample, size: int, device: torch.device) -> Seen:
     image = pictures.read_image(photos.path(sample, "image"))
     truth = pictures.read_matte(photos.path(sample, "matte"))
     mask = pictures.read_mask(photos.path(sample, "mask")).astype(np.float32)
@@ -139,7 +140,7 @@ def _maps(array: NDArray) -> Tensor:
 
 def _errors(label: Tensor, truth: Tensor) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
-    for scores in metrics.score(label[0, 0].numpy(), truth[0, 0].numpy(), regions=tuple(REGIONS)):
+    for scores in metrics.score(label[0, 0].numpy(), metrics.exact_levels(truth[0, 0].numpy()), regions=tuple(REGIONS)):
         row = scores.as_row()
         prefix = "" if scores.region == "whole" else f"{scores.region}_"
         found |= {prefix + name: row[name] for name in REGIONS[scores.region]}
@@ -221,13 +222,16 @@ def table(labels: list[Judged], best: int) -> rich.table.Table:
 
 
 def summary(labels: list[Judged]) -> str:
-    """What the labels come to, in one or two sentences."""
+    """A summary of the labels in one or two sentences."""
     tried = [label for label in labels if label.label not in (MASK, TEACHER)]
     idle = [label for label in tried if not label.means["share"]]
     better = [label for label in tried if label.sad.high < 0]
-    said = f"{len(better)} of {len(tried)} blends have a lower SAD than the mask, told apart."
+    said = f"{len(better)} of {len(tried)} blends have a significantly lower SAD than the mask."
     if idle:
-        said += f" {len(idle)} take nothing from the teacher, whose boundary stays below their thresholds: they are the mask."
+        said += (
+            f" {len(idle)} take nothing from the teacher, whose boundary output stays below their thresholds, so they "
+            "equal the mask."
+        )
     return said
 
 

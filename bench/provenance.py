@@ -12,6 +12,9 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wsshm import plugins
+from wsshm.cores import usable_cores
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = {  # the first one installed counts
     "wsshm-bench": ("wsshm-bench",),
@@ -34,7 +37,7 @@ def device_name(device: str = "cpu", threads: int | None = None) -> str:
         import torch
 
         return torch.cuda.get_device_name()
-    count = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    count = threads or usable_cores()
     return f"{_cpu_model()}, {count} thread{'s' if count > 1 else ''}"
 
 
@@ -47,9 +50,16 @@ def _cpu_model() -> str:
     return " ".join(name.split())
 
 
-@functools.cache
 def versions() -> dict[str, str | None]:
-    """Versions of what can change a number, from package metadata; None for what is not installed."""
+    """Versions of what can change a number, from package metadata; None for what is not installed.
+
+    Files that the user adds (`wsshm.plugins`) have a part of their checksum as version.
+    """
+    return _installed() | {f"plugin {name}": checksum for name, checksum in plugins.identities().items()}
+
+
+@functools.cache
+def _installed() -> dict[str, str | None]:
     found = {name: _first_installed(choices) for name, choices in DISTRIBUTIONS.items()}
     return {"python": platform.python_version(), **found, "cuda": _torch_cuda()}
 

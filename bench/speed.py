@@ -15,30 +15,30 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from bench import provenance
+from bench.engines import ENGINES
 from bench.store import Store
-from wsshm.commandline import track
+from wsshm.config import ModelConfig, parse
+from wsshm.console import own_process, track
 from wsshm.errors import UserError, nearest
+from wsshm.models import text_of
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("eager",)
 PRECISIONS = ("fp32", "bf16", "fp16")
 SCOPES = ("model", "end_to_end")
 DEVICES = ("cpu", "cuda")
-LAYOUTS = ("nchw", "channels_last")
+LAYOUTS = ("channels_last", "nchw")
 VIDEO_SIZES = {"720p": (720, 1280), "1080p": (1080, 1920), "1440p": (1440, 2560), "2160p": (2160, 3840)}
 
 
 @dataclass(frozen=True)
 class SpeedSpec:
-    """One setting to be timed. The model sees `height` x `width` padded to multiples of 32.
+    """One setting to be timed. The model sees `height` x `width` padded to multiples of its stride.
 
     `precision` is that of weights and activations throughout; `fp32` is without TF32.
     """
@@ -53,10 +53,14 @@ class SpeedSpec:
     engine: str = "eager"
     scope: str = "model"
     device: str = "cpu"
-    layout: str = "nchw"
+    layout: str = "channels_last"
 
     def __post_init__(self) -> None:
-        checks = {"precision": PRECISIONS, "engine": ENGINES, "scope": SCOPES, "device": DEVICES, "layout": LAYOUTS}
+        if self.architecture.startswith("{"):  # with options: as a run's row has it
+            chosen = parse({"architecture": self.architecture}, ModelConfig, "the model to be timed").architecture
+            object.__setattr__(self, "architecture", text_of(chosen))
+        ENGINES.get(self.engine)
+        checks = {"precision": PRECISIONS, "scope": SCOPES, "device": DEVICES, "layout": LAYOUTS}
         for name, choices in checks.items():
             value = getattr(self, name)
             if value not in choices:
@@ -106,7 +110,9 @@ def parse_size(text: str | int) -> tuple[int, int]:
         return VIDEO_SIZES[text]
     found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
     if found is None or 0 in (int(side) for side in found.groups() if side):
-        raise UserError(f"{text!r} is no size; give 512, 1920x1080 (width x height) or one of {', '.join(VIDEO_SIZES)}")
+        raise UserError(
+            f"{text!r} is not a size; give 512, 1920x1080 (width x height) or one of {', '.join(VIDEO_SIZES)}"
+        )
     width, height = int(found[1]), int(found[2] or found[1])
     return height, width
 
@@ -118,13 +124,15 @@ def expand(
     precisions: Iterable[str] = ("fp32",),
     engines: Iterable[str] = ("eager",),
     scopes: Iterable[str] = SCOPES,
+    architectures: Iterable[str] = ("unet",),
     **fixed: Any,
 ) -> list[SpeedSpec]:
     """All combinations, the models innermost: what is compared is timed side by side, so that drift favours none."""
-    grid = itertools.product(map(parse_size, sizes), batches, precisions, engines, scopes, backbones)
+    grid = itertools.product(map(parse_size, sizes), batches, precisions, engines, scopes, architectures, backbones)
     return [
         SpeedSpec(
             backbone,
+            architecture=architecture,
             height=height,
             width=width,
             batch=batch,
@@ -133,7 +141,7 @@ def expand(
             scope=scope,
             **fixed,
         )
-        for (height, width), batch, precision, engine, scope, backbone in grid
+        for (height, width), batch, precision, engine, scope, architecture, backbone in grid
     ]
 
 
@@ -164,8 +172,9 @@ def measure(spec: SpeedSpec, threads: int | None = None, protocol: Protocol | No
     """Time one setting in a fresh process; a row of the table `speed`.
 
     Lack of memory gives the status `oom`, a precision the device cannot run `unavailable`, too few calls for an
-    interval of the median `unstable`, each with its reason. Raises UserError for what the user gave wrong, such as an
-    unknown backbone or an absent GPU. `threads` is the number of CPU threads, by default torch's own choice.
+    interval of the median, or a busy machine (see `bench.busy`), `unstable`, each with its reason. Raises UserError for
+    what the user gave wrong, such as an unknown backbone or an absent GPU. `threads` is the number of CPU threads, by
+    default torch's own choice.
     """
     with _Timer(threads) as timer:
         return timer.row(spec, protocol or protocol_for(spec))
@@ -178,13 +187,11 @@ class _Timer:
         if threads is not None and threads < 1:
             raise UserError(f"--threads is {threads}; give at least 1")
         self.threads = threads
-        environment = dict(os.environ)
-        package_root = str(Path(__file__).resolve().parents[1])
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH")]))
+        command, environment = own_process("bench.timing")
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.timing"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,8 @@ ALIKE = 1e-3  # of a column's spread: below that a difference is not taken from 
 KEPT_COUNTS = 32_000_000  # of draws that are kept for the next call: 64 MB
 
 Float = np.float32 | np.float64
-Verdict = Literal["better", "worse", "not told apart"]
+Verdict = Literal["better", "worse", "no significant difference"]
+NOT_SIGNIFICANT: Final = "no significant difference"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Difference(Interval):
 def mean_interval(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level: float = LEVEL) -> Interval:
     """The mean of `values` (n,), one per image, with its percentile bootstrap interval.
 
-    Raises ValueError where `values` are none, not finite, or not one-dimensional.
+    Raises ValueError if `values` are empty, not finite, or not one-dimensional.
     """
     column = _checked(values)
     if column.ndim != 1:
@@ -70,7 +71,7 @@ def mean_intervals(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level
 def simultaneous(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0, level: float = LEVEL) -> list[Interval]:
     """Means of the columns of `values` (n, k) with intervals that hold for all of them together.
 
-    In `level` of all studies every one of them covers its mean: what verdicts on many differences need. They are
+    In a share `level` of all studies all of them cover their means, as verdicts on many differences require. They are
     m ± c s / sqrt(n), s the standard deviation over images and c the quantile of max |t| over the columns under the
     same draws (Westfall and Young 1993, Resampling-Based Multiple Testing, 2.6; Romano and Wolf 2005, Econometrica 73),
     so that columns which move together cost less than by Bonferroni's rule. As the draws know nothing of the error of
@@ -151,8 +152,8 @@ def paired_difference(
 ) -> Difference:
     """How `a` differs from `b`, both (n,) over the same images in the same order.
 
-    The verdict is `better` or `worse` where the interval of a - b leaves out zero, else `not told apart`; it is not
-    corrected for the number of comparisons. One image tells nothing apart.
+    The verdict is `better` or `worse` where the interval of a - b leaves out zero, else `no significant difference`; it is not
+    corrected for the number of comparisons. A single image gives no significant difference.
     """
     first, second = _checked(a), _checked(b)
     if first.shape != second.shape or first.ndim != 1:
@@ -167,7 +168,7 @@ def verdict(difference: Interval, lower_is_better: bool = True) -> Verdict:
         return "better" if lower_is_better else "worse"
     if difference.low > 0:
         return "worse" if lower_is_better else "better"
-    return "not told apart"  # NaN bounds, of a single image, end here too
+    return NOT_SIGNIFICANT  # NaN bounds, of a single image, end here too
 
 
 def resampled_means(values: ArrayLike, rounds: int = ROUNDS, seed: int = 0) -> NDArray[np.float64]:

@@ -19,21 +19,11 @@ from numpy.typing import NDArray
 JOINED = 64  # tables that are put together as they come: small arrays leave the memory in pieces
 WIDEST_KEY = 2**62
 TICKED = 8  # times as many possible keys as rows are ticked off in a list, which is faster than sorting
-IN_ONE_PIECE = 2**18  # bytes
 
 
 def as_dictionary(field: pa.Field) -> pa.Field:
     """The field of a text column as it is read to become a categorical; others as they are."""
     return field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.type == pa.string() else field
-
-
-def opened(source: pa.NativeFile, texts: list[str]) -> pq.ParquetFile:
-    """A Parquet file whose columns `texts` are read as dictionaries.
-
-    A small one is read in one piece: one request to an object store, and less to do on a disk too.
-    """
-    whole = source.size() <= IN_ONE_PIECE
-    return pq.ParquetFile(pa.BufferReader(source.read_buffer()) if whole else source, read_dictionary=texts)
 
 
 def may_hold(file: pq.FileMetaData, runs: Collection[str]) -> bool:
@@ -44,16 +34,25 @@ def may_hold(file: pq.FileMetaData, runs: Collection[str]) -> bool:
 
 
 def conformed(table: pa.Table, part: pa.Schema) -> pa.Table:
-    """Columns in the order and types of `part`; those an older writer did not know become null."""
+    """Columns in the order and types of `part`; those an older writer did not know become null.
+
+    Any column may hold nulls, whatever its file or `part` says: whether it does is for the reader of all to see.
+    """
     if table.schema.types == part.types and table.column_names == part.names:
-        return table  # as is nearly always so: casts of many small columns take their time
-    arrays = [
-        table.column(field.name).cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(len(table), field.type)
-        for field in part
-    ]
-    return pa.table(arrays, part)
+        arrays = table.columns  # as is nearly always so: casts of many small columns take their time
+    else:
+        arrays = [
+            table.column(field.name).cast(field.type)
+            if field.name in table.column_names
+            else pa.nulls(len(table), field.type)
+            for field in part
+        ]
+    return pa.Table.from_arrays(arrays, schema=loose(part))
+
+
+def loose(schema: pa.Schema) -> pa.Schema:
+    """The schema with columns that may all hold nulls."""
+    return pa.schema([field.with_nullable(True).remove_metadata() for field in schema])
 
 
 def read_ahead(read: Callable[[str], pa.Table], paths: Sequence[str], readers: int) -> Iterator[pa.Table]:
@@ -70,7 +69,7 @@ def read_ahead(read: Callable[[str], pa.Table], paths: Sequence[str], readers: i
 
 def stacked(tables: Iterable[pa.Table], schema: pa.Schema) -> pd.DataFrame:
     """The rows of all `tables` (each of `schema`) below each other."""
-    joined = [schema.empty_table()]
+    joined = [loose(schema).empty_table()]
     for number, table in enumerate(tables, 1):
         joined.append(table)
         if number % JOINED == 0:
@@ -110,13 +109,13 @@ def _batches(tables: Iterable[pa.Table], size: int) -> Iterator[list[pa.Table]]:
 
 
 class _Texts:
-    """A number for each text of a column, in the order in which they come."""
+    """Numbers the texts of a column by first occurrence."""
 
     def __init__(self) -> None:
         self.places: dict[str, int] = {}
 
     def codes(self, column: pa.ChunkedArray) -> NDArray[np.int32]:
-        """A dictionary-encoded column by its texts' numbers; -1 where there is none."""
+        """The numbers of a dictionary-encoded column's texts; -1 for null."""
         found = []
         for chunk in column.chunks:
             indices = chunk.indices.fill_null(-1) if chunk.null_count else chunk.indices
@@ -124,7 +123,7 @@ class _Texts:
         return np.concatenate(found) if found else np.empty(0, np.int32)
 
     def _ranks(self, dictionary: pa.Array) -> NDArray[np.int32]:
-        """The numbers of a dictionary's texts and -1, where the index of an absent one leads."""
+        """The numbers of a dictionary's texts, followed by -1: the entry that index -1 (null) selects."""
         own = [self.places.setdefault(text, len(self.places)) for text in dictionary.to_pylist()]
         return np.array([*own, -1], dtype=np.int32)
 

@@ -15,26 +15,30 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import torch
 from scipy import special
 from timm.utils import reparameterize_model
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import provenance
+from bench import energy, provenance
+from bench.busy import Moment, disturbance
+from bench.engines import ENGINES
 from bench.speed import Protocol, SpeedSpec
 from wsshm.config import ModelConfig, parse
 from wsshm.errors import UserError
-from wsshm.models import build_model
+from wsshm.models import families
+from wsshm.models.network import MattingModel, build_model
+from wsshm.models.trial import failure, stride_of
 
+LARGEST_STRIDE = 64  # of an encoder: training sizes are multiples of it
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-STRIDE = 32
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 CONFIDENCE = 0.95
+TRIES = 2  # of a block during which the machine was busy
 
 
 def serve() -> None:
@@ -93,58 +97,97 @@ def time_model(spec: SpeedSpec, protocol: Protocol, threads: int | None) -> dict
     }
     try:
         return {**_time(spec, protocol), "settings": settings}
-    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+    except Exception as error:  # torch.OutOfMemoryError is a RuntimeError, and families refuse sizes in many ways
         reason = _first_line(error)
         if isinstance(error, MemoryError) or any(text in str(error).lower() for text in OUT_OF_MEMORY):
             return {"status": "oom", "reason": reason, "settings": settings}
         if isinstance(error, NotImplementedError) or "not implemented for" in reason:
             return {"status": "unavailable", "reason": reason, "settings": settings}
+        kwargs = _config(spec).backbone_kwargs
+        stride = stride_of(spec.backbone, kwargs, spec.architecture)
+        size = _fitting(spec.height, stride), _fitting(spec.width, stride)
+        if refused := failure(spec.backbone, kwargs, [size], spec.architecture):
+            return {"status": "unavailable", "reason": refused, "settings": settings}
         raise
 
 
 @torch.inference_mode()
 def _time(spec: SpeedSpec, protocol: Protocol) -> dict[str, Any]:
-    model = reparameterize_model(build_model(_config(spec)).eval())
+    model = cast(MattingModel, reparameterize_model(build_model(_config(spec)).eval()))
     layout = torch.channels_last if spec.layout == "channels_last" else torch.contiguous_format
     model = model.to(spec.device, DTYPES[spec.precision]).to(memory_format=layout)
-    call = _model_call(spec, model, layout) if spec.scope == "model" else _end_to_end_call(spec, model, layout)
+    engine = ENGINES.get(spec.engine)
+    if reason := engine.unavailable(spec.device, spec.precision):
+        return {"status": "unavailable", "reason": reason}
+    images = _images(spec, model.stride, layout)
+    with FlopCounterMode(display=False) as counter:
+        model(images)
+    begin = time.perf_counter()
+    network = engine.prepare(_Mattes(model).eval(), images)
+    network(images)
+    compile_s = time.perf_counter() - begin if engine.compiles else None
+    call = (lambda: network(images)) if spec.scope == "model" else _end_to_end_call(spec, network, model.stride, layout)
     if spec.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
-    with FlopCounterMode(display=False) as counter:
-        call()
     _repeat(call, protocol.warmup_calls, protocol.warmup_seconds, protocol.max_seconds)
-    if spec.device == "cuda" and spec.scope == "model":
-        samples, block_s = _time_with_events(call, protocol)
-    else:
-        samples, block_s = _repeat(call, protocol.calls, protocol.seconds, protocol.max_seconds)
+    events = spec.device == "cuda" and spec.scope == "model"
+    joules = energy.meter(spec.device)
+    for _ in range(TRIES):
+        before, used_before = Moment.now(), joules() if joules else None
+        if events:
+            samples, block_s = _time_with_events(call, protocol)
+        else:
+            samples, block_s = _repeat(call, protocol.calls, protocol.seconds, protocol.max_seconds)
+        used = joules() - used_before if joules and used_before is not None else None
+        busy = disturbance(before, Moment.now(), on_cpu=spec.device == "cpu")
+        if not busy:
+            break
     return {
-        **summary(samples, spec.batch, block_s),
+        **summary(samples, spec.batch, block_s, busy),
         "params": sum(parameter.numel() for parameter in model.parameters()),
         "gmacs": counter.get_total_flops() / 2 / spec.batch / 1e9,
+        "compile_s": compile_s,
         "peak_mb": _peak_bytes(spec.device) / 1e6,
+        "energy_j": None if used is None else used / (len(samples) * spec.batch),
     }
 
 
+class _Mattes(torch.nn.Module):
+    """A model's mattes alone, tensor in and tensor out, as engines take it."""
+
+    def __init__(self, model: MattingModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images).matte
+
+
 def _config(spec: SpeedSpec) -> ModelConfig:
-    document = {"architecture": spec.architecture, "backbone": spec.backbone, "backbone_kwargs": spec.backbone_kwargs}
+    # A backbone of one square is timed as one that was trained at the pictures' shorter side.
+    kwargs = families.fitted(
+        spec.backbone, spec.backbone_kwargs, _fitting(min(spec.height, spec.width), LARGEST_STRIDE)
+    )
+    document = {"architecture": spec.architecture, "backbone": spec.backbone, "backbone_kwargs": kwargs}
     return parse({**document, "weights": "none"}, ModelConfig, "the model to be timed")
 
 
-def _model_call(spec: SpeedSpec, model: nn.Module, layout: torch.memory_format) -> Callable[[], object]:
-    """A tensor that is on the device already, to a matte there."""
-    size = (spec.batch, 3, _fitting(spec.height), _fitting(spec.width))
-    images = torch.rand(size).to(spec.device, DTYPES[spec.precision]).contiguous(memory_format=layout)
-    return lambda: model(images).matte
+def _images(spec: SpeedSpec, stride: int, layout: torch.memory_format) -> torch.Tensor:
+    """Images on the device already, padded to the model's stride."""
+    size = (spec.batch, 3, _fitting(spec.height, stride), _fitting(spec.width, stride))
+    return torch.rand(size).to(spec.device, DTYPES[spec.precision]).contiguous(memory_format=layout)
 
 
-def _end_to_end_call(spec: SpeedSpec, model: nn.Module, layout: torch.memory_format) -> Callable[[], object]:
+def _end_to_end_call(
+    spec: SpeedSpec, network: Callable[[torch.Tensor], torch.Tensor], stride: int, layout: torch.memory_format
+) -> Callable[[], object]:
     """8-bit pictures in memory to mattes of their size in memory: pad, copy, scale, model, copy back, crop.
 
     The same steps as `wsshm.predict` takes for a picture at its own size.
     """
     height, width = spec.height, spec.width
-    below, right = _fitting(height) - height, _fitting(width) - width
+    below, right = (_fitting(side, stride) - side for side in (height, width))
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (spec.batch, height, width, 3), dtype=np.uint8)
 
@@ -152,14 +195,14 @@ def _end_to_end_call(spec: SpeedSpec, model: nn.Module, layout: torch.memory_for
         padded = [cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REFLECT_101) for picture in pictures]
         images = torch.from_numpy(np.stack(padded)).to(spec.device).permute(0, 3, 1, 2)
         images = (images.to(DTYPES[spec.precision]) / 255).contiguous(memory_format=layout)
-        return model(images).matte[:, 0, :height, :width].cpu().numpy()
+        return network(images)[:, 0, :height, :width].cpu().numpy()
 
     return call
 
 
-def _fitting(side: int) -> int:
+def _fitting(side: int, stride: int) -> int:
     """The smallest multiple of the model's stride that holds `side`."""
-    return -(-side // STRIDE) * STRIDE
+    return -(-side // stride) * stride
 
 
 def _repeat(call: Callable[[], object], calls: int, seconds: float, max_seconds: float) -> tuple[list[float], float]:
@@ -191,15 +234,19 @@ def _time_with_events(call: Callable[[], object], protocol: Protocol) -> tuple[l
     return [start.elapsed_time(end) for start, end in marks], block_s
 
 
-def summary(samples_ms: list[float], batch: int, block_s: float) -> dict[str, Any]:
-    """The columns that follow from the times of the calls; `fps` is 1000 / p50 of single images only."""
+def summary(samples_ms: list[float], batch: int, block_s: float, busy: str | None = None) -> dict[str, Any]:
+    """The columns that follow from the times of the calls; `fps` is 1000 / p50 of single images only.
+
+    Unstable where they are too few, or where the machine was `busy`, which says how.
+    """
     p50, p90, p95, p99 = (float(value) for value in np.percentile(samples_ms, (50, 90, 95, 99)))
     interval = median_interval(samples_ms)
     low, high = interval or (None, None)
-    unstable = f"{len(samples_ms)} timed calls are too few for an interval of the median; use a smaller size or batch"
+    few = f"{len(samples_ms)} timed calls are too few for an interval of the median; use a smaller size or batch"
+    unstable = busy or (None if interval else few)
     return {
-        "status": "ok" if interval else "unstable",
-        "reason": None if interval else unstable,
+        "status": "unstable" if unstable else "ok",
+        "reason": unstable,
         "n": len(samples_ms),
         **{"p50_ms": p50, "p90_ms": p90, "p95_ms": p95, "p99_ms": p99, "median_low_ms": low, "median_high_ms": high},
         "fps": 1000 / p50 if batch == 1 else None,

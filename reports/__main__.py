@@ -1,7 +1,7 @@
 """`python -m reports`."""
 
 from reports.cli import app
-from wsshm.commandline import run
+from wsshm.console import run
 
 
 def main() -> None:

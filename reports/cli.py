@@ -1,4 +1,4 @@
-"""`python -m reports build | table | leaderboard | compare | labels | plan-budget`."""
+"""`wsshm report build | table | leaderboard | compare | labels | plan-budget`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CostOption = Annotated[
     str | None, typer.Option("--cost", help="Price of a label: matte=690s,mask=79.2s or matte=23EUR,mask=2EUR.")
 ]
 ManifestOption = Annotated[
-    Path | None, typer.Option("--manifest", help="Manifest of the test pictures: what its attributes say of each.")
+    Path | None, typer.Option("--manifest", help="Manifest of the test pictures, whose attributes group the errors.")
 ]
 FormatOption = Annotated[str | None, typer.Option("--format", help="terminal, markdown or csv.")]
 FileOption = Annotated[
     Path | None,
-    typer.Option("--out", help="Write to this file; its ending (.md, .csv, .parquet, .txt) says the format."),
+    typer.Option("--out", help="Write to this file; its ending (.md, .csv, .parquet, .txt) sets the format."),
 ]
 MeasureOption = Annotated[
     str | None, typer.Option("--measure", help="Only these: sad, mse, mad, grad, conn, iou, mad_boundary, ...")
@@ -42,12 +42,13 @@ def build_report(
     cost: CostOption = None,
     manifest: ManifestOption = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", help="What is left to spend: adds which labels to buy. 5000EUR, 30h, ...")
+        str | None,
+        typer.Option("--budget", help="What is left to spend, such as 5000EUR or 30h: adds which labels to buy."),
     ] = None,
 ) -> None:
     """Build the report: one self-contained page, Markdown, figures and tables.
 
-    Example: python -m reports build runs/quickstart/store --out runs/quickstart/report --manifest test.parquet
+    Example: wsshm report build runs/quickstart/store --out runs/quickstart/report --manifest test.parquet
     """
     from reports.amounts import budget as amount
     from reports.page import build
@@ -61,7 +62,7 @@ def build_report(
 def print_table(
     store: StoreArgument,
     by: Annotated[
-        str | None, typer.Option("--by", help="By attributes of --manifest, such as hair,skin,framing,people.")
+        str | None, typer.Option("--by", help="Group by attributes of --manifest, such as hair,skin,framing,people.")
     ] = None,
     manifest: ManifestOption = None,
     measure: MeasureOption = None,
@@ -73,46 +74,54 @@ def print_table(
     ] = None,
     variants: Annotated[
         bool,
-        typer.Option(
-            "--variants", help="With --against: every variant of a method, not the one best on validation alone."
-        ),
+        typer.Option("--variants", help="With --against: all variants of a method, not only the best on validation."),
     ] = False,
     figure: Annotated[
-        Path | None, typer.Option("--figure", help="With --against: draw it too, into this .png, .svg or .pdf.")
+        Path | None, typer.Option("--figure", help="With --against: also draw it, to this .png, .svg or .pdf file.")
     ] = None,
     cost: CostOption = None,
     format: FormatOption = None,
     out: FileOption = None,
 ) -> None:
-    """Print the comparison of methods, one table per budget, or with --by the errors by what the pictures show.
+    """Print the comparison of methods, one table per budget; with --by, the errors grouped by what the pictures show.
 
-    With --against differences, image by image, with intervals and verdicts.
+    With --against, print paired differences to a method, with intervals and verdicts. Measures of yours are printed where
+    WSSHM_PLUGINS names their file.
 
-    Example: python -m reports table runs/quickstart/store --by hair --manifest test.parquet --measure sad
+    Example: wsshm report table runs/quickstart/store --by hair --manifest test.parquet --measure sad
     """
+    from reports import against as differences
+    from reports import slices
+    from reports.comparison import scored
+    from reports.load import load
     from reports.measures import WITH_FURTHER
     from reports.per_image import measures
-    from reports.terminal import FEW, methods, picture, show, slices
-    from reports.terminal import against as held_against
+    from reports.terminal import FEW, methods, picture, show
+    from wsshm.data.manifest import Manifest
     from wsshm.errors import UserError
 
     if against is not None:
         if by is not None or manifest is not None:
-            raise UserError("--against gives differences over all pictures, --by errors by what they show; take one")
+            raise UserError(
+                "--against gives differences over all pictures, --by errors grouped by attributes; use one of them"
+            )
         wanted = measures(measure, region, () if region else ("sad", "mse", "grad", "conn"), WITH_FURTHER)
-        held = held_against(store, against, wanted, _prices(cost), variants)
+        frames = load(store)
+        made = differences.tables(frames, scored(frames, _prices(cost)), against, wanted, variants)
         if figure is not None:
-            picture(held, figure)
-        show(held, format, out, notes=True)
+            picture(made, figure)
+        show(made, format, out, notes=True)
         return
     if variants or figure is not None:
         option = "--variants" if variants else "--figure"
-        raise UserError(f"{option} goes with --against, which says what all else is held against")
+        raise UserError(f"{option} needs --against, which names the method to compare with")
     if (by is None) != (manifest is None):
-        raise UserError("--by and --manifest go together: which attributes, and the manifest that gives them")
+        raise UserError("--by and --manifest go together: give the attributes, and the manifest that has them")
     if by is not None and manifest is not None:
-        default = () if region else ("sad",)
-        show(slices(store, manifest, by, measures(measure, region, default), _prices(cost)), format, out, notes=True)
+        wanted = measures(measure, region, () if region else ("sad",))
+        pictures = Manifest.read(manifest)
+        names = slices.checked(pictures, manifest, by)
+        show(slices.tables(scored(load(store), _prices(cost)), pictures, names, wanted), format, out, notes=True)
     else:
         chosen = measures(measure, region)
         show(methods(store, chosen, _prices(cost)), format, out, notes=len(chosen) <= FEW)
@@ -124,16 +133,16 @@ def print_leaderboard(
     sort: Annotated[
         str, typer.Option("--sort", help="A measure (SAD, MSE, MAD, Grad, Conn, ...), FPS, cost, params, mattes, ...")
     ] = "SAD",
-    top: Annotated[int | None, typer.Option("--top", min=1, help="Only the first so many rows.")] = None,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Number of rows to print; default: all.")] = None,
     cost: CostOption = None,
     format: FormatOption = None,
     out: FileOption = None,
 ) -> None:
     """Rank every method, variant, network and budget of the store, one ranking for each test set and protocol.
 
-    Rows that are not told apart from the one above are marked.
+    Rows that are not significantly different from the one above are marked.
 
-    Example: python -m reports leaderboard runs/backbones/store --sort FPS --top 10 --out backbones.md
+    Example: wsshm report leaderboard runs/backbones/store --sort FPS --top 10 --out backbones.md
     """
     from reports.leaderboard import boards, table
     from reports.load import load
@@ -147,21 +156,21 @@ def print_leaderboard(
 
 @app.command("compare")
 def compare_stores(
-    store_a: Annotated[str, typer.Argument(help="The store that is held against.", show_default=False)],
-    store_b: Annotated[str, typer.Argument(help="The store whose results are judged.", show_default=False)],
+    store_a: Annotated[str, typer.Argument(help="Baseline store (A).", show_default=False)],
+    store_b: Annotated[str, typer.Argument(help="Store whose results are judged (B).", show_default=False)],
     measure: MeasureOption = None,
     any_data: Annotated[
-        bool, typer.Option("--any-data", help="Pair images by id though the data's fingerprints differ.")
+        bool, typer.Option("--any-data", help="Pair images by id even if the data's fingerprints differ.")
     ] = False,
     format: FormatOption = None,
     out: FileOption = None,
 ) -> None:
-    """Hold two stores against each other: two sweeps, two machines, two commits.
+    """Compare two stores: two sweeps, two machines, two commits.
 
-    Runs of the same method, network, labels and seed are paired image by image (better, worse, not told apart), timings
-    of the same model and conditions are put side by side; what has no counterpart is said on stderr.
+    Runs of the same method, network, labels and seed are paired image by image (better, worse, no significant
+    difference), timings of the same model and conditions are put side by side; what has no counterpart is listed on stderr.
 
-    Example: python -m reports compare runs/before/store runs/after/store --measure sad,mad_boundary
+    Example: wsshm report compare runs/before/store runs/after/store --measure sad,mad_boundary
     """
     from reports.load import load
     from reports.per_image import measures
@@ -180,17 +189,17 @@ def choose_labels(
     store: Annotated[str, typer.Option("--store", help="The store of a sweep that trained with these photos.")],
     number: Annotated[int, typer.Option("--number", min=1, help="How many photos.")] = 50,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="data.masks of the sweep's plan, where the store holds several.")
+        str | None, typer.Option("--dataset", help="data.masks of the sweep's plan, if the store holds several.")
     ] = None,
-    matted: Annotated[bool, typer.Option("--matted", help="Rank photos that have a matte already, too.")] = False,
+    matted: Annotated[bool, typer.Option("--matted", help="Also rank photos that already have a matte.")] = False,
     format: FormatOption = None,
     out: FileOption = None,
 ) -> None:
-    """Which masked photos to have matted next: those where a trained teacher and the mask disagree most.
+    """Rank masked photos by how much a trained teacher and the mask disagree: mattes of these are likely to help most.
 
-    A sweep with mlb (or mlb_masklabel) holds its teachers against the masks and keeps the sums in its store.
+    A sweep with mlb (or mlb_masklabel) compares its teachers with the masks and keeps the sums in its store.
 
-    Example: python -m reports labels photos.parquet --store runs/mine/store --number 50 --out next.csv
+    Example: wsshm report labels photos.parquet --store runs/mine/store --number 50 --out next.csv
     """
     from reports.labels import rank, table
     from reports.terminal import show
@@ -204,28 +213,31 @@ def choose_labels(
 def plan_labels(
     store: StoreArgument,
     budget: Annotated[
-        str, typer.Option("--budget", help="What is left to spend: 5000 in the unit of --cost, 5000EUR, 30h, 90min.")
+        str,
+        typer.Option("--budget", help="Remaining money or time: 5000 (in the unit of --cost), 5000EUR, 30h, 90min."),
     ],
     ratio: Annotated[
         str | None, typer.Option("--ratio", help="One plan for each ratio of a matte's price to a mask's: 5,10,20.")
     ] = None,
-    method: Annotated[str, typer.Option("--method", help="The method that is to be trained.")] = "mlb",
+    method: Annotated[str, typer.Option("--method", help="The method to be trained.")] = "mlb",
     have: Annotated[
-        str | None, typer.Option("--have", help="Labels that are there already: mattes=40,masks=1000.")
+        str | None, typer.Option("--have", help="Labels that you already have: mattes=40,masks=1000.")
     ] = None,
     most_mattes: Annotated[
-        int | None, typer.Option("--most-mattes", min=0, help="How many there can be in all.")
+        int | None, typer.Option("--most-mattes", min=0, help="Most mattes there can be in all.")
     ] = None,
-    most_masks: Annotated[int | None, typer.Option("--most-masks", min=0, help="How many there can be in all.")] = None,
+    most_masks: Annotated[
+        int | None, typer.Option("--most-masks", min=0, help="Most masks there can be in all.")
+    ] = None,
     on: Annotated[
-        str | None, typer.Option("--on", help="Title of a comparison, where the store holds several data sets.")
+        str | None, typer.Option("--on", help="Title of a comparison, if the store holds several data sets.")
     ] = None,
     cost: CostOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the figure, its data and the table.")] = None,
 ) -> None:
-    """Which labels to buy with a budget: fits how the error falls with both kinds and says how sure that is.
+    """Plan which labels to buy with a budget, from a fit of the error over the numbers of labels, with its uncertainty.
 
-    Example: python -m reports plan-budget runs/annotation-cost/store --budget 5000EUR --cost matte=23EUR,mask=2EUR
+    Example: wsshm report plan-budget runs/annotation-cost/store --budget 5000EUR --cost matte=23EUR,mask=2EUR
     """
     from reports import amounts
     from reports.comparison import Budget

@@ -1,4 +1,4 @@
-"""Methods against each other: means with intervals, paired differences to `mlb`, spread over seeds.
+"""Comparison of methods: means with intervals, paired differences to `mlb`, spread over seeds.
 
 A `cell` is what is averaged: the runs of one method (and variant) with the same labels, which differ in their seed.
 Seeds are averaged first, image by image; the interval is the bootstrap's over images. A budget (mattes, masks) holds
@@ -8,40 +8,37 @@ corrected for many comparisons: the intervals of all differences of one measure 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from bench.cost import CostModel
-from reports.averages import Pair, averaged
-from reports.load import CONTROLS, REFERENCE, Frames, differing
+from bench.store import stages_in
+from reports.averages import Pair, averaged, seeds_of
+from reports.document import counted
+from reports.load import REFERENCE, Frames, differing
 from reports.matrices import Grid, Part, grid, parts
-from reports.measures import BY_NAME, MEASURES, REGIONS, Measure
+from reports.measures import RegionalMeasure
+from wsshm.errors import UserError
+from wsshm.methods import described
 
-__all__ = [
-    "BY_NAME",
-    "MEASURES",
-    "REGIONS",
-    "UNKNOWN",
-    "Budget",
-    "Comparison",
-    "Measure",
-    "affordable",
-    "budgets_of",
-    "compare",
-    "method_order",
-    "validation",
+OF_CELLS = [
+    *("cell", "method", "label", "variant", "mattes", "masks", "cost", "control", "external"),
+    *("seeds", "run_ids", "val_sad"),
 ]
 OF_RUNS = ["method", "label", "variant", "external", "mattes", "masks", "seed"]
+GROUNDS = 3  # test sets and protocols that a page shows in full
+OTHERS = 2  # further networks that it shows with their methods
 SAME_SCORING = ("dataset", "convention", "truth", "metric_version")  # what predictions made elsewhere share with runs
 
 
 @dataclass(frozen=True, order=True)
 class Budget:
-    """How many labels of each kind there are; `UNKNOWN` for predictions made elsewhere."""
+    """How many labels of each kind there are; `UNKNOWN_BUDGET` for predictions made elsewhere."""
 
     mattes: int
     masks: int
@@ -58,7 +55,7 @@ class Budget:
         return f"{self.mattes}-mattes-{self.masks}-masks" if self.known else "labels-not-known"
 
 
-UNKNOWN = Budget(-1, -1)
+UNKNOWN_BUDGET = Budget(-1, -1)
 
 
 @dataclass
@@ -84,54 +81,72 @@ class Comparison:
     cells: pd.DataFrame
     differences: pd.DataFrame
     budgets: list[Budget]
-    images: list[str]
-    notes: list[str] = field(default_factory=list)
-    grid: Grid | None = field(default=None, repr=False)
-    _at: dict[Budget, list[int]] = field(default_factory=dict, init=False, repr=False)
-    _references: dict[Budget, int | None] = field(default_factory=dict, init=False, repr=False)
+    notes: list[str]
+    grid: Grid = field(repr=False)
+
+    @property
+    def images(self) -> list[str]:
+        """The images that were scored."""
+        return self.grid.images
 
     @property
     def pictures(self) -> str:
-        """On what the means are taken, in words."""
-        return f"{self._images()} of {self.ground['dataset']}"
+        """The images that the means are taken over, in words."""
+        return f"{counted(len(self.images), 'image')} of {self.ground['dataset']}"
 
     @property
     def where(self) -> str:
-        """The same with what tells this comparison from the others: the network, the protocol."""
-        return f"{self._images()} of {self.title}"
+        """The same, with what distinguishes this comparison from others: the network, the protocol."""
+        return f"{counted(len(self.images), 'image')} of {self.title}"
 
-    def _images(self) -> str:
-        count = len(self.images)
-        return f"{count} {'image' if count == 1 else 'images'}"
+    @cached_property
+    def heads(self) -> pd.DataFrame:
+        """A row per cell, by its number: what `cells` says of it whatever the measure."""
+        return self.cells.drop_duplicates("cell").set_index("cell", drop=False)
+
+    def of(self, measure: str, own: bool = False) -> pd.DataFrame:
+        """The cells' rows of one measure; with `own` without predictions made elsewhere, whose labels nobody knows."""
+        rows = self.cells[self.cells["measure"] == measure]
+        return rows[~rows["external"]] if own else rows
+
+    def shown(self, measure: str = "", own: bool = False) -> pd.DataFrame:
+        """The cells (as `of`, if a measure is named) whose variant stands for its method, with its name as their `label`."""
+        kept = self.of(measure, own) if measure else self.cells
+        kept = kept[kept["shown"]]
+        return kept.assign(label=kept["method"], variant_label=kept["label"])
 
     def at(self, budget: Budget) -> list[int]:
         """The cells that `budget` pays for, in the order of `cells`; predictions made elsewhere stand beside any."""
-        if budget not in self._at:
-            self._at[budget] = _affordable_cells(self.cells.drop_duplicates("cell"), budget)
-        return self._at[budget]
+        return _affordable_cells(self.heads, budget)
 
     def reference(self, budget: Budget) -> int | None:
         """The `mlb` cell of a budget; of several variants the one that is shown."""
-        if budget not in self._references:
-            self._references[budget] = _reference(self.cells, budget)
-        return self._references[budget]
+        return _reference(self.heads, budget)
 
-    def values(self, measure: Measure) -> pd.DataFrame:
-        """Every image's value in the measure's unit: a row an image, a column a run; NaN where there is none."""
-        if self.grid is None:
-            return pd.DataFrame(index=self.images)
+    def beside(self, budget: Budget, reference: int | None, **wanted: object) -> pd.DataFrame:
+        """The rows of `differences` at a budget to a reference cell, with these values of further columns."""
+        wanted |= {"mattes": budget.mattes, "masks": budget.masks, "against": -1 if reference is None else reference}
+        return self.differences[
+            np.logical_and.reduce([self.differences[key] == value for key, value in wanted.items()])
+        ]
+
+    def values(self, measure: RegionalMeasure) -> pd.DataFrame:
+        """Every image's value in the measure's unit: a row per image, a column per run; NaN if missing."""
         values = self.grid.matrix(measure.column, measure.region, measure.scale)
         return pd.DataFrame(values.T, index=self.images, columns=self.grid.run_ids)
+
+
+Grounded = TypeVar("Grounded", Comparison, Part)
 
 
 def affordable(method: str, mattes: float, masks: float, budget: Budget) -> bool:
     """Whether a cell's labels are those of `budget`, or those of its labels that the method uses.
 
-    The oracle has a true matte where others have a mask. Labels that nobody knows (NaN) fit anywhere.
+    An oracle has a true matte where others have a mask. Labels that nobody knows (NaN) fit anywhere.
     """
     if np.isnan(mattes):
         return True
-    if method == "oracle":
+    if described(method).true_mattes:
         return mattes + masks in (budget.mattes + budget.masks, budget.masks)
     if mattes == masks == 0:
         return False
@@ -141,13 +156,14 @@ def affordable(method: str, mattes: float, masks: float, budget: Budget) -> bool
 def budgets_of(cells: pd.DataFrame) -> list[Budget]:
     """The budgets that some method used both labels of, the largest first; without any, every pair of labels."""
     known = cells[cells["mattes"].notna()]
-    pairs = known.loc[known["method"] != "oracle", ["mattes", "masks"]].drop_duplicates()
+    oracle = known["method"].map(lambda method: described(method).true_mattes).astype(bool)
+    pairs = known.loc[~oracle, ["mattes", "masks"]].drop_duplicates()
     both = pairs[(pairs["mattes"] > 0) & (pairs["masks"] > 0)]
     used = both if len(both) else pairs
     if used.empty:
         used = known[["mattes", "masks"]].drop_duplicates()
     found = sorted((Budget(int(row.mattes), int(row.masks)) for row in used.itertuples()), reverse=True)
-    return found or [UNKNOWN]
+    return found or [UNKNOWN_BUDGET]
 
 
 def compare(frames: Frames, cost: CostModel) -> list[Comparison]:
@@ -158,15 +174,27 @@ def compare(frames: Frames, cost: CostModel) -> list[Comparison]:
     """
     runs = frames.runs.set_index("run_id")[OF_RUNS].assign(val_sad=validation(frames))
     runs = runs.astype(dict.fromkeys(("method", "label"), object))  # read one by one, which Arrow's texts are slow at
-    groups = list(_grids(frames))
+    groups, seeds = list(_grids(frames)), seeds_of(runs)
     titles = dict(_titles([part for part, _, _ in groups]))
     result: list[Comparison] = []
-    for part, scored, notes in groups:
-        slug = f"-{len(result) + 1}" if result else ""
-        comparison = _compare(part, scored, runs.loc[scored.run_ids], titles[id(part)], slug, cost, notes)
-        if len(comparison.cells):  # none where scores hold no value at all
-            result.append(comparison)
+    for part, grid_, notes in groups:
+        plan = _plan(runs.loc[grid_.run_ids], cost)
+        budgets = budgets_of(plan)
+        cells, differences = averaged(plan, seeds, grid_, _pairs(plan, budgets), notes)
+        if len(cells):  # none where scores hold no value at all
+            own = part.ground, part.network, titles[id(part)], f"-{len(result) + 1}" if result else ""
+            result.append(Comparison(*own, cells, differences, budgets, notes, grid_))
     return result
+
+
+def scored(frames: Frames, cost: CostModel) -> list[Comparison]:
+    """The same, for a command that shows nothing else. Raises UserError where no finished run was scored."""
+    if frames.scores.empty:
+        raise UserError(
+            f"no finished run in {frames.root} was scored; rerun the command that made its runs, and see `wsshm sweep status"
+            " --help`"
+        )
+    return compare(frames, cost)
 
 
 def validation(frames: Frames) -> pd.Series:
@@ -174,10 +202,10 @@ def validation(frames: Frames) -> pd.Series:
     rows = frames.epochs[(frames.epochs["key"] == "val_sad") & frames.epochs["value"].notna()]
     rows = rows[["run_id", "stage", "epoch", "value"]].reset_index(drop=True)
     place = {
-        (run_id, name.partition(":")[0]): position
+        (run_id, name): position
         for run_id, stages in zip(frames.runs["run_id"], frames.runs["stages"], strict=True)
         if isinstance(stages, list | np.ndarray)
-        for position, name in enumerate(stages)
+        for position, name in enumerate(stages_in(stages))
     }
     written = rows.groupby(["run_id", "stage"], sort=False).ngroup()
     known = [place.get(key, -1) for key in zip(rows["run_id"], rows["stage"], strict=True)]
@@ -212,65 +240,32 @@ def _scored_alike(a: Part, b: Part) -> bool:
 
 def _titles(found: list[Part]) -> Iterator[tuple[int, str]]:
     """A title for each part, by its id."""
-    grounds: dict[tuple[str, ...], list[Part]] = {}
-    for part in found:
-        grounds.setdefault(tuple(part.ground.values()), []).append(part)
-    titles = differing([group[0].ground for group in grounds.values()], "dataset")
-    for title, group in zip(titles, grounds.values(), strict=True):
+    groups = by_ground(found)
+    for title, group in zip(ground_titles(groups), groups, strict=True):
         for part, name in zip(group, differing([part.network for part in group], "backbone"), strict=True):
             yield id(part), f"{title}, {name}" if len(group) > 1 else title
 
 
-def _compare(
-    part: Part, scored: Grid, runs: pd.DataFrame, title: str, slug: str, cost: CostModel, notes: list[str]
-) -> Comparison:
-    plan = _plan(runs, cost)
-    budgets = budgets_of(plan)
-    cells, differences = averaged(plan, runs["seed"].to_dict(), scored, _pairs(plan, budgets), notes)
-    return Comparison(
-        ground=part.ground,
-        network=part.network,
-        title=title,
-        slug=slug,
-        cells=cells,
-        differences=differences,
-        budgets=budgets,
-        images=scored.images,
-        notes=notes,
-        grid=scored,
-    )
-
-
 def _plan(runs: pd.DataFrame, cost: CostModel) -> pd.DataFrame:
     """One row per cell, without its numbers. `runs` are those that were scored, in the order of writing."""
-    groups: dict[tuple, list[dict[str, Any]]] = {}
-    for row in runs.reset_index(names="run_id").to_dict("records"):
-        labels = () if row["external"] else (row["mattes"], row["masks"])
-        groups.setdefault((row["method"], row["label"], *labels), []).append(row)
-    cells: list[dict[str, Any]] = []
-    for rows in groups.values():
-        first = rows[0]
-        validated = [row["val_sad"] for row in rows if pd.notna(row["val_sad"])]
-        cells.append(
-            {
-                **{key: first[key] for key in ("method", "label", "variant", "mattes", "masks")},
-                "cost": cost.of(first["mattes"], first["masks"]),
-                "control": first["method"] in CONTROLS and not first["external"],
-                "external": bool(first["external"]),
-                "seeds": max(1, len({row["seed"] for row in rows if pd.notna(row["seed"])})),
-                "run_ids": [row["run_id"] for row in rows],
-                "val_sad": float(np.mean(validated)) if validated else float("nan"),
-            }
-        )
-    order = {label: rank for rank, label in enumerate(method_order([cell["label"] for cell in cells]))}
-    cells.sort(
-        key=lambda cell: (
-            *(cell["external"], order[cell["label"]]),
-            *((0, 0) if cell["external"] else (-cell["mattes"], -cell["masks"])),
-        )
+    groups = runs.reset_index(names="run_id").groupby(["method", "label", "mattes", "masks"], sort=False, dropna=False)
+    plan = groups.agg(
+        variant=("variant", lambda own: own.iloc[0]),
+        external=("external", "first"),
+        seeds=("seed", "nunique"),
+        run_ids=("run_id", list),
+        val_sad=("val_sad", "mean"),
+    ).reset_index()
+    known = [described(method) for method in plan["method"]]
+    plan = plan.assign(
+        cost=[cost.of(mattes, masks) for mattes, masks in zip(plan["mattes"], plan["masks"], strict=True)],
+        control=np.array([method.control for method in known], bool) & ~plan["external"],
+        seeds=plan["seeds"].clip(lower=1),
+        order=[method.order for method in known],
     )
-    plan = pd.DataFrame(cells).astype(dict.fromkeys(("method", "label"), object))
-    plan.insert(0, "cell", range(len(plan)))
+    order = ["external", "order", "label", "mattes", "masks"]
+    plan = plan.sort_values(order, ascending=[True, True, True, False, False], kind="stable").reset_index(drop=True)
+    plan = plan.assign(cell=plan.index)[OF_CELLS].astype(dict.fromkeys(("method", "label"), object))
     best = plan.sort_values("val_sad", kind="stable", na_position="last").drop_duplicates(["method", "mattes", "masks"])
     return plan.assign(shown=plan["cell"].isin(best["cell"]))
 
@@ -301,7 +296,32 @@ def _pairs(plan: pd.DataFrame, budgets: list[Budget]) -> list[Pair]:
     return pairs
 
 
-def method_order(labels: list[str]) -> list[str]:
-    """Labels in the order of tables and legends: baselines, `mlb`, then controls; others before `mlb` by name."""
-    ranks = {"matte_only": 0, "seg_only": 1, "joint": 2, "matte_then_seg": 3, "mlb": 5, "mlb_masklabel": 6, "oracle": 7}
-    return sorted(set(labels), key=lambda label: (ranks.get(label.split(",")[0], 4), label))
+def method_order(methods: Iterable[str]) -> list[str]:
+    """Methods in the order of tables and legends: baselines, `mlb`, then controls; others before `mlb` by name."""
+    return sorted(set(methods), key=lambda name: (described(name).order, name))
+
+
+def by_ground(found: Iterable[Grounded]) -> list[list[Grounded]]:
+    """The comparisons (or parts) of each ground, in their order: the network with most runs comes first."""
+    groups: dict[tuple[str, ...], list[Grounded]] = {}
+    for each in found:
+        groups.setdefault(tuple(each.ground.values()), []).append(each)
+    return list(groups.values())
+
+
+def ground_titles(groups: list[list[Grounded]]) -> list[str]:
+    """What to call each ground: its data set, and what tells it from the others."""
+    return differing([group[0].ground for group in groups], "dataset")
+
+
+def main_networks(comparisons: list[Comparison]) -> list[Comparison]:
+    """The main network of each of the first `GROUNDS` grounds: what a page can show of many comparisons."""
+    return [group[0] for group in by_ground(comparisons)[:GROUNDS]]
+
+
+def other_networks(comparisons: list[Comparison]) -> list[Comparison]:
+    """Further networks of the first ground with several methods of this suite, those with most methods first."""
+    rest = [comparison for group in by_ground(comparisons)[:1] for comparison in group[1:]]
+    counts = {id(each): each.shown()[lambda cells: ~cells["external"]]["method"].nunique() for each in rest}
+    several = [each for each in rest if counts[id(each)] > 1]
+    return sorted(several, key=lambda each: -counts[id(each)])[:OTHERS]

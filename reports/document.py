@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -19,40 +24,104 @@ class Cell:
     tone: str = ""
 
 
+ABSENT = Cell("–", tone="muted")
+Show = Callable[[Any], Cell | str]  # what a column shows of a record
+
+
 @dataclass(frozen=True)
 class Column:
+    """One column of a table: how it is headed, and what it shows of a record. See `texts` and `numbers`."""
+
     header: str
-    numeric: bool = True
-    group: str = ""
+    show: Show
+    numeric: bool = False
     unit: str = ""
+    group: str = ""
 
     @property
     def title(self) -> str:
         return f"{self.header} ({self.unit})" if self.unit else self.header
 
+    def cell(self, record: Any) -> Cell:
+        shown = self.show(record)
+        return shown if isinstance(shown, Cell) else Cell(shown)
+
+
+def texts(header: str, key: str = "", unit: str = "", tone: Callable[[Any], str] | None = None) -> Column:
+    """A column of the texts under `key` (default: `header`), in the tone that `tone` gives a record."""
+
+    def show(record: Any) -> Cell:
+        value = record[key or header]
+        return Cell("" if pd.isna(value) else str(value), tone=tone(record) if tone else "")
+
+    return Column(header, show, unit=unit)
+
+
+def numbers(
+    header: str,
+    key: str = "",
+    places: int | None = 0,
+    unit: str = "",
+    group: str = "",
+    interval: tuple[str, str] | None = None,
+    scale: float = 1.0,
+    sign: bool = False,
+    tone: Callable[[Any], str] | None = None,
+) -> Column:
+    """A column of the numbers under `key` (default: `header`), times `scale`, with the `interval` between two keys below.
+
+    Without `places` each number has as many decimals as it needs; one that is missing or not finite is a dash.
+    """
+
+    def show(record: Any) -> Cell:
+        value = _real(record.get(key or header)) * scale
+        if not math.isfinite(value):
+            return ABSENT
+        digits = decimals([value]) if places is None else places
+        low, high = (_real(record.get(name)) * scale for name in interval) if interval else (math.nan, math.nan)
+        return ranged(value, low, high, digits, sign, tone(record) if tone else "")
+
+    return Column(header, show, True, unit, group)
+
+
+def interval_column(header: str, places: int, sign: bool = False) -> Column:
+    """A column of the intervals between `low` and `high`."""
+    return Column(header, lambda record: between(record["low"], record["high"], places, sign) or "–", True)
+
+
+def _real(value: Any) -> float:
+    return float(value) if pd.notna(value) else math.nan
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is shown, and `frame`, the unrounded values behind it; `rows` may be fewer than the frame's.
+    """A table as it is shown, and `frame`, the unrounded values behind it; `records` (default: the frame's) are its rows.
 
-    Not `sortable` are tables whose rows lean on the one above.
+    A terminal shows `title` above the table and `about` below it. A table is not `sortable` if its rows refer to the row
+    above. Of one that is `attached` the page shows one line about it: it is too long, and complete in tables/NAME.csv.
     """
 
     name: str
-    caption: str
-    columns: list[Column]
-    rows: list[list[Cell]]
+    about: str
+    columns: Sequence[Column]
     frame: pd.DataFrame
+    records: Sequence[Any] | None = None
     sortable: bool = True
+    title: str = ""
+    attached: bool = False
+
+    @property
+    def caption(self) -> str:
+        return f"{self.title}: {self.about}" if self.title else self.about
+
+    @cached_property
+    def rows(self) -> list[list[Cell]]:
+        records = self.frame.to_dict("records") if self.records is None else self.records
+        return [[column.cell(record) for column in self.columns] for record in records]
 
     def groups(self) -> list[tuple[str, int]]:
-        """Runs of columns with one group heading: (heading, number of columns); none where no column has one."""
-        runs: list[tuple[str, int]] = []
-        for column in self.columns:
-            if runs and runs[-1][0] == column.group:
-                runs[-1] = (column.group, runs[-1][1] + 1)
-            else:
-                runs.append((column.group, 1))
+        """Runs of columns with one group heading: (heading, number of columns); empty if no column has a heading."""
+        runs = [(name, len(list(columns))) for name, columns in groupby(self.columns, lambda column: column.group)]
         return runs if any(name for name, _ in runs) else []
 
 
@@ -77,21 +146,12 @@ class Listing:
     text: str
 
 
-@dataclass(frozen=True)
-class Attached:
-    """A table that is too long for the page: one line there, whole in tables/NAME.csv and .parquet."""
-
-    name: str
-    about: str
-    frame: pd.DataFrame
-
-
-Block = Table | Picture | Listing | Attached
+Block = Table | Picture | Listing
 
 
 @dataclass
 class Section:
-    """A part of the page; without blocks and text it is left out, and `missing` is `what is absent; COMMAND`."""
+    """A part of the page; without blocks and text it is left out, and `missing` says why and what would fill it."""
 
     key: str
     title: str
@@ -115,7 +175,7 @@ def decimals(values: Iterable[float], significant: int = 3) -> int:
 
 
 def number(value: float, places: int, sign: bool = False) -> str:
-    """`value` with `places` decimals and a true minus; a dash where there is none."""
+    """`value` with `places` decimals and a true minus sign; a dash if it is not finite."""
     if not math.isfinite(value):
         return "–"
     rounded = round(value, places)
@@ -123,8 +183,18 @@ def number(value: float, places: int, sign: bool = False) -> str:
     return f"−{text}" if rounded < 0 else f"+{text}" if sign and rounded > 0 else text
 
 
+def ranged(value: float, low: float, high: float, places: int, sign: bool = False, tone: str = "") -> Cell:
+    """A number with its interval below."""
+    return Cell(number(value, places, sign), between(low, high, places, sign), tone)
+
+
+def tone_of(verdict: str) -> str:
+    """The tone of a verdict."""
+    return {"better": "better", "faster": "better", "worse": "worse", "slower": "worse"}.get(verdict, "even")
+
+
 def between(low: float, high: float, places: int, sign: bool = False) -> str:
-    """An interval as text; nothing where there is none."""
+    """An interval as text; empty if it is not finite."""
     return f"{number(low, places, sign)} to {number(high, places, sign)}" if math.isfinite(low) else ""
 
 
@@ -139,6 +209,11 @@ def listed(names: Iterable[str], most: int = 0) -> str:
     if most and len(every) > most:
         every = [*every[:most], counted(len(every) - most, "other")]
     return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}" if every else ""
+
+
+def slug(text: str) -> str:
+    """A text as a part of a file's name."""
+    return "".join(character if character.isalnum() else "-" for character in text)
 
 
 def shortened(text: str, most: int) -> str:

@@ -25,7 +25,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Importance:
-    """A key's share with its interval, and the share that chance alone reaches; `told` where it is above that."""
+    """A key's share with its interval, and the share that chance alone reaches; `significant` if it is above that."""
 
     key: str
     numeric: bool
@@ -35,7 +35,7 @@ class Importance:
     chance: float
 
     @property
-    def told(self) -> bool:
+    def significant(self) -> bool:
         return self.share > self.chance
 
 
@@ -65,16 +65,8 @@ def importances(
         # Of basic, shifted and percentile intervals and a jackknife the percentile's cover best here: 90 to 97 of 100.
         low, high = np.clip(np.quantile(again, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]), 0, 1)
         shown = max(0.0, share)
-        found.append(
-            Importance(
-                str(key),
-                numeric,
-                shown,
-                float(min(low, shown)),
-                float(max(high, shown)),
-                float(np.quantile(chance, level)),
-            )
-        )
+        ends = float(min(low, shown)), float(max(high, shown))
+        found.append(Importance(str(key), numeric, shown, *ends, float(np.quantile(chance, level))))
     return sorted(found, key=lambda importance: -importance.share)
 
 
@@ -85,8 +77,8 @@ def is_numeric(column: pd.Series) -> bool:
 
 
 def words(column: pd.Series) -> pd.Series:
-    """A key's values as words, one that says nothing (null, or no such key in an older run's configuration) as `unset`."""
-    return column.map(lambda value: "unset" if value is None or value != value else str(value))
+    """A key's values as words, one that says nothing (null, or no such key in an older run's configuration) as `default`."""
+    return column.map(lambda value: "default" if value is None or value != value else str(value))
 
 
 def _adjusted(codes: NDArray[np.float64], target: NDArray[np.float64], numeric: bool) -> NDArray[np.float64]:

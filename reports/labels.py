@@ -1,7 +1,7 @@
-"""Which masked photos to have matted next: where a trained teacher and the mask disagree.
+"""Ranks masked photos by how much a mask and a trained teacher disagree: which to have matted next.
 
-A finished sweep holds every teacher, which has seen no mask, against the masks of the natural photos, and keeps the sums
-(see `bench.disagreement`). Two things make a photo worth a matte, each in thousandths of the photo's pixels:
+A finished sweep compares every teacher, which has seen no mask, with the masks of the natural photos, and stores the sums
+(see `bench.disagreement`). Two quantities make a photo worth a matte, both in thousandths of the photo's pixels:
 
     outside   sum of |matte - mask| farther than a band from the mask's edge: one of the two is grossly wrong there
     edge      sum of 4 matte (1 - matte) inside the band: soft, hairy boundary, which no mask can show; a pixel that the
@@ -21,13 +21,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.comparable import merge_versions
 from bench.store import TEACHER, Store
-from reports.document import Cell, Column, Table, number
+from reports import printed
+from reports.document import Column, Table, counted, numbers, texts
+from reports.load import named
 from wsshm.data.manifest import Manifest
 from wsshm.errors import UserError, nearest
 
-FILL = "python -m sweeps run PLAN with a method that has a teacher, such as mlb"
 RULE = ["dataset", "protocol", "convention", "metric_version"]  # rows that differ in these are never averaged
+DRAWN = 40  # mattes of the embedded set that a teacher is trained from, where the store's runs have none
 PARTS = ["score", "outside", "edge"]
 
 
@@ -57,18 +60,26 @@ def rank(store_root: str | Path, manifest_path: Path, dataset: str | None = None
         raise UserError(f"{manifest_path} has no photo with a mask; give the manifest that a plan names as data.masks")
     if not wanted:
         raise UserError(
-            f"all {len(masked)} masked photos of {manifest_path} have mattes already; --matted ranks them all the same"
+            f"all {len(masked)} masked photos of {manifest_path} already have mattes; --matted ranks them anyway"
         )
-    rows, rule, notes = _of_one_rule(_parts(_rows(store_root)), manifest_path, {s.id for s in masked}, dataset)
+    compared = _rows(store_root)
+    if compared.empty:
+        raise UserError(
+            f"the store {store_root} holds no comparison of a teacher with masks; train a teacher with these photos, then "
+            f"give the store of that sweep, OUT/store: {_sweep(store_root, manifest_path, len(masked))}"
+        )
+    rows, rule, notes = _of_one_rule(_parts(compared), manifest_path, {s.id for s in masked}, dataset)
     if skipped := len(masked) - len(wanted):
-        notes.append(f"Left out: {_photos(skipped)} with a matte already.")
+        notes.append(f"Left out: {counted(skipped, 'photo')} with a matte already.")
     known = rows[rows["image"].isin(list(wanted))]
     if absent := len(wanted) - known["image"].nunique():
-        notes.append(f"Not ranked: {_photos(absent)} that no teacher was held against (outside of the runs' budgets).")
+        notes.append(
+            f"Not ranked: {counted(absent, 'photo')} that no teacher was compared with (outside of the runs' budgets)."
+        )
     if known.empty:
         raise UserError(
-            f"no teacher in {store_root} was held against a photo of {manifest_path} that is without a matte; a run with"
-            " a larger budget.masks does that"
+            f"no teacher in {store_root} was compared with a photo of {manifest_path} that is without a matte; a run with"
+            " a larger budget.masks compares more"
         )
     groups = known.groupby("image")
     means = groups[[*PARTS, "iou"]].mean()
@@ -87,39 +98,38 @@ def table(ranking: Ranking, count: int, attributes: tuple[str, ...] = ("hair", "
     """The first `count` photos of a ranking, with those of `attributes` that the manifest has."""
     frame = ranking.frame.head(count)
     shown = [name for name in attributes if f"attribute.{name}" in frame]
-    columns = [Column("rank"), Column("photo", False), Column("score", unit="‰"), Column("± sd", unit="‰")]
-    columns += [Column("outside", unit="‰"), Column("edge", unit="‰"), Column("IoU"), Column("teachers")]
-    columns += [Column(name, False) for name in shown] + [Column("image", False)]
-    rows = [
-        [
-            Cell(str(index)),
-            Cell(row["id"]),
-            *(Cell(number(row[name], 1)) for name in ("score", "score_sd", "outside", "edge")),
-            Cell(number(row["iou"], 3)),
-            Cell(str(row["teachers"])),
-            *(Cell("" if pd.isna(value := row[f"attribute.{name}"]) else str(value)) for name in shown),
-            Cell(os.path.relpath(row["image"], ranking.root)),
-        ]
-        for index, row in enumerate(frame.to_dict("records"), 1)
-    ]
-    single = ranking.teachers == 1
+    columns = [numbers("rank"), texts("photo", "id")]
+    parts = {"score": "score", "± sd": "score_sd", "outside": "outside", "edge": "edge"}
+    columns += [numbers(header, key, 1, "‰") for header, key in parts.items()]
+    columns += [numbers("IoU", "iou", 3), numbers("teachers"), *(texts(name, f"attribute.{name}") for name in shown)]
+    columns.append(Column("image", lambda row: os.path.relpath(row["image"], ranking.root)))
+    teachers = "one teacher, so the spread is unknown" if ranking.teachers == 1 else f"{ranking.teachers} teachers"
     caption = (
-        f"Photos to have matted next: {len(frame)} of {len(ranking.frame):,}, by the disagreement of mask and "
-        + ("one teacher: its spread is not known. " if single else f"{ranking.teachers} teachers. ")
-        + "Score = outside + edge, in thousandths of a photo's pixels: what teacher and mask differ by away from the "
+        f"{len(frame)} of {len(ranking.frame):,}, by the disagreement of mask and {teachers}. "
+        "Score = outside + edge, in thousandths of a photo's pixels: what teacher and mask differ by away from the "
         "mask's edge (outside), and how much of the band along it is soft (edge). "
         f"Masks of {ranking.rule['dataset']}, protocol {ranking.rule['protocol']}."
     )
-    return Table("labels", caption, columns, rows, frame.assign(**{f"{k}": v for k, v in ranking.rule.items()}))
+    records = frame.assign(rank=range(1, len(frame) + 1)).to_dict("records")
+    return Table("labels", caption, columns, frame.assign(**ranking.rule), records, title="Photos to have matted next")
 
 
 def _rows(store_root: str | Path) -> pd.DataFrame:
     columns = ["run_id", *RULE, "image", "region", "sad", "mad", "mse", "iou"]
     scores = Store(store_root).read("scores", columns)
     own = scores[scores["run_id"].astype(str).str.startswith(TEACHER)]
-    if own.empty:
-        raise UserError(f"the store {store_root} holds no teacher against masks; a sweep does that: {FILL}")
+    [own], _ = merge_versions(own)  # none of what is read here changed between two versions
     return own
+
+
+def _sweep(store_root: str | Path, manifest_path: Path, photos: int) -> str:
+    """The sweep of a method with a teacher on these photos, trained as the store's own runs were if it has any."""
+    runs = named(Store(store_root).read("runs"))
+    base = printed.base_of(runs) or {}
+    base = base | {"data": base.get("data", {}) | {"masks": str(manifest_path.resolve())}, "method": {"name": "mlb"}}
+    mattes = int(runs["mattes"].max()) if (runs["mattes"] > 0).any() else DRAWN
+    changes = {"also": [], "space": {}, "budgets": [{"mattes": mattes, "masks": photos}]}
+    return printed.sweep("quickstart", base, **changes)
 
 
 def _parts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -143,27 +153,24 @@ def _of_one_rule(
     """The rows of the data set that the manifest's photos are of, under the rule that most teachers share."""
     names = sorted(rows["dataset"].unique())
     if dataset is not None and dataset not in names:
-        raise UserError(f"no teacher was held against masks of {dataset!r}; {nearest(dataset, names)}")
+        raise UserError(f"no teacher was compared with masks of {dataset!r}; {nearest(dataset, names)}")
     ours = rows[rows["image"].isin(list(ids)) & ((rows["dataset"] == dataset) if dataset else True)]
     found = sorted(ours["dataset"].unique())
     if not found:
         raise UserError(
-            f"no teacher was held against a photo of {manifest_path}; the store has masks of {', '.join(names)}"
+            f"no teacher was compared with a photo of {manifest_path}; the store has masks of {', '.join(names)}"
         )
     if len(found) > 1:
         alike = [name for name in found if Path(name).name == manifest_path.name]
         if len(alike) != 1:
-            raise UserError(f"photos of several data sets have these ids; name one by --dataset: {', '.join(found)}")
+            raise UserError(
+                f"photos of several data sets have these ids; choose one with --dataset: {', '.join(found)}"
+            )
         found = alike
     own = ours[ours["dataset"] == found[0]]
     counts = own.groupby(RULE)["run_id"].nunique()
     chosen = counts.sort_values(ascending=False, kind="stable").index[0]
     kept = own[np.logical_and.reduce([own[name] == value for name, value in zip(RULE, chosen, strict=True)])]
     left = own["run_id"].nunique() - kept["run_id"].nunique()
-    teachers = f"{left} teacher{'' if left == 1 else 's'}"
-    notes = [f"Left out: {teachers} under another protocol or version of the measures."] if left else []
+    notes = [f"Left out: {counted(left, 'teacher')} under another protocol or version of the measures."] if left else []
     return kept, dict(zip(RULE, chosen, strict=True)), notes
-
-
-def _photos(count: int) -> str:
-    return f"{count:,} photo{'' if count == 1 else 's'}"

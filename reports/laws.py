@@ -150,7 +150,7 @@ def _scatter(residuals: Array, cell: NDArray, counts: Array, seeds: NDArray, see
     """Split relative residuals (runs,) into misfit of cells, effects of seeds, and what is left to each run."""
     parameters = _parameters(len(counts))
     spare, repeats = len(counts) - parameters, len(residuals) - len(counts)
-    if repeats < 1:  # chance and misfit cannot be told apart: all is taken for chance
+    if repeats < 1:  # chance and misfit cannot be separated without repeats: all is counted as chance
         run = _with_variance(residuals, float(np.sum(residuals**2)) / spare)
         return Scatter(run, np.zeros(1), np.nan, np.nan, np.nan)
     of_cell = np.bincount(cell, residuals) / counts
@@ -184,14 +184,9 @@ def _parameters(cells: int) -> int:
     return 6 if cells >= CELLS_FOR_BOTH else 5
 
 
-def _middle(cells: pd.DataFrame) -> tuple[float, float]:
-    mattes, masks = np.exp(np.log(cells[list(KINDS)].to_numpy(np.float64) + OFFSET).mean(axis=0))
-    return float(mattes), float(masks)
-
-
 def _solved(cells: pd.DataFrame, errors: Array, weights: Array, offsets: tuple[float, float]) -> Law:
     """The least squares law of each row of `errors` (n, cells) over the grid of exponents."""
-    middle = _middle(cells)
+    middle = np.exp(np.log(cells[list(KINDS)].to_numpy(np.float64) + OFFSET).mean(axis=0))
     x, y = (
         ((cells[kind].to_numpy(np.float64) + offset) / scale) ** -EXPONENTS[:, None]
         for kind, offset, scale in zip(KINDS, offsets, middle, strict=True)
@@ -218,7 +213,7 @@ def _solved(cells: pd.DataFrame, errors: Array, weights: Array, offsets: tuple[f
             found[better] = 0.0
             found[better[:, None], chosen] = values[best[better], :, better]
             exponents[better] = np.column_stack([np.full(len(better), alpha), EXPONENTS[best[better]]])
-    return Law(found, exponents, np.tile(offsets, (len(errors), 1)), middle)
+    return Law(found, exponents, np.tile(offsets, (len(errors), 1)), (middle[0], middle[1]))
 
 
 def _joined(laws: list[Law]) -> Law:

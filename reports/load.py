@@ -8,6 +8,7 @@ never enter a mean.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,42 +17,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.comparable import merge_versions
 from bench.store import FINISHED, SCHEMAS, TEACHER, Store
+from bench.store import document as as_document
+from reports.document import counted
+from wsshm import plugins
 from wsshm.errors import UserError
+from wsshm.keys import EXECUTION
+from wsshm.measures import MEASURES
+from wsshm.methods import is_unread
 
 GROUND = ("dataset", "protocol", "convention", "truth", "metric_version", "data_fingerprint", "recipe_version")
 NETWORK = ("architecture", "backbone", "weights")
-CONTROLS = ("mlb_masklabel", "oracle")
+ARCHITECTURE = "model.architecture"
 REFERENCE = "mlb"
 EXTERNAL = "external-"  # how the run_ids of predictions begin that were made elsewhere
-VALUES = ("sad", "mse", "mad", "grad", "conn", "iou")
+VALUES = tuple(name for name, measure in MEASURES.items() if measure.reported or measure.further)
 SCORES = ("run_id", "dataset", "image", "protocol", "convention", "region", "truth", "metric_version", *VALUES)
 LARGE = "samples_ms"  # of timings: every call, which no report shows
 OF_RUNS = ("method", "label", *NETWORK, "data_fingerprint", "recipe_version")
 # Said elsewhere in a row, or without influence on the numbers: no part of a variant's name.
 NOT_A_VARIANT = (
-    *("data.root", "train.seed", "train.workers", "train.cpus_per_worker", "train.gpus_per_worker"),
-    *("train.loader_workers", "train.max_failures", "method.name"),
+    *("data.root", "train.seed", *EXECUTION, "method.name"),
     *("model.architecture", "model.backbone", "model.weights", "budget"),
 )
 # Keys that configurations of older releases lack, and what their runs did: no variant of those that say so.
 ADDED = {"method.blend.teacher": "stage", "method.blend.when": "loop"}
-# Keys that only these of our methods read: what the others have there changes nothing of them and is no variant. A plan
-# whose blend was chosen anew still has the same `joint`, whose second seed may be asked for then.
-_BLENDED = frozenset({"mlb", "mlb_masklabel"})
-_TAUGHT = _BLENDED | {"oracle", "pseudo_label"}
-READ_BY = {
-    **{f"method.blend.{key}": _BLENDED for key in ("variant", "band", "feather", "veto", "when")},
-    "method.blend.threshold": _BLENDED | {"pseudo_label"},
-    "method.blend.teacher": _BLENDED | {"oracle"},
-    "method.blend.refresh": _TAUGHT,
-    **dict.fromkeys(("method.blended_weight", "method.student_start"), _TAUGHT),
-    "method.confidence": frozenset({"pseudo_label"}),
-    **dict.fromkeys(("method.consistency_weight", "method.consistency_ramp"), frozenset({"mean_teacher"})),
-    "train.teacher_steps": _TAUGHT | {"matte_then_seg"},
-    "method.matte_share": _TAUGHT | {"joint", "mean_teacher"},
-}
-METHODS = _TAUGHT | {"joint", "mean_teacher", "matte_then_seg", "seg_only", "matte_only"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class Frames:
 def load(root: str | Path) -> Frames:
     """Read the store at `root` (a local path or a URI).
 
-    Raises UserError where there is none, nothing in it, a damaged file, or one of a newer schema.
+    Raises UserError if it is missing or empty, or has a damaged file or one of a newer schema.
     """
     store = Store(root)
     tables = {
@@ -89,18 +80,28 @@ def load(root: str | Path) -> Frames:
         for name in ("runs", "speed", "epochs")
     }
     scores = store.read("scores", SCORES, categories=True)
+    foreign = _foreign(store)
     if scores.empty and all(frame.empty for frame in tables.values()):
-        raise UserError(f"the store {root} is empty; fill it first, for example with: python -m sweeps run quickstart")
-    notes: list[str] = []
+        beside = f" ({foreign})" if foreign else ""
+        raise UserError(
+            f"the store {root} is empty{beside}; fill it first, for example with: wsshm sweep run quickstart"
+        )
+    notes = [f"Left out: {foreign}."] if foreign else []
+    if unknown := sorted(name.removeprefix("scores.") for name in store.unknown if name.startswith("scores.")):
+        notes.append(
+            f"Left out: the scores' {', '.join(unknown)}, as no measure known here has that name ({plugins.VARIABLE} names"
+            " files of further ones)."
+        )
     runs = named(tables["runs"])
-    return Frames(
-        root=str(root),
-        runs=runs,
-        scores=_finished_scores(scores, runs, notes),
-        speed=tables["speed"],
-        epochs=tables["epochs"],
-        notes=notes,
-    )
+    [scores], merged = merge_versions(_finished_scores(scores, runs, notes))
+    return Frames(str(root), runs, scores, tables["speed"], tables["epochs"], [*notes, *merged])
+
+
+def _foreign(store: Store) -> str:
+    """What lies beside the suite's own files in the folders of the tables, in a few words; "" where nothing does."""
+    names = sorted(store.foreign)
+    some = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+    return f"{counted(len(names), 'file')} not written by this suite: {some}" if names else ""
 
 
 def differing(keys: list[dict[str, str]], always: str) -> list[str]:
@@ -110,47 +111,43 @@ def differing(keys: list[dict[str, str]], always: str) -> list[str]:
 
 
 def flatten(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`; an architecture stays one value, with its options or without."""
     flat: dict[str, Any] = {}
     for key, value in document.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and f"{prefix}{key}" != ARCHITECTURE:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
 
 
-def as_document(text: object) -> dict[str, Any]:
-    """A JSON column's value; nothing where it is absent or no mapping."""
-    try:
-        document = json.loads(text) if isinstance(text, str) else {}
-    except json.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
 def named(runs: pd.DataFrame) -> pd.DataFrame:
     """`runs` of the store with `label`, `variant` and `external`, and numbers of labels as floats."""
     external = runs["run_id"].str.startswith(EXTERNAL).to_numpy(dtype=bool)
     methods = [str(method) if pd.notna(method) else "unnamed" for method in runs["method"]]
-    methods = _told_apart(methods, list(runs["run_id"]), external)
+    methods = _distinct_names(methods, list(runs["run_id"]), external)
     variants = _variants(runs, methods, external)
-    labels = [
-        ", ".join([method, *(f"{key.rsplit('.', 1)[-1]}={_plain(value)}" for key, value in variant.items())])
-        for method, variant in zip(methods, variants, strict=True)
-    ]
+    labels = [variant_label(method, variant) for method, variant in zip(methods, variants, strict=True)]
     runs = runs.assign(method=methods, label=labels, variant=pd.Series(variants, runs.index, object), external=external)
     for column in ("mattes", "masks"):
         runs[column] = runs[column].astype("Float64").astype("float64")
     return runs
 
 
-def _told_apart(methods: list[str], run_ids: list[str], external: Iterable[bool]) -> list[str]:
-    """The names of predictions made elsewhere as no own method and no others of them are called."""
+def variant_label(method: str, variant: dict[str, Any]) -> str:
+    """A method's variant as every table names it: `mlb, teacher=average, threshold=0.02`."""
+    return ", ".join([method, *settings(variant)])
+
+
+def settings(variant: dict[str, Any]) -> list[str]:
+    """What sets a variant apart, each as its table names it: `threshold=0.02`."""
+    return [f"{key.rsplit('.', 1)[-1]}={_plain(value)}" for key, value in variant.items()]
+
+
+def _distinct_names(methods: list[str], run_ids: list[str], external: Iterable[bool]) -> list[str]:
+    """Method names, with a suffix for predictions made elsewhere that share theirs with a method or other predictions."""
     own = {method for method, foreign in zip(methods, external, strict=True) if not foreign}
-    seen: dict[str, int] = {}
-    for method, foreign in zip(methods, external, strict=True):
-        seen[method] = seen.get(method, 0) + foreign
+    seen = Counter(method for method, foreign in zip(methods, external, strict=True) if foreign)
     result = []
     for method, run_id, foreign in zip(methods, run_ids, external, strict=True):
         if foreign and seen[method] > 1:
@@ -172,41 +169,34 @@ def _variants(runs: pd.DataFrame, methods: list[str], external: Iterable[bool]) 
         }
         for method, document, unpriced in zip(methods, flat, _varied_for_nothing(runs, flat), strict=True)
     ]
-    values: dict[str, dict[str, set[str]]] = {}
-    told: dict[str, int] = {}
-    for method, document in zip(methods, documents, strict=True):
-        told[method] = told.get(method, 0) + bool(document)
-        for key, value in document.items():
-            values.setdefault(method, {}).setdefault(key, set()).add(json.dumps(value))
-    lacking: dict[str, set[str]] = {}
+    of_method: dict[str, list[dict[str, Any]]] = {}
     for method, document in zip(methods, documents, strict=True):
         if document:
-            absent = values[method].keys() - document.keys()
-            for key in absent & ADDED.keys():
-                document[key] = ADDED[key]
-                values[method][key].add(json.dumps(ADDED[key]))
-            lacking.setdefault(method, set()).update(absent - ADDED.keys())
-    varied = {
-        method: sorted(key for key, seen in keys.items() if len(seen) + (key in lacking.get(method, ())) > 1)
-        for method, keys in values.items()
-    }
+            of_method.setdefault(method, []).append(document)
+    varied: dict[str, list[str]] = {}
+    for method, own in of_method.items():
+        keys = {key for document in own for key in document}
+        for document in own:
+            document |= {key: ADDED[key] for key in ADDED.keys() & keys - document.keys()}
+        texts = [{key: json.dumps(value) for key, value in document.items()} for document in own]
+        varied[method] = sorted(key for key in keys if len({text.get(key) for text in texts}) > 1)
     return [
         {key: document.get(key) for key in varied.get(method, ())}
         for method, document in zip(methods, documents, strict=True)
     ]
 
 
-def is_unread(method: str, key: str) -> bool:
-    """Whether one of our methods does not read a key; of another release's method all that it has counts."""
-    return method in METHODS and method not in READ_BY.get(key, METHODS)
-
-
 def _is_no_variant(method: str, key: str) -> bool:
+    """Whether another value of a key makes no variant.
+
+    A key that the method does not read makes none: if a plan's blend is changed, its `joint` stays the same, and its next
+    seeds join the earlier ones.
+    """
     return is_unread(method, key) or any(key == part or key.startswith(f"{part}.") for part in NOT_A_VARIANT)
 
 
 def _varied_for_nothing(runs: pd.DataFrame, flat: list[dict[str, Any]]) -> list[bool]:
-    """Runs that differ from another in how many pictures they saw without their masks: that costs no label, but is no seed."""
+    """Whether a run differs from others only in how many pictures it saw without their masks: no label cost, but not a seed."""
     seen = pd.Series([document.get("budget.masks") for document in flat], runs.index, dtype=object)
     groups = runs.assign(seen=seen).groupby(["method", "mattes", "seed"], dropna=False)["seen"]
     return list((runs["masks"] == 0).fillna(False) & (groups.transform("nunique") > 1))
@@ -225,9 +215,9 @@ def _finished_scores(scores: pd.DataFrame, runs: pd.DataFrame, notes: list[str])
     if unfinished := int((~finished[place[place >= 0]]).sum()):
         notes.append(f"Left out of every mean: scores of runs that did not finish ({unfinished}).")
     if strangers := sum(not name.startswith(TEACHER) for name in scored[place < 0]):
-        notes.append(f"Left out of comparisons: scores whose runs the store does not hold ({strangers}).")
+        notes.append(f"Left out of comparisons: scores of runs that are not in the store ({strangers}).")
     if unscored := int((finished & ~runs["run_id"].isin(scored)).sum()):
-        notes.append(f"In no comparison: finished runs without a score ({unscored}).")
+        notes.append(f"Left out of comparisons: finished runs without a score ({unscored}).")
     counts = np.append(finished & ~unknown, False)[place]
     if not counts.all():
         scores = scores[counts[scores["run_id"].cat.codes.to_numpy()]].reset_index(drop=True)
@@ -235,18 +225,15 @@ def _finished_scores(scores: pd.DataFrame, runs: pd.DataFrame, notes: list[str])
     own = runs.iloc[pd.Index(runs["run_id"]).get_indexer(scores["run_id"].cat.categories)]
     codes = scores["run_id"].cat.codes.to_numpy()
     for column in OF_RUNS:
-        scores[column] = _spread(pd.Categorical(own[column]), codes)
+        of_runs = pd.Categorical(own[column])
+        scores[column] = pd.Categorical.from_codes(of_runs.codes[codes], dtype=of_runs.dtype, validate=False)
     for column in ("seed", "mattes", "masks"):
         scores[column] = own[column].to_numpy(dtype=np.float64, na_value=np.nan)[codes]
     return scores
 
 
-def _spread(of_runs: pd.Categorical, codes: np.ndarray) -> pd.Categorical:
-    return pd.Categorical.from_codes(of_runs.codes[codes], dtype=of_runs.dtype, validate=False)
-
-
 def _plain(value: object) -> str:
-    return "unset" if value is None else json.dumps(value).strip('"')
+    return "default" if value is None else json.dumps(value).strip('"')
 
 
 def _short(value: str) -> str:

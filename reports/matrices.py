@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from reports.load import EXTERNAL, GROUND, NETWORK, Frames
 
 Matrix = NDArray[np.float64]
-UNKNOWN = "unknown"  # stands for an absent value in a ground or network
+ABSENT = "unknown"  # stands for an absent value in a ground or network
 NAMED = 5  # of runs that were not scored on all images: more are listed in one note
 
 
@@ -54,7 +54,7 @@ class Part:
         return seen, images
 
     def matrix(self, column: str, region: str, images: NDArray[np.int64], scale: float = 1.0) -> Matrix:
-        """Values of `column` in `region`, times `scale`: (runs, images), NaN where there is none."""
+        """Values of `column` in `region`, times `scale`: (runs, images), NaN if missing."""
         values = np.full((len(self.runs), len(images)), np.nan)
         at, rows = self._places(region, images)
         values.reshape(-1)[at] = self.scores[column].to_numpy()[rows] * scale
@@ -96,15 +96,13 @@ def parts(frames: Frames) -> list[Part]:
     order = np.argsort(group, kind="stable")
     bounds = np.flatnonzero(np.diff(group[order], prepend=-1))
     found = [_part(scores, keys, rows) for rows in np.split(order, bounds[1:])]
-    sizes: Counter[tuple[str, ...]] = Counter()
     owners: dict[tuple[str, ...], set[int]] = {}
     for part in found:
         owners.setdefault(tuple(part.ground.values()), set()).update(part.runs.tolist())
-    sizes.update({ground: len(runs) for ground, runs in owners.items()})
 
     def rank(part: Part) -> tuple:
         ground, network = tuple(part.ground.values()), tuple(part.network.values())
-        return -sizes[ground], ground, -len(part.runs), network
+        return -len(owners[ground]), ground, -len(part.runs), network
 
     return sorted(found, key=rank)
 
@@ -126,17 +124,11 @@ def _groups(scores: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.int64]:
 
 def _part(scores: pd.DataFrame, keys: list[str], rows: NDArray[np.int64]) -> Part:
     first = scores[keys].iloc[rows[0]]
-    names = {key: str(first[key]) if pd.notna(first[key]) else UNKNOWN for key in keys}
+    names = {key: str(first[key]) if pd.notna(first[key]) else ABSENT for key in keys}
     codes = scores["run_id"].cat.codes.to_numpy()[rows]
     row_run, runs = pd.factorize(codes)
-    return Part(
-        {key: names[key] for key in GROUND},
-        {key: names[key] for key in NETWORK},
-        scores,
-        rows,
-        runs.astype(np.int64),
-        row_run,
-    )
+    ground, network = ({key: names[key] for key in own} for own in (GROUND, NETWORK))
+    return Part(ground, network, scores, rows, runs.astype(np.int64), row_run)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Report:
         return sorted(self._pictures)
 
     def figure(self, name: str) -> Figure:
-        """One of the page's figures, as drawn there. Raises UserError for a name that is none of `figures()`."""
+        """One of the page's figures, as drawn there. Raises UserError for a name that is not in `figures()`."""
         return self._picture(name).figure
 
     def figure_data(self, name: str) -> pd.DataFrame:

@@ -8,24 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from bench.cost import CostModel
-from reports import planner, slices, summary, write
+from reports import write
 from reports.comparison import compare
 from reports.document import Section, listed
 from reports.figures.style import theme
 from reports.load import Frames, load
-from reports.sections import (
-    architectures,
-    backbones,
-    blending,
-    failures,
-    licences,
-    looks,
-    methods,
-    provenance,
-    published,
-    seeds,
-)
-from reports.sections import cost as costs
+from reports.sections import Given, made
 from wsshm.data.manifest import Manifest
 
 PLANS = 6  # named in the subtitle
@@ -45,41 +33,25 @@ def build(
     the test pictures, whose attributes slice the errors; `budget`, in the unit of `cost`, is what is left to spend on
     labels; where the store cannot fill what they ask for, `warn` is called with a sentence. The same store gives the
     same bytes; files of an earlier report in `out` are replaced, others are left alone. Raises UserError where there is
-    no store or nothing in it, before anything is written.
+    no store or nothing in it, or where `out` lies in it, before anything is written.
     """
+    write.check_outside(out, store_root)
     pictures = None if manifest is None else Manifest.read(manifest)
     frames = load(store_root)
     with theme():
-        made = sections(frames, cost or CostModel(), pictures, budget)
+        page = sections(frames, cost or CostModel(), pictures, budget)
         asked = {"slices": manifest is not None, "planner": budget is not None}
-        for section in made:
+        for section in page:
             if warn and asked.get(section.key) and not section.filled:
                 warn(f"The report has no section {section.title!r}: {section.missing}")
-        return write.report(made, _subtitle(frames), Path(out))
+        return write.report(page, _subtitle(frames), Path(out))
 
 
 def sections(
     frames: Frames, cost: CostModel, manifest: Manifest | None = None, budget: float | None = None
 ) -> list[Section]:
     """All sections in the order of the page; those without data hold the command that would fill them."""
-    comparisons = compare(frames, cost) if len(frames.scores) else []
-    return [
-        Section("summary", "Summary", text=summary.sentences(comparisons, frames.runs, frames.speed, cost)),
-        methods.section(frames, comparisons, cost),
-        costs.section(comparisons, cost),
-        planner.section(frames, comparisons, cost, budget),
-        blending.section(frames, comparisons),
-        backbones.section(frames, comparisons),
-        architectures.section(comparisons),
-        seeds.section(frames, comparisons),
-        slices.section(comparisons, manifest),
-        looks.learning_curves(frames, comparisons),
-        looks.sheet(frames, comparisons),
-        failures.section(frames),
-        published.section(),
-        licences.section(frames),
-        provenance.section(frames, cost),
-    ]
+    return made(Given(frames, compare(frames, cost), cost, manifest, budget))
 
 
 def _subtitle(frames: Frames) -> str:

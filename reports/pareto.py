@@ -18,9 +18,10 @@ def front(points: ArrayLike) -> NDArray[np.intp]:
     if array.ndim != 2:
         raise ValueError(f"points must be of shape (n, k), not {array.shape}")
     comparable = np.flatnonzero(~np.isnan(array).any(axis=1))
-    kept = [index for index in comparable if not _dominated(array[index], array[comparable])]
+    others = array[comparable]
+    kept = [
+        index
+        for index in comparable
+        if not ((others <= array[index]).all(axis=1) & (others < array[index]).any(axis=1)).any()
+    ]
     return np.array(sorted(kept, key=lambda index: (*array[index], index)), dtype=np.intp)
-
-
-def _dominated(point: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
-    return bool(((others <= point).all(axis=1) & (others < point).any(axis=1)).any())

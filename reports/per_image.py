@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from bench.statistics import Difference, simultaneous, verdict
+from bench.statistics import simultaneous, verdict
 from reports.comparison import Comparison
-from reports.measures import BY_NAME, MEASURES, Measure
+from reports.measures import BY_NAME, MEASURES, RegionalMeasure
+from wsshm import plugins
 from wsshm.errors import UserError, nearest
 
 FRACTIONAL = {"fractional": "boundary"}  # as tables head it
@@ -20,8 +21,8 @@ def measures(
     names: str | None,
     region: str | None = None,
     default: Iterable[str] = (),
-    known: Mapping[str, Measure] = BY_NAME,
-) -> list[Measure]:
+    known: Mapping[str, RegionalMeasure] = BY_NAME,
+) -> list[RegionalMeasure]:
     """The measures of a comma-separated list, or those of a region; UserError naming the nearest for an unknown one."""
     regions = {measure.region for measure in MEASURES}
     region = FRACTIONAL.get(str(region), region)
@@ -30,14 +31,16 @@ def measures(
     chosen = [name.strip().lower() for name in names.split(",")] if names else list(default) or list(known)
     for name in chosen:
         if name not in known:
-            raise UserError(f"there is no measure {name!r}; {nearest(name, known)}")
+            raise UserError(f"there is no measure {name!r}; {nearest(name, known)} ({plugins.VARIABLE} adds more)")
     found = [known[name] for name in chosen if region in (None, known[name].region)]
     if not found:
         raise UserError(f"none of the measures {', '.join(chosen)} is of the region {region}; leave out one of the two")
     return found
 
 
-def of_run(scores: pd.DataFrame, ground: dict[str, str], run_ids: Iterable[str], measure: Measure) -> pd.DataFrame:
+def of_run(
+    scores: pd.DataFrame, ground: dict[str, str], run_ids: Iterable[str], measure: RegionalMeasure
+) -> pd.DataFrame:
     """Values of one measure, in its unit: a row an image, a column a run; absent where a run has none.
 
     `scores` are those of `Frames`, `ground` is that of a comparison.
@@ -50,7 +53,7 @@ def of_run(scores: pd.DataFrame, ground: dict[str, str], run_ids: Iterable[str],
     return part.pivot_table(measure.column, "image", "run_id", dropna=False) * measure.scale
 
 
-def of_cells(comparison: Comparison, measure: Measure) -> pd.DataFrame:
+def of_cells(comparison: Comparison, measure: RegionalMeasure) -> pd.DataFrame:
     """Seed-averaged values of one measure: a row an image of the comparison, a column a cell that has all its values.
 
     Images without a value for anyone (no fractional pixel) are passed over.
@@ -61,18 +64,22 @@ def of_cells(comparison: Comparison, measure: Measure) -> pd.DataFrame:
     return pd.DataFrame(means, index=runs.index).dropna(axis=1)
 
 
-def told_apart(differences: list[pd.Series], lower_is_better: bool = True) -> list[Difference]:
-    """Of each column of differences a - b by image: mean, interval and what that says of a.
+def paired_differences(pairs: Sequence[tuple[pd.Series, pd.Series]], lower_is_better: bool = True) -> pd.DataFrame:
+    """Of each pair (a, b) of values by image a row: images that both have, means a and b, difference, low, high, verdict.
 
-    The intervals hold for all columns together that are of the same images.
+    The verdict is on a; the intervals hold together for all pairs that are of the same images. Without a common image all
+    is missing.
     """
+    both = [pd.concat([a, b], axis=1, keys=["a", "b"]).dropna() for a, b in pairs]
+    frame = pd.DataFrame([values.mean() for values in both], columns=["a", "b"], dtype=float)
+    frame = frame.assign(images=list(map(len, both)), difference=np.nan, low=np.nan, high=np.nan, verdict=None)
     groups: dict[tuple[str, ...], list[int]] = {}
-    for position, column in enumerate(differences):
-        groups.setdefault(tuple(column.index), []).append(position)
-    result: dict[int, Difference] = {}
-    for positions in groups.values():
-        values = np.column_stack([differences[position].to_numpy(dtype=float) for position in positions])
-        for position, interval in zip(positions, simultaneous(values), strict=True):
-            said = verdict(interval, lower_is_better)
-            result[position] = Difference(interval.mean, interval.low, interval.high, said)
-    return [result[position] for position in range(len(differences))]
+    for position, values in enumerate(both):
+        groups.setdefault(tuple(values.index), []).append(position)
+    for images, positions in groups.items():
+        if images:
+            apart = np.column_stack([both[position]["a"] - both[position]["b"] for position in positions])
+            for position, found in zip(positions, simultaneous(apart), strict=True):
+                said = found.mean, found.low, found.high, verdict(found, lower_is_better)
+                frame.loc[position, ["difference", "low", "high", "verdict"]] = said
+    return frame

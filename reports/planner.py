@@ -1,61 +1,51 @@
-"""`reports plan-budget`: from a store to the labels to buy next, in words, as a table and as a figure."""
+"""`wsshm report plan-budget`: which labels to buy next, as text, a table and a figure."""
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bench.cost import CostModel
-from reports.comparison import BY_NAME, Budget, Comparison, compare
-from reports.document import Cell, Column, Picture, Section, Table, between, counted, decimals, number
+from reports import printed
+from reports.comparison import Comparison, scored
+from reports.document import ABSENT, Cell, Column, Picture, Table, counted, decimals, numbers, texts
 from reports.figures import planner as figure
-from reports.figures.cost import RATIOS
 from reports.figures.style import png_svg_pdf, theme
+from reports.laws import fit
 from reports.load import REFERENCE, Frames, load
-from reports.splits import NONE, Answer, Plan, Split, plan
+from reports.measures import BY_NAME
+from reports.splits import Plan, plan
 from reports.support import fittable
+from reports.write import check_outside, put
 from wsshm.errors import UserError, nearest
-
-__all__ = ["Answer", "Plan", "Split", "measured", "plan", "plan_budget", "plans_of", "section"]
+from wsshm.files.tables import csv_text
 
 NAME = "plan-budget"
-MISSING = "Runs with too few numbers of labels to say which to buy next; python -m sweeps run annotation-cost"
+COLUMNS = [
+    *("ratio", "budget", "unit", "status", "buy_mattes", "buy_masks", "mattes", "masks"),
+    *("mattes_low", "mattes_high", "masks_low", "masks_high", "sad", "low", "high", "regret", "reasons"),
+]
 
 
-def plan_budget(
-    store: str | Path,
-    budget: float,
-    cost: CostModel,
-    ratios: Sequence[float] = (),
-    method: str = REFERENCE,
-    have: Budget = NONE,
-    most_mattes: int | None = None,
-    most_masks: int | None = None,
-    on: str | None = None,
-    out: Path | None = None,
-) -> list[Plan]:
-    """Print which labels to buy with `budget` by the runs in `store`; one plan per ratio of prices.
+def plan_budget(store: str | Path, budget: float, cost: CostModel, out: Path | None = None, **asked: Any) -> list[Plan]:
+    """Print which labels to buy with `budget` by the runs in `store`, as `plans_of` is `asked`; one plan per ratio of prices.
 
-    `budget` is in `cost.unit`; `have` is there already and costs nothing more; `most_*` is how many labels there can be
-    in all; `ratios` are prices of a matte in masks (none: the prices of `cost`); `on` is the title of a comparison
-    where the store holds several. With `out`, the figure, its data and the table go there. Data that carry no answer
-    are no error: the plan's status says so. Raises UserError for a store without runs of the method, or a budget that
-    buys nothing.
+    With `out`, the figure, its data and the table go there. Data that carry no answer are no error: the plan's status
+    says so. Raises UserError for a store without runs of the method, or a budget that buys nothing.
     """
     from reports.terminal import show  # only the command prints
 
-    plans, notes = plans_of(load(store), budget, cost, ratios, method, have, most_mattes, most_masks, on)
+    if out is not None:
+        check_outside(out, store)
+    plans, notes = plans_of(load(store), budget, cost, **asked)
     if len(plans) > 1:
         show([table(plans)], notes=True)
-    said: dict[str, None] = {}  # what holds at every ratio is said once
-    for sentence in [sentence for each in plans for sentence in each.sentences()] + notes:
-        said.setdefault(sentence)
-    print(*said, sep="\n")
+    # What holds at every ratio is said once.
+    print(*dict.fromkeys([*(sentence for each in plans for sentence in each.sentences()), *notes]), sep="\n")
     if out is not None:
         print(f"Written to {_written(plans, Path(out))}")
     return plans
@@ -67,76 +57,54 @@ def plans_of(
     cost: CostModel,
     ratios: Sequence[float] = (),
     method: str = REFERENCE,
-    have: Budget = NONE,
-    most_mattes: int | None = None,
-    most_masks: int | None = None,
     on: str | None = None,
+    **labels: Any,
 ) -> tuple[list[Plan], list[str]]:
-    """The plans of `plan_budget`, and notes on which runs they rest; nothing is printed."""
-    comparison = _chosen(compare(frames, cost), method, on, frames.root)
-    runs, name, notes = measured(frames, comparison, method)
-    return _plans(runs, _priced(cost, ratios), budget, have, most_mattes, most_masks, name, comparison.where), notes
+    """One plan per ratio of prices, and notes on which runs they rest; nothing is printed.
+
+    `budget` is in `cost.unit`; `ratios` are prices of a matte in masks (none: the prices of `cost`); `on` is the title of
+    a comparison where the store holds several; `labels` are `have`, `most_mattes` and `most_masks` of `reports.splits.plan`.
+    """
+    comparison = _chosen(scored(frames, cost), method, on)
+    runs, about, notes = measured(frames, comparison, method)
+    return plans_at(runs, priced(cost, ratios), budget, **about, **labels), notes
 
 
-def measured(frames: Frames, comparison: Comparison, method: str = REFERENCE) -> tuple[pd.DataFrame, str, list[str]]:
-    """One row per run of `method` (a method or a variant's label): mattes, masks, seed, sad over the same images.
+def measured(
+    frames: Frames, comparison: Comparison, method: str = REFERENCE
+) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
+    """One row per run of `method` (a method or a variant's label): run_id, mattes, masks, seed, sad over the same images.
 
     Of several variants the one with most numbers of labels is taken, then the one with the lowest error on the
-    validation set. Also returns its label, and notes on what was left out.
+    validation set. Also returns what `reports.splits.plan` is told of these runs, and notes on what was left out.
     """
-    cells = _trained(comparison)
-    own = cells[cells["label"] == method]
-    own = own if len(own) else cells[cells["method"] == method]
+    own = named(comparison, method)
     notes = []
     if len(own["label"].unique()) > 1:
         rank = own.groupby("label", sort=False)["val_sad"].agg(["size", "mean"])
         chosen = rank.sort_values(["size", "mean"], ascending=[False, True], kind="stable").index[0]
         notes.append(
-            f"Of {len(rank)} variants of {method}, {chosen} has runs with most numbers of labels and is used; name "
-            "another by --method."
+            f"{method} has {len(rank)} variants; this plan is made from the one with runs at the most label budgets, "
+            f"'{chosen}'. Choose another with --method."
         )
         own = own[own["label"] == chosen]
-    ids = [run for found in own["run_ids"] for run in found]
+    ids = list(own["run_ids"].explode())
     means = comparison.values(BY_NAME["sad"])[ids].dropna().mean().rename("sad")  # over the images that all runs have
     frame = frames.runs.set_index("run_id").loc[ids, ["mattes", "masks", "seed"]].join(means)
-    return frame.astype({"mattes": int, "masks": int}).reset_index(drop=True), str(own["label"].iloc[0]), notes
-
-
-def section(frames: Frames, comparisons: list[Comparison], cost: CostModel, budget: float | None = None) -> Section:
-    """The page's section on the labels to buy next, at the prices given and at `RATIOS`.
-
-    Without a budget it plans what the largest measured labels cost: what would have been the best use of that. It is
-    left out where no comparison has runs of `mlb` with enough numbers of labels.
-    """
-    result = Section("planner", "Which labels to buy", missing=MISSING)
-    for comparison in comparisons:
-        if not (_trained(comparison)["method"] == REFERENCE).any():
-            continue
-        runs, name, notes = measured(frames, comparison)
-        if not fittable(runs):
-            continue
-        money = budget or cost.of(runs["mattes"].max(), runs["masks"].max())
-        own = cost.matte / cost.mask
-        prices = [cost, *_priced(cost, [ratio for ratio in RATIOS if abs(ratio / own - 1) > 0.02])]
-        plans = _plans(runs, prices, money, NONE, None, None, name, comparison.where)
-        why = "" if budget else " That is what the largest numbers of labels that were measured cost."
-        result.text = [plans[0].sentences()[0] + why, *plans[0].sentences()[1:]]
-        result.notes = [*notes, "Another budget, or labels already there: python -m reports plan-budget --help"]
-        result.blocks = [picture(plans), table(plans)]
-        break
-    return result
+    about = {"method": own["label"].iloc[0], "where": comparison.where, "base": printed.base_of(frames.runs, ids)}
+    return frame.astype({"mattes": int, "masks": int}).reset_index(names="run_id"), about, notes
 
 
 def picture(plans: list[Plan]) -> Picture:
     """The figure of plans with the same runs."""
     first = plans[0]
     caption = (
-        f"Predicted SAD of {first.method} over numbers of labels; hatched where nothing was measured. Dots are the "
+        f"Predicted SAD of {first.method} over numbers of labels; hatched outside the measured range. Dots are the "
         f"{counted(len(first.runs.drop_duplicates(['mattes', 'masks'])), 'pair')} of numbers that were "
         f"({counted(first.runs['seed'].nunique(), 'seed')}), coloured by how far they lie from the law. Lines are what "
-        f"{first.cost.format(first.budget)} buy, marks the splits with the least predicted SAD, thick parts and bars "
-        "their 95 % intervals. Below: the same lines by what part of the money goes to mattes, with the 95 % band of "
-        "the first."
+        f"{first.cost.format(first.budget)} buys, marks the splits with the lowest predicted SAD, thick parts and bars "
+        "their 95 % intervals. Below: the same lines over the share of the money spent on mattes, with the 95 % band "
+        "of the first."
     )
     frame = figure.data(plans)
     return Picture(NAME, first.where or first.method, caption, figure.draw(frame), frame)
@@ -147,91 +115,74 @@ def table(plans: list[Plan]) -> Table:
     first = plans[0]
     answers = [each.answer for each in plans if each.answer]
     places = decimals(answer.best.sad for answer in answers)
-    rows, records = [], []
+    records: list[dict[str, Any]] = []
     for each in plans:
         record = {"ratio": each.ratio, "budget": each.budget, "unit": each.cost.unit, "status": each.status}
-        if (answer := each.answer) is None:
-            rows.append([Cell(f"{each.ratio:.3g}"), *[Cell("–", tone="muted")] * 4, Cell(each.status, tone="muted")])
-            records.append(record)
-            continue
-        best, (few, many), buy = answer.best, answer.interval, each.bought(answer.best)
-        bought = [each.bought(split) for split in (few, many)]
-        tone = "muted" if each.reasons else ""
-        rows.append(
-            [
-                Cell(f"{each.ratio:.3g}"),
-                Cell(f"{buy.mattes:,}", f"{bought[0].mattes:,} to {bought[1].mattes:,}", tone),
-                Cell(f"{buy.masks:,}", f"{bought[1].masks:,} to {bought[0].masks:,}", tone),
-                Cell(number(best.sad, places), between(best.low, best.high, places), tone),
-                Cell(f"{100 * answer.regret:.2g} %", tone=tone),
-                Cell(f"{each.status}, extrapolated" if each.extrapolated else each.status, tone=tone),
-            ]
-        )
-        record |= {"buy_mattes": buy.mattes, "buy_masks": buy.masks, "mattes": best.mattes, "masks": best.masks}
-        record |= {"mattes_low": few.mattes, "mattes_high": many.mattes, "masks_low": many.masks}
-        record |= {"masks_high": few.masks, "sad": best.sad, "low": best.low, "high": best.high}
-        records.append(record | {"regret": answer.regret, "reasons": "; ".join(each.reasons)})
+        record["supported"] = f"{each.status}, extrapolated" if each.extrapolated else each.status
+        if answer := each.answer:
+            best, (few, many) = answer.best, answer.interval
+            for kind, low, high in (("mattes", few, many), ("masks", many, few)):  # more of one are fewer of the other
+                ends = {
+                    f"{kind}_low": getattr(low, kind),
+                    f"{kind}_high": getattr(high, kind),
+                    kind: getattr(best, kind),
+                }
+                record |= ends | {f"buy_{name}": count - getattr(each.have, kind) for name, count in ends.items()}
+            record |= {"sad": best.sad, "low": best.low, "high": best.high}
+            record |= {"regret": answer.regret, "reasons": "; ".join(each.reasons)}
+        records.append(record)
+
+    def tone(row: dict) -> str:
+        return "" if row["status"] == "supported" else "muted"
+
     columns = [
-        Column("matte : mask", unit="ratio of prices"),
-        Column("mattes to buy"),
-        Column("masks to buy"),
-        Column("predicted SAD", unit="10³ px"),
-        Column("at most above the least"),
-        Column("the data's support", numeric=False),
+        Column("matte : mask", lambda row: f"{row['ratio']:.3g}", True, "ratio of prices"),
+        numbers("mattes to buy", "buy_mattes", interval=("buy_mattes_low", "buy_mattes_high"), tone=tone),
+        numbers("masks to buy", "buy_masks", interval=("buy_masks_low", "buy_masks_high"), tone=tone),
+        numbers("predicted SAD", "sad", places, "10³ px", interval=("low", "high"), tone=tone),
+        Column(
+            "SAD above the minimum, at most",
+            lambda row: Cell(f"{100 * row['regret']:.2g} %", tone=tone(row)) if "regret" in row else ABSENT,
+            True,
+        ),
+        texts("supported by the data", "supported", tone=tone),
     ]
     caption = (
-        f"Best split of {first.cost.format(first.budget)} for {first.method}: small print is the 95 % interval. A "
+        f"Best split of {first.cost.format(first.budget)} for {first.method}; below each number its 95 % interval. A "
         f"mask costs {first.cost.mask:,.6g} {first.cost.unit} throughout."
     )
-    return Table(NAME, caption, columns, rows, pd.DataFrame(records))
+    frame = pd.DataFrame(records)
+    return Table(NAME, caption, columns, frame[[name for name in COLUMNS if name in frame]], records)
 
 
-def _plans(
-    runs: pd.DataFrame,
-    prices: list[CostModel],
-    budget: float,
-    have: Budget,
-    most_mattes: int | None,
-    most_masks: int | None,
-    method: str,
-    where: str,
-) -> list[Plan]:
+def plans_at(runs: pd.DataFrame, prices: list[CostModel], budget: float, **about: Any) -> list[Plan]:
     """One plan per price over a single fit: the law does not depend on prices."""
-    plans: list[Plan] = []
-    for cost in prices:
-        fitted = plans[0].answer.fitted if plans and plans[0].answer else None
-        plans.append(plan(runs, cost, budget, have, most_mattes, most_masks, method, where, fitted))
-    return plans
+    fitted = fit(runs) if fittable(runs) else None
+    return [plan(runs, cost, budget, fitted=fitted, **about) for cost in prices]
 
 
-def _chosen(comparisons: list[Comparison], method: str, on: str | None, root: str) -> Comparison:
+def _chosen(comparisons: list[Comparison], method: str, on: str | None) -> Comparison:
     """The comparison to plan by: the one named, else the one where the method had most numbers of labels."""
-    if not comparisons:
-        raise UserError(f"no finished run in {root} was scored; run: python -m sweeps run annotation-cost")
     if on is not None:
         titles = [comparison.title for comparison in comparisons]
         if on not in titles:
             raise UserError(f"the store has no comparison {on!r}; {nearest(on, titles)}")
         comparisons = [comparison for comparison in comparisons if comparison.title == on]
-    names = {name for each in comparisons for column in ("label", "method") for name in _trained(each)[column]}
+    trained = [each.of("sad", own=True) for each in comparisons]
+    names = {name for cells in trained for column in ("label", "method") for name in cells[column]}
     if method not in names:
         raise UserError(f"the store has no finished runs of the method {method!r}; {nearest(method, names)}")
-
-    def pairs(comparison: Comparison) -> int:
-        cells = _trained(comparison)
-        own = cells[(cells["label"] == method) | (cells["method"] == method)]
-        return len(own[["mattes", "masks"]].drop_duplicates())
-
-    return max(comparisons, key=pairs)
+    return max(comparisons, key=lambda each: len(named(each, method)[["mattes", "masks"]].drop_duplicates()))
 
 
-def _trained(comparison: Comparison) -> pd.DataFrame:
-    """The cells with an SAD whose labels are known: not predictions that were made elsewhere."""
-    cells = comparison.cells
-    return cells[(cells["measure"] == "sad") & ~cells["external"].astype(bool)]
+def named(comparison: Comparison, name: str) -> pd.DataFrame:
+    """The cells with an SAD of a variant with this label, else of the method, whose labels are known."""
+    cells = comparison.of("sad", own=True)
+    variant = cells[cells["label"] == name]
+    return variant if len(variant) else cells[cells["method"] == name]
 
 
-def _priced(cost: CostModel, ratios: Sequence[float]) -> list[CostModel]:
+def priced(cost: CostModel, ratios: Sequence[float]) -> list[CostModel]:
     """The cost model at each ratio of a matte's price to a mask's, the mask's kept; without ratios as it is."""
     for ratio in ratios:
         if not 0 < ratio < float("inf"):
@@ -241,23 +192,11 @@ def _priced(cost: CostModel, ratios: Sequence[float]) -> list[CostModel]:
 
 def _written(plans: list[Plan], out: Path) -> Path:
     """Write the table and, where there is a fit, the figure and its data; each file whole or not there."""
-    splits = table(plans).frame
-    files = {f"{NAME}.csv": splits.to_csv(index=False, lineterminator="\n").encode()}
+    files = {f"{NAME}.csv": csv_text(table(plans).frame).encode()}
     if plans[0].answer:
         with theme():
             shown = picture(plans)
-            drawings = png_svg_pdf(shown.figure)
-        files |= {f"{NAME}.png": drawings[0], f"{NAME}.svg": drawings[1].encode(), f"{NAME}.pdf": drawings[2]}
-        files[f"{NAME}-figure.csv"] = shown.frame.to_csv(index=False, lineterminator="\n").encode()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UserError(f"the plan cannot go to {out}: there is a file of that name; give another folder") from None
-    for name, content in files.items():
-        temporary = out / f".{name}.{uuid.uuid4().hex}.tmp"
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, out / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+            files |= {f"{NAME}{ending}": content for ending, content in png_svg_pdf(shown.figure).items()}
+        files[f"{NAME}-figure.csv"] = csv_text(shown.frame).encode()
+    put(out, files, "the plan")
     return out

@@ -1,4 +1,4 @@
-"""Which labels to buy: the split of a budget over mattes and masks with the least predicted error.
+"""The split of a budget between mattes and masks with the lowest predicted error.
 
 The law of `reports.laws` is fitted to one method's runs; every split that the budget pays for is then predicted, with
 every round of the bootstrap, so that the answer carries its interval and what choosing it may cost.
@@ -7,6 +7,7 @@ every round of the bootstrap, so that the answer carries its interval and what c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from bench.cost import CostModel
 from reports import support
 from reports.comparison import Budget
 from reports.document import between, counted, decimals, listed, number
-from reports.laws import KINDS, ROUNDS, Fitted, fit
+from reports.laws import ROUNDS, Fitted, fit
 from wsshm.errors import UserError
 
 NEAR = 0.01  # splits predicted to be this close to the best are as good
@@ -67,7 +68,7 @@ class Plan:
     """The answer for one budget and one pair of prices, and whether the data support it.
 
     `answer` is None where no law could be fitted. `reasons` say why the data support none, `cautions` what to bear in
-    mind where they do, `command` what would fill the gap.
+    mind where they do, `remedy` what would fill the gap.
     """
 
     method: str
@@ -79,7 +80,7 @@ class Plan:
     answer: Answer | None
     reasons: tuple[str, ...]
     cautions: tuple[str, ...]
-    command: str
+    remedy: str
 
     @property
     def status(self) -> str:
@@ -88,7 +89,8 @@ class Plan:
     @property
     def extrapolated(self) -> bool:
         """Whether the proposed split, though supported, lies outside of what was measured."""
-        return not self.reasons and self.answer is not None and support.is_beyond(self.runs, self.answer.best.budget)
+        supported = self.answer if not self.reasons else None
+        return supported is not None and support.outside(self.runs, supported.best.budget) > support.BEYOND
 
     @property
     def ratio(self) -> float:
@@ -102,11 +104,9 @@ class Plan:
     @property
     def buy(self) -> Budget | None:
         """The labels to buy next; None where there is no answer at all."""
-        return self.bought(self.answer.best) if self.answer else None
-
-    def bought(self, split: Split) -> Budget:
-        """The new labels of a split."""
-        return Budget(split.mattes - self.have.mattes, split.masks - self.have.masks)
+        if self.answer is None:
+            return None
+        return Budget(self.answer.best.mattes - self.have.mattes, self.answer.best.masks - self.have.masks)
 
     def sentences(self) -> list[str]:
         """The answer in plain words, one finding a sentence."""
@@ -122,22 +122,20 @@ class Plan:
         said = [f"{money}, the data do not support an answer: {'; '.join(self.reasons)}."]
         if self.answer:
             best = self.answer.best
-            said.append(
-                f"Not to be relied on: the fit itself puts the least SAD at {best.budget} ({_predicted(best)})."
-            )
-        return [*said, *self.cautions, f"To fill the gap: {self.command}"]
+            said.append(f"Not reliable: the fit puts the lowest SAD at {best.budget} ({_predicted(best)}).")
+        return [*said, *self.cautions, f"To fill the gap: {self.remedy}"]
 
     def _proposal(self, answer: Answer) -> str:
         best = answer.best
         if self.have == NONE:
-            text = f"the least SAD is predicted with {_labels(best.budget)}: {_predicted(best)}."
+            text = f"the lowest SAD is predicted with {_labels(best.budget)}: {_predicted(best)}."
         else:
             text = (
-                f"with {_labels(self.have)} already there, buy {_labels(self.bought(best))} next. That makes "
+                f"with {_labels(self.have)} already there, buy {_labels(self.buy or NONE)} next. That makes "
                 f"{_labels(best.budget)}, with a predicted SAD of {_predicted(best)}."
             )
         over = self.budget - best.cost
-        return f"{text} {self.cost.format(over)} stay unspent." if over >= self.cost.mask else text
+        return f"{text} {self.cost.format(over)} remain unspent." if over >= self.cost.mask else text
 
     def _basis(self, fitted: Fitted) -> str:
         where = f" on {self.where}" if self.where else ""
@@ -162,27 +160,27 @@ def plan(
     where: str = "",
     fitted: Fitted | None = None,
     rounds: int = ROUNDS,
-    seed: int = 0,
+    base: dict[str, Any] | None = None,
 ) -> Plan:
     """The best split of `budget` (in `cost.unit`) by one method's runs: `frame` with mattes, masks, seed, sad.
 
     `have` is already there and costs nothing more; `most_*` is how many labels there can be in all. `fitted` saves the
-    fit where several budgets or prices are asked of the same runs. Raises UserError for a budget that buys nothing;
-    runs that cannot carry an answer make an unsupported plan, not an error.
+    fit where several budgets or prices are asked of the same runs. `base` is what the runs were configured with, for the
+    sweep that would fill a gap. Raises UserError for a budget that buys nothing; runs that cannot carry an answer make an
+    unsupported plan, not an error.
     """
     line = affordable(cost, budget, have, most_mattes, most_masks)
     runs = frame[["mattes", "masks", "seed", "sad"]]
-    reasons = support.gaps(runs)
+    reasons, answer, beyond = support.gaps(runs), None, NONE
+    cautions: list[str] = []
     if fitted is None and support.fittable(runs):
-        fitted = fit(runs, rounds, seed)
-    if fitted is None:
-        command = support.command(runs, method, have)
-        return Plan(method, where, cost, budget, have, runs, None, tuple(reasons), (), command)
-    answer, spanned = _answered(fitted, line)
-    best = answer.best
-    doubts, cautions = support.doubts(fitted, best.budget, spanned, answer.regret)
-    command = support.command(runs, method, have, best.budget if doubts else NONE)
-    return Plan(method, where, cost, budget, have, runs, answer, (*reasons, *doubts), tuple(cautions), command)
+        fitted = fit(runs, rounds)
+    if fitted is not None:
+        answer, spanned = _answered(fitted, line)
+        doubts, cautions = support.doubts(fitted, answer.best.budget, spanned, answer.regret)
+        reasons, beyond = reasons + doubts, answer.best.budget if doubts else NONE
+    remedy = support.remedy(runs, method, base, have, beyond)
+    return Plan(method, where, cost, budget, have, runs, answer, tuple(reasons), tuple(cautions), remedy)
 
 
 def _answered(fitted: Fitted, line: pd.DataFrame) -> tuple[Answer, float]:
@@ -221,7 +219,9 @@ def affordable(
         raise UserError(f"the budget must be a positive number, not {budget:g}")
     for kind, there, most in (("mattes", have.mattes, most_mattes), ("masks", have.masks, most_masks)):
         if most is not None and most < there:
-            raise UserError(f"there are already {there:,} {kind}, more than the most there can be ({most:,}); raise it")
+            raise UserError(
+                f"there are already {there:,} {kind}, more than the most there can be ({most:,}); raise --most-{kind}"
+            )
     if budget < min(cost.matte, cost.mask):
         cheapest = min(cost.matte, cost.mask)
         raise UserError(
@@ -240,7 +240,9 @@ def affordable(
         masks = np.minimum(masks, most_masks - have.masks)
     spent = cost.matte * new + cost.mask * masks
     if not spent.any():
-        raise UserError("nothing can be bought: there are already as many mattes and masks as there can be")
+        raise UserError(
+            "nothing can be bought: you already have the most labels there can be; raise --most-mattes or --most-masks"
+        )
     share = np.divide(cost.matte * new, spent, out=np.zeros(len(new)), where=spent > 0)
     line = {"mattes": have.mattes + new, "masks": have.masks + masks, "cost": spent, "share": share}
     return pd.DataFrame(line)
@@ -275,19 +277,19 @@ def _sureness(answer: Answer) -> list[str]:
         said = [f"95 % interval of the best split: from {few.budget} to {many.budget}."]
     alike, most = answer.near
     if alike.mattes != most.mattes:
-        said.append(f"Any split from {alike.budget} to {most.budget} is predicted to be within 1 % of the least SAD.")
+        said.append(f"Any split from {alike.budget} to {most.budget} is predicted to be within 1 % of the lowest SAD.")
     regret = "0.1 %" if answer.regret < 1e-3 else _percent(answer.regret)
     return [
         *said,
-        f"How sure: with 95 % confidence no other split of this money has a SAD lower by more than {regret}.",
+        f"How sure: with 95 % confidence, no other split of this budget has an SAD lower by more than {regret}.",
     ]
 
 
 def _ends(answer: Answer, have: Budget) -> str:
     said = []
     for name, split, rest in (("masks", answer.all_masks, "mattes"), ("mattes", answer.all_mattes, "masks")):
-        far = any(support.is_far(answer.fitted.runs, kind, getattr(split, kind)) for kind in KINDS)
-        how = "As much as can be" if getattr(split, rest) > getattr(have, rest) else "All of it"
+        far = support.outside(answer.fitted.runs, split.budget) > support.FAR
+        how = "As much as possible" if getattr(split, rest) > getattr(have, rest) else "All of it"
         said.append(
             f"{how} on {name} ({split.budget}): {_predicted(split)}{', far outside of what was measured' * far}."
         )

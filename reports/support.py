@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import scipy.stats
 
+from reports import printed
 from reports.comparison import Budget
 from reports.document import counted, listed
 from reports.laws import FEWEST_CELLS, KINDS, OFFSET, Fitted, cells_of
@@ -27,26 +30,26 @@ def gaps(runs: pd.DataFrame) -> list[str]:
         if len(counts) < FEWEST_COUNTS:
             shown = f" ({listed([f'{count:,}' for count in counts])})" if counts else ""
             reasons.append(
-                f"runs with {counted(len(counts), 'number')} of {kind}{shown} do not show how the error bends; it "
-                f"takes {FEWEST_COUNTS}"
+                f"the runs have only {counted(len(counts), 'number')} of {kind}{shown}; at least {FEWEST_COUNTS} are "
+                f"needed to see how the error depends on it"
             )
     if len(cells) < FEWEST_CELLS:
         reasons.append(
-            f"{counted(len(cells), 'pair')} of numbers of mattes and masks cannot hold the law's parameters; it takes "
-            f"{FEWEST_CELLS}"
+            f"{counted(len(cells), 'combination')} of mattes and masks {'is' if len(cells) == 1 else 'are'} too few to "
+            f"fit the law; at least {FEWEST_CELLS} are needed"
         )
     if (cells["runs"] > 1).mean() <= 0.5:
         reasons.append(
-            "there is one seed for most numbers of labels, so that chance cannot be told from what labels do"
+            "most combinations were trained with one seed, so chance cannot be separated from the effect of the labels"
         )
     if (runs["sad"] <= 0).any():
-        reasons.append("runs without any error leave nothing to predict")
+        reasons.append("a run has an SAD of 0, to which the law cannot be fitted")
     if fittable(runs):
         falls, rises = _trends(runs)
         if rises:
             reasons.append(f"the error rises with more {' and with more '.join(rises)}")
         elif not falls:
-            reasons.append("the error does not fall with more labels of either kind by more than chance")
+            reasons.append("the error does not fall significantly with more labels of either kind")
     return reasons
 
 
@@ -75,30 +78,28 @@ def doubts(fitted: Fitted, proposed: Budget, spanned: float, regret: float) -> t
         far = [kind for kind in KINDS if factors[kind] > FAR]
         where = listed([f"{_place(fitted.runs, proposed, kind)}, a factor of {factors[kind]:.1f})" for kind in far])
         reasons.append(
-            f"the best split lies far outside of what was measured, at {where}: measure closer to it, or plan a smaller "
-            "budget first and measure again"
+            f"the best split lies far outside of what was measured, at {where}: train runs closer to it, or plan a "
+            "smaller budget first and train with that"
         )
     elif max(factors.values()) > BEYOND:
         where = listed([f"{_place(fitted.runs, proposed, kind)})" for kind in KINDS if factors[kind] > BEYOND])
         cautions.append(f"The law is extrapolated, to {where}.")
     if regret > REGRET or (regret > VAGUE_REGRET and spanned > VAGUE_SHARE):
         percent = f"{regret:.0%}".replace("%", " %")
-        text = f"another split may have a SAD lower by {percent}"
+        text = f"another split may have an SAD lower by {percent}"
         if spanned > VAGUE_SHARE:
-            text += ", as the interval of the best one spans nearly all of them"
+            text += ", because the interval of the best split spans nearly all splits"
         reasons.append(text)
     falls, _ = _trends(fitted.runs)
     for kind in KINDS:
         if falls and kind not in falls:
-            cautions.append(
-                f"No effect of more {kind} was found: the error does not fall with them by more than chance."
-            )
+            cautions.append(f"No effect of more {kind} was found: the error does not fall significantly with them.")
     return reasons, cautions
 
 
-def is_beyond(runs: pd.DataFrame, proposed: Budget) -> bool:
-    """Whether a split lies outside of what was measured, by more than a little."""
-    return max(_factors(runs, proposed).values()) > BEYOND
+def outside(runs: pd.DataFrame, proposed: Budget) -> float:
+    """By which factor a split lies outside of what was measured; 1 within."""
+    return max(_factors(runs, proposed).values())
 
 
 def _factors(runs: pd.DataFrame, proposed: Budget) -> dict[str, float]:
@@ -116,39 +117,46 @@ def beyond(count: int, measured: list[int]) -> float:
     return max(1.0, (count + OFFSET) / (measured[-1] + OFFSET), (measured[0] + OFFSET) / (count + OFFSET))
 
 
-def is_far(runs: pd.DataFrame, kind: str, count: int) -> bool:
-    """Whether a count lies too far outside of the measured ones to predict from them."""
-    return beyond(count, _counts(runs, kind)) > FAR
+def remedy(
+    runs: pd.DataFrame, method: str, base: dict[str, Any] | None, have: Budget, wanted: Budget = Budget(0, 0)
+) -> str:
+    """What would fill the gap: the sweep, on the runs' own data, that measures a grid which the law can be fitted to.
 
-
-def command(runs: pd.DataFrame, method: str, have: Budget, wanted: Budget = Budget(0, 0)) -> str:
-    """The sweep that measures a grid the law can be fitted to, as far as the labels at hand or `wanted` ones reach.
-
-    Where the grid is the one that was measured already, it asks for more seeds.
+    It asks for no more labels than a run has used or `have` counts; where the grid is the one that was measured already,
+    for more seeds. In words where there are too few labels for a grid, where `base`, what the runs were configured with,
+    is not known, or where `wanted` labels would have to be bought first.
     """
     measured = {kind: _counts(runs, kind) for kind in KINDS}
-    grid = {kind: _levels(measured[kind], getattr(have, kind), getattr(wanted, kind)) for kind in KINDS}
+    there = {kind: max([getattr(have, kind), *measured[kind]]) for kind in KINDS}
+    grid = {kind: _levels(measured[kind], there[kind]) for kind in KINDS}
+    if short := [kind for kind in KINDS if len(grid[kind]) < FEWEST_COUNTS]:
+        few = listed([f"{there[kind]:,} {kind}" for kind in short])
+        return f"annotate more labels first: runs with three numbers of each kind are needed, and there are only {few}"
     complete = len(cells_of(runs)) == len(measured["mattes"]) * len(measured["masks"])
     seeds = max(SEEDS, runs["seed"].nunique() + 2) if grid == measured and complete else SEEDS
-    budgets = ", ".join(f"{kind}: {levels}" for kind, levels in grid.items())
-    return (
-        "python -m sweeps run annotation-cost --out runs/plan-budget "
-        f"--set 'space={{method.name: [{method.split(',')[0]}]}}' "
-        f"--set 'budgets=[{{{budgets}}}]' --set 'seeds={list(range(seeds))}'"
-    )
+    if beyond_all := [kind for kind in KINDS if getattr(wanted, kind) > BEYOND * there[kind]]:
+        more = listed([f"{kind} (now {there[kind]:,})" for kind in beyond_all])
+        first = f"buy more {more} first, about twice as many, and train with them; with the labels at hand: "
+    else:
+        first = ""
+    if base is None:
+        counts = listed([f"{listed([f'{level:,}' for level in grid[kind]])} {kind}" for kind in KINDS])
+        return f"{first}train {method} on the same data with each of {counts}, and {seeds} seeds each"
+    changes = {
+        "space": {"method.name": [base["method"].get("name", method)]},
+        "budgets": [grid],
+        "seeds": list(range(seeds)),
+    }
+    return first + printed.sweep("annotation-cost", base, **changes)
 
 
-def _levels(measured: list[int], there: int, wanted: int) -> list[int]:
-    """Counts to measure: those there were where they are enough, else four in even steps of their logarithm."""
-    high = max([there, *measured, 8])
-    if wanted > BEYOND * high:
-        size = 10 ** (len(str(wanted)) - 2) if wanted > 99 else 1
-        high = -(-wanted // size) * size  # two digits, rounded up
-    if len(measured) >= FEWEST_COUNTS and beyond(high, measured) <= BEYOND:
+def _levels(measured: list[int], most: int) -> list[int]:
+    """Counts to measure: those there were where they are enough, else four up to `most` in even steps of their logarithm."""
+    if len(measured) >= FEWEST_COUNTS and beyond(most, measured) <= BEYOND:
         return measured if len(measured) <= 5 else [measured[round(i)] for i in np.linspace(0, len(measured) - 1, 5)]
-    low = min([count for count in measured if count] or [high])
-    steps = np.geomspace(max(1, min(low, high // 8)), high, 4)[:-1]
-    return sorted({*(int(float(f"{step:.1g}")) for step in steps), high})
+    low = min([count for count in measured if count] or [most])
+    steps = np.geomspace(max(1, min(low, most // 8)), max(1, most), 4)[:-1]
+    return sorted({*(int(float(f"{step:.1g}")) for step in steps if step < most), most} - {0})
 
 
 def _counts(runs: pd.DataFrame, kind: str) -> list[int]:

@@ -3,120 +3,147 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.cost import CostModel
-from reports import selection
-from reports.comparison import BY_NAME, MEASURES, REGIONS, Budget, Comparison
-from reports.document import Cell, Column, Table, between, decimals, number
+from bench.statistics import NOT_SIGNIFICANT
+from reports import timings
+from reports.comparison import Budget, Comparison
+from reports.document import ABSENT, Cell, Column, Show, Table, between, decimals, number, numbers
+from reports.measures import BY_NAME, MEASURES, RegionalMeasure
 
 COMPARED = ("sad", "mse", "grad", "mad_unknown", "mad_boundary")
 P99_FROM = 1000  # calls: fewer leave less than ten above the 99th percentile
-TONES = {"better": "worse", "worse": "better", "not told apart": "even"}  # of a row against mlb, seen from mlb
-SEEN_FROM_MLB = {"better": "mlb worse", "worse": "mlb better", "not told apart": "not told apart"}
+SEEN_FROM_MLB = {"better": "mlb worse", "worse": "mlb better", NOT_SIGNIFICANT: NOT_SIGNIFICANT}
+OPTIONAL = {
+    "peak_mb": numbers("memory", "peak_mb", 0, "MB, peak"),
+    "compile_s": numbers("compile", "compile_s", 1, "s"),
+    "energy_j": numbers("energy", "energy_j", 2, "J per image"),
+}
+
+
+def by_cell(frame: pd.DataFrame, by: str = "measure") -> list[dict[str, Any]]:
+    """A record a cell: its own columns, and under each of its measures that measure's row, as a dictionary."""
+    return [
+        part.iloc[0].to_dict() | part.set_index(by).to_dict("index") for _, part in frame.groupby("cell", sort=False)
+    ]
+
+
+def method_column(header: str = "method") -> Column:
+    """The method's label, and below it what sets it apart from the contenders."""
+
+    def show(row: Mapping[str, Any]) -> Cell:
+        kind = row["kind"] if "kind" in row else kind_of(row)
+        return Cell(str(row["label"]), kind, "muted" if kind else "")
+
+    return Column(header, show)
+
+
+def measure_column(measure: RegionalMeasure, show: Callable[[dict[str, Any]], Cell], arrow: bool = True) -> Column:
+    """What `show` makes of a measure's row of a record of `by_cell`; a dash if it has none."""
+    header = f"{measure.header} {measure.arrow}" if arrow else measure.header
+
+    def of_measure(row: dict[str, Any]) -> Cell:
+        return show(row[measure.name]) if measure.name in row else ABSENT
+
+    return Column(header, of_measure, True, measure.unit, measure.where)
+
+
+def best_of(frame: pd.DataFrame, by: str, measure: RegionalMeasure) -> dict[Any, float]:
+    """The best mean of each group, not counting controls and predictions made elsewhere."""
+    means = frame[~(frame["control"] | frame["external"]).astype(bool)].groupby(by)["mean"]
+    return (means.min() if measure.lower_is_better else means.max()).to_dict()
+
+
+def mean_cell(row: Mapping[str, Any], places: int, best: float | None, alone: str = "") -> Cell:
+    """A mean with its interval, or `alone` without one; bold if it is `best`, which no control can be."""
+    note = between(row["low"], row["high"], places) or alone
+    return Cell(number(row["mean"], places), note, "best" if row["mean"] == best and not kind_of(row) else "")
 
 
 def methods(comparison: Comparison, budget: Budget, cost: CostModel) -> Table:
     """Every method at one budget, by the variant that stands for it: means, intervals, and SAD's spread over seeds."""
-    frame = selection.shown(comparison)
+    frame = comparison.shown()
     frame = frame[frame["cell"].isin(comparison.at(budget))]
-    shown = [measure for measure in MEASURES if measure.name in set(frame["measure"])]
     seeds = bool((frame["seeds"] > 1).any())
-    places = _places(comparison)
-    best = {}
-    for measure in shown:
-        own = frame[(frame["measure"] == measure.name) & ~frame["control"] & ~frame["external"]]["mean"]
-        best[measure.name] = own.min() if measure.lower_is_better else own.max()
-    columns = [Column("method", False), Column("mattes"), Column("masks"), Column("cost", unit=cost.display_unit)]
-    columns += [
-        Column(f"{measure.header} {measure.arrow}", True, REGIONS[measure.region], measure.unit) for measure in shown
-    ]
-    columns += [Column("seeds", unit="± sd of SAD")] if seeds else []
-    rows = []
-    for _, part in frame.groupby("cell", sort=False):
-        head = part.iloc[0]
-        row = [
-            Cell(head["label"], kind_of(head), "muted" if kind_of(head) else ""),
-            Cell(number(head["mattes"], 0)),
-            Cell(number(head["masks"], 0)),
-            Cell(number(cost.shown(head["cost"]), 1 if cost.is_time else 0), "not known" if head["external"] else ""),
-        ]
-        values = part.set_index("measure")
-        for measure in shown:
-            if measure.name not in values.index:
-                row.append(Cell("–", tone="muted"))
-                continue
-            value, digits = values.loc[measure.name], places[measure.name]
-            winner = not kind_of(head) and value["mean"] == best[measure.name]
-            row.append(
-                Cell(
-                    number(value["mean"], digits),
-                    between(value["low"], value["high"], digits),
-                    "best" if winner else "",
-                )
-            )
-        if seeds:
-            spread = values["seed_sd"].get("sad", math.nan)
-            row.append(
-                Cell(
-                    "–" if head["external"] else f"{head['seeds']}",
-                    f"± {number(spread, places['sad'])}" if math.isfinite(spread) else "",
-                )
-            )
-        rows.append(row)
+    places = places_of(comparison)
+
+    def price(row: Mapping[str, Any]) -> Cell:
+        digits = 1 if cost.is_time else 0
+        return Cell(number(cost.shown(row["cost"]), digits), "not known" if row["external"] else "")
+
+    def spread(row: Mapping[str, Any]) -> Cell:
+        deviation = row.get("sad", {}).get("seed_sd", math.nan)
+        note = f"± {number(deviation, places['sad'])}" if math.isfinite(deviation) else ""
+        return Cell("–" if row["external"] else f"{row['seeds']}", note)
+
+    def column(measure: RegionalMeasure) -> Column:
+        best = best_of(frame[frame["measure"] == measure.name], "measure", measure).get(measure.name)
+        return measure_column(measure, lambda row: mean_cell(row, places[measure.name], best))
+
+    columns = [method_column(), numbers("mattes"), numbers("masks"), Column("cost", price, True, cost.display_unit)]
+    columns += [column(measure) for measure in MEASURES if measure.name in set(frame["measure"])]
+    columns += [Column("seeds", spread, True, "± sd of SAD")] if seeds else []
     caption = (
-        f"{budget}, {comparison.where}: means over images"
-        + (" of seed-averaged values" if seeds else "")
-        + ", with 95 % bootstrap intervals over images. Bold: the best of a column, controls and predictions made "
-        "elsewhere apart."
+        f"means over images{' of seed-averaged values' * seeds}"
+        f"{', with 95 % bootstrap intervals over images' * (len(comparison.images) > 1)}. Bold: the best of a column, not "
+        "counting controls and predictions made elsewhere."
     )
-    return Table(
-        f"methods{comparison.slug}-{budget.slug}", caption, columns, rows, plain(frame).assign(cost_unit=cost.unit)
-    )
+    frame = plain(frame).assign(cost_unit=cost.unit)
+    name, title = f"methods{comparison.slug}-{budget.slug}", f"{budget}, {comparison.where}"
+    return Table(name, caption, columns, frame, by_cell(frame), title=title)
+
+
+def variants(comparison: Comparison, budgets: Collection[Budget]) -> str:
+    """Which of a method's variants stands for it at these budgets, in sentences that each begin with a space."""
+    cells = {cell for budget in budgets for cell in comparison.at(budget)}
+    once = comparison.heads[comparison.heads["cell"].isin(cells)]
+    said = []
+    for (method, mattes, masks), part in once.groupby(["method", "mattes", "masks"], sort=False):
+        if len(part) > 1 and part["shown"].any():
+            own = part[part["shown"]]
+            by = ("the best", " by validation") if own["val_sad"].notna().all() else ("the first", "")
+            how = f"is {by[0]} of {len(part)} variants{by[1]}"
+            at = f"{mattes:,.0f} mattes + {masks:,.0f} masks"
+            said.append(f" {method} with {at} {how}: {own['label'].iloc[0]}.")
+    return "".join(said)
 
 
 def differences(comparison: Comparison, budget: Budget) -> Table | None:
     """Every method minus `mlb` at one budget, with verdicts; None where there is no `mlb` or nothing beside it."""
-    reference = comparison.reference(budget)
-    frame = comparison.differences
-    frame = frame[
-        (frame["mattes"] == budget.mattes) & (frame["masks"] == budget.masks) & (frame["against"] == reference)
-    ]
-    names = selection.shown(comparison).drop_duplicates("cell").set_index("cell")["label"]
-    frame = frame[frame["measure"].isin(COMPARED) & frame["cell"].isin(names.index)]
+    frame = comparison.beside(budget, comparison.reference(budget))
+    heads = comparison.heads
+    frame = frame[frame["measure"].isin(COMPARED) & frame["cell"].isin(heads.index[heads["shown"]])]
     if frame.empty:
         return None
-    frame = frame.assign(label=frame["cell"].map(names))
-    shown = [BY_NAME[name] for name in COMPARED if name in set(frame["measure"])]
-    places = _places(comparison)
-    columns = [Column("method minus mlb", False)]
-    columns += [Column(measure.header, True, REGIONS[measure.region], measure.unit) for measure in shown]
-    kinds = {row["cell"]: kind_of(row) for row in comparison.cells.drop_duplicates("cell").to_dict("records")}
-    rows = []
-    for cell, part in frame.groupby("cell", sort=False):
-        values = part.set_index("measure")
-        head = Cell(part["label"].iloc[0], kinds[cell], "muted" if kinds[cell] else "")
-        row = [head]
-        for measure in shown:
-            if measure.name not in values.index:
-                row.append(Cell("–", tone="muted"))
-                continue
-            value, digits = values.loc[measure.name], places[measure.name]
-            interval = between(value["low"], value["high"], digits, sign=True)
-            verdict = SEEN_FROM_MLB[value["verdict"]]
-            note = f"{interval}; {verdict}" if interval else verdict
-            row.append(Cell(number(value["mean"], digits, sign=True), note, TONES[value["verdict"]]))
-        rows.append(row)
+    frame = frame.assign(label=frame["cell"].map(heads["method"])).reset_index(drop=True)
+    places = places_of(comparison)
+
+    def column(measure: RegionalMeasure) -> Column:
+        digits = places[measure.name]
+
+        def show(row: Mapping[str, Any]) -> Cell:
+            interval = between(row["low"], row["high"], digits, sign=True)
+            note = f"{interval}; {SEEN_FROM_MLB[row['verdict']]}" if interval else "one image: no verdict"
+            tone = {"better": "worse", "worse": "better"}.get(row["verdict"], "even")  # of mlb beside the row
+            return Cell(number(row["mean"], digits, sign=True), note, tone)
+
+        return measure_column(measure, show, arrow=False)
+
+    columns = [method_column("method minus mlb")]
+    columns += [column(BY_NAME[name]) for name in COMPARED if name in set(frame["measure"])]
     caption = (
-        f"{budget}: paired differences to mlb, image by image, with intervals that hold for all differences "
-        "of a measure together with 95 %. Above zero mlb's error is the smaller one. An interval that leaves out zero is a "
-        "verdict, and so corrected for the number of comparisons."
+        f"{budget}: paired differences to mlb, image by image, with 95 % intervals that hold jointly for all "
+        "differences of a measure. Above zero, mlb's error is the smaller one. An interval that excludes zero is a verdict, "
+        "and so corrected for the number of comparisons."
     )
-    return Table(f"differences{comparison.slug}-{budget.slug}", caption, columns, rows, frame.reset_index(drop=True))
+    records = by_cell(frame.join(heads[["control", "external"]], on="cell"))
+    return Table(f"differences{comparison.slug}-{budget.slug}", caption, columns, frame, records)
 
 
 def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Table:
@@ -131,20 +158,22 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
     frame = frame.drop(columns=["failed", "samples_ms"], errors="ignore").reset_index(drop=True)
     ok = frame[frame["status"] == "ok"]
     percentiles = ["p50_ms", "p90_ms", "p95_ms", *(["p99_ms"] if (ok["n"] >= P99_FROM).any() else [])]
-    optional = {
-        "peak_mb": ("memory", "MB, peak", 0),
-        "compile_s": ("compile", "s", 1),
-        "energy_j": ("energy", "J per image", 2),
-    }
-    present = {key: shown for key, shown in optional.items() if frame[key].notna().any()}
-    columns = [Column("model", False), Column("conditions", False), Column("size", unit="px"), Column("batch")]
-    columns += [Column("params", unit="10⁶"), Column("GMACs")]
-    columns += [Column(f"{key.removesuffix('_ms')} ↓", group="latency", unit="ms") for key in percentiles]
-    columns += [Column("FPS ↑"), Column("images/s ↑"), *(Column(name, unit=unit) for name, unit, _ in present.values())]
-    columns += [Column("calls")]
+    measured = [_latency(key) for key in percentiles]
+    measured += [numbers("FPS ↑", "fps", None), numbers("images/s ↑", "images_per_s", None)]
+    measured += [column for key, column in OPTIONAL.items() if frame[key].notna().any()]
+    measured += [numbers("calls", "n")]
+    columns = [
+        Column("model", _model),
+        Column("conditions", _conditions),
+        Column("size", lambda row: f"{row['width']:.0f}×{row['height']:.0f}", True, "px"),
+        numbers("batch"),
+        numbers("params", "params", 2, "10⁶", scale=1e-6),
+        numbers("GMACs", "gmacs", 2),
+        *(replace(column, show=_unless_failed(column.show)) for column in measured),
+    ]
     caption = (
         "GMACs and latency are those of one call. Below the median its 95 % interval, over the calls of one process: two "
-        "processes differ by some percent more, so that a whole may come out faster than a part of it. FPS is 1000 / p50 at "
+        "processes differ by a few percent more, so that a whole may seem faster than a part of it. FPS is 1000 / p50 at "
         f"batch 1; images/s is taken over the whole timed block. p99 is shown from {P99_FROM:,} calls on. Model only "
         "leaves out reading, resizing and copying; end to end counts them."
     )
@@ -155,11 +184,7 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
             f" {len(shown)} of {len(frame):,} rows: of each condition networks on a front first, then the "
             "fastest, and what could not be timed; all are in the CSV."
         )
-    rows = [
-        _timing(row, percentiles, {key: places for key, (_, _, places) in present.items()})
-        for row in shown.to_dict("records")
-    ]
-    return Table("speed", caption, columns, rows, frame)
+    return Table("speed", caption, columns, frame, shown.to_dict("records"))
 
 
 def _chosen(frame: pd.DataFrame, most: int, first: Collection[str]) -> list[int]:
@@ -176,34 +201,35 @@ def _chosen(frame: pd.DataFrame, most: int, first: Collection[str]) -> list[int]
     return sorted({*order[: most - len(failed)].tolist(), *failed.tolist()})
 
 
-def _timing(row: dict, percentiles: list[str], optional: dict[str, int]) -> list[Cell]:
-    scope = "model only" if row["scope"] == "model" else "end to end"
+def _model(row: Mapping[str, Any]) -> Cell:
+    if row["status"] == "ok":
+        return Cell(row["model"])
+    why = f"{row['status']}: {row['reason']}" if pd.notna(row["reason"]) else row["status"]
+    return Cell(row["model"], why, "worse")
+
+
+def _conditions(row: Mapping[str, Any]) -> Cell:
     conditions = ", ".join(str(row[key]) for key in ("engine", "precision", "layout") if pd.notna(row[key]))
-    failed = row["status"] != "ok"
-    why = f"{row['status']}: {row['reason']}" if pd.notna(row["reason"]) else str(row["status"])
-    cells = [
-        Cell(row["model"], why if failed else "", "worse" if failed else ""),
-        Cell(scope, f"{conditions}; {row['device']}"),
-        Cell(f"{row['width']:.0f}×{row['height']:.0f}"),
-        Cell(f"{row['batch']:.0f}"),
-        Cell(number(_float(row["params"]) / 1e6, 2)),
-        Cell(number(_float(row["gmacs"]), 2)),
-    ]
-    if failed:
-        return cells + [Cell("–", tone="muted")] * (len(percentiles) + 2 + len(optional) + 1)
-    places = decimals([_float(row["p50_ms"])])
-    for key in percentiles:
-        known = key != "p99_ms" or row["n"] >= P99_FROM
-        interval = (
-            between(_float(row["median_low_ms"]), _float(row["median_high_ms"]), places) if key == "p50_ms" else ""
-        )
-        cells.append(Cell(number(_float(row[key]), places), interval) if known else Cell("–", tone="muted"))
-    cells += [Cell(number(_float(row[key]), decimals([_float(row[key])]))) for key in ("fps", "images_per_s")]
-    cells += [Cell(number(_float(row[key]), digits)) for key, digits in optional.items()]
-    return [*cells, Cell(f"{row['n']:,.0f}")]
+    return Cell(timings.scope(row), f"{conditions}; {row['device']}")
 
 
-def _places(comparison: Comparison) -> dict[str, int]:
+def _latency(key: str) -> Column:
+    """A percentile in ms, with as many decimals as the median; below the median its interval."""
+
+    def show(row: Mapping[str, Any]) -> Cell:
+        if key == "p99_ms" and row["n"] < P99_FROM:
+            return ABSENT
+        interval = ("median_low_ms", "median_high_ms") if key == "p50_ms" else None
+        return numbers("", key, decimals([row["p50_ms"]]), interval=interval).cell(row)
+
+    return Column(f"{key.removesuffix('_ms')} ↓", show, True, "ms", "latency")
+
+
+def _unless_failed(show: Show) -> Show:
+    return lambda row: show(row) if row["status"] == "ok" else ABSENT
+
+
+def places_of(comparison: Comparison) -> dict[str, int]:
     """Decimals of each measure, the same in all tables of a comparison."""
     return {str(name): max(1, decimals(part)) for name, part in comparison.cells.groupby("measure")["mean"]}
 
@@ -213,15 +239,7 @@ def kind_of(row: Mapping[str, Any] | pd.Series) -> str:
     return "made elsewhere" if row["external"] else "control" if row["control"] else ""
 
 
-def _float(value: object) -> float:
-    return float(value) if pd.notna(value) else math.nan  # type: ignore[arg-type]
-
-
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Cells as a flat table: lists and mappings as text."""
-    texts = {"run_ids": frame["run_ids"].map(" ".join), "variant": frame["variant"].map(_assignments)}
-    return frame.assign(**texts).reset_index(drop=True)
-
-
-def _assignments(variant: dict[str, object]) -> str:
-    return "; ".join(f"{key}={value}" for key, value in sorted(variant.items()))
+    variants = ["; ".join(f"{key}={value}" for key, value in sorted(own.items())) for own in frame["variant"]]
+    return frame.assign(run_ids=frame["run_ids"].map(" ".join), variant=variants).reset_index(drop=True)

@@ -1,7 +1,7 @@
 """`python -m sweeps`."""
 
 from sweeps.cli import app
-from wsshm.commandline import run
+from wsshm.console import run
 
 if __name__ == "__main__":
     run(app, "python -m sweeps")

@@ -1,4 +1,4 @@
-"""`python -m sweeps`: run plans here or elsewhere, and look at them before, while and after they run."""
+"""`wsshm sweep`: run plans here or elsewhere, and look at them before, while and after they run."""
 
 from __future__ import annotations
 
@@ -29,26 +29,40 @@ def run(
     ] = None,
     assignments: SetOption = None,
 ) -> None:
-    """Run a plan on this machine, or in the cluster that this process is in; asked again, it goes on.
+    """Run a plan on this machine, or in the cluster that this process belongs to; rerun it to resume.
 
-    Writes OUT/store (Parquet), OUT/models/RUN_ID, OUT/report. Exit status 1 if a run failed, 2 if for what
-    the plan gave it, such as a broken picture.
+    Writes OUT/store (Parquet), OUT/models/RUN_ID, OUT/report. At the end it names the model with the lowest
+    validation error (by the plan's first objective; controls do not count) and the commands to run next. Exit status 1
+    if a run failed, 2 if the cause was the plan's input, such as a broken picture.
 
     To follow epochs live, --set track=[tensorboard] writes OUT/tensorboard (tensorboard --logdir OUT/tensorboard);
-    wandb and mlflow work the same way (mlflow: the server MLFLOW_TRACKING_URI, else OUT/mlflow.db).
+    wandb and mlflow work the same way (mlflow: the server MLFLOW_TRACKING_URI, else OUT/mlflow.db). WSSHM_PLUGINS names
+    files of yours that add methods, architectures and measures.
 
-    Example: python -m sweeps run quickstart --set base.train.lr=1e-3 --out runs/slower
+    Example: wsshm sweep run quickstart --set base.train.lr=1e-3 --out runs/slower
     """
     from sweeps.plan import load_plan
 
     loaded = load_plan(plan, assignments)
     from sweeps.execute import run_plan  # only now: a mistake in the plan need not wait for torch and ray
+    from sweeps.watch import ClusterLost
+    from wsshm.errors import redacted
 
-    outcome = run_plan(loaded, out or f"runs/{loaded.name}")
+    try:
+        outcome = run_plan(loaded, out or f"runs/{loaded.name}")
+    except ClusterLost as lost:
+        typer.echo(f"error: {redacted(lost)}", err=True)
+        raise typer.Exit(1) from None
     stopped = f"{outcome.stopped} stopped early, " if outcome.stopped else ""
-    typer.echo(f"{outcome.finished} runs finished, {stopped}{len(outcome.failed)} failed; report: {outcome.report}")
+    typer.echo(
+        f"{outcome.finished} runs finished, {stopped}{len(outcome.failed)} failed; report: {redacted(outcome.report)}"
+    )
+    for line in outcome.next_steps:
+        typer.echo(redacted(line))
     for run_id, error in outcome.failed.items():
-        typer.echo(f"failed {run_id}: {error}", err=True)
+        typer.echo(f"failed {run_id}: {redacted(error)}", err=True)
+    if outcome.tracebacks:
+        typer.echo(f"tracebacks: {redacted(outcome.tracebacks)}", err=True)
     if outcome.failed:
         raise typer.Exit(2 if outcome.mistakes else 1)
 
@@ -57,7 +71,7 @@ def run(
 def plans() -> None:
     """List the shipped plans.
 
-    Example: python -m sweeps plans
+    Example: wsshm sweep plans
     """
     from sweeps.plan import load_plan, shipped_plans
     from sweeps.variation import console, table
@@ -74,31 +88,46 @@ def show(
     assignments: SetOption = None,
     store: Annotated[
         str | None,
-        typer.Option(metavar="STORE", help="earlier rows for the estimate and --run; default runs/PLAN/store"),
+        typer.Option(
+            metavar="STORE", help="store with earlier runs, for the estimate and --run; default runs/PLAN/store"
+        ),
     ] = None,
     run: Annotated[
-        str | None, typer.Option(metavar="RUN_ID", help="print one run's configuration; a unique beginning will do")
+        str | None,
+        typer.Option(metavar="RUN_ID", help="print one run's configuration; a unique prefix of its id is enough"),
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="print every key with its value, type, default and meaning instead")
+    ] = False,
 ) -> None:
-    """Print a plan expanded: runs, stages and who shares them, the cost of labels, an estimate of the time.
+    """Show what a plan expands to: its runs, the stages they share, the cost of labels, an estimate of the time.
 
-    The estimate goes by finished runs of the same architecture, backbone, precision and device in a store, scaled by
-    steps, pixels and batch. With --run it prints YAML that repeats one run by `wsshm train`. PLAN may also be a sweep's
-    OUT/plan.yaml. Draws the embedded data set if it is missing.
+    The estimate is based on finished runs of the same architecture, backbone, precision and device in a store, scaled by
+    steps, pixels and batch. --run prints YAML that repeats one run with `wsshm train`; --full prints the plan with every
+    key, itself a valid plan. PLAN may also be a sweep's OUT/plan.yaml. A plan on the embedded data set needs it
+    drawn: the first time that takes minutes, and the pictures are kept for all that comes after.
 
-    Example: python -m sweeps show blending --store runs/quickstart/store
+    Example: wsshm sweep show blending --store runs/quickstart/store
     """
     from bench.store import Store
     from sweeps.repeat import open_plan, repeat
-    from wsshm.errors import UserError
-    from wsshm.storage import Location
+    from wsshm.errors import UserError, redacted
+    from wsshm.files.location import Location
 
+    if full and run:
+        raise UserError("--full prints the whole plan and --run one run's configuration; give one of them")
     loaded, weights, usual = open_plan(plan, assignments)
+    if full:
+        from sweeps.plan import explained_plan
+        from wsshm.console import columns
+
+        typer.echo(redacted(explained_plan(loaded, columns())), nl=False)
+        return
     place = Location.of(store or usual)
     if store and not Store(store).exists():
         raise UserError(f"there is no store {store}; give OUT/store of a sweep, or leave out --store")
     if run:
-        typer.echo(repeat(loaded, weights, place, run), nl=False)
+        typer.echo(redacted(repeat(loaded, weights, place, run)), nl=False)
         return
     from sweeps.show import show as print_plan  # only now: a mistake in the plan need not wait for torch
 
@@ -108,19 +137,17 @@ def show(
 @app.command()
 def status(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="a sweep's OUT: a folder, or a URI such as s3://...")],
-    watch: Annotated[
-        bool, typer.Option("--watch", help="draw it anew every few seconds until the sweep is over")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="refresh every few seconds until the sweep ends")] = False,
 ) -> None:
-    """Tell how far a sweep is: finished, running, failed and waiting runs, the time left, the best so far.
+    """Show the progress of a sweep: finished, running, failed and waiting runs, the time left, the best so far.
 
-    Only reads files, so it works from anywhere, and on a sweep that was killed. The best are by the plan's objectives
-    on the validation set. Exit status 1 where runs failed.
+    Only reads files, so it works from anywhere, and on a sweep that was killed. The best runs are chosen by the
+    plan's objectives on the validation set. Exit status 1 if runs failed.
 
-    Example: python -m sweeps status runs/blending --watch
+    Example: wsshm sweep status runs/blending --watch
     """
     from sweeps.status import print_status
-    from wsshm.storage import Location
+    from wsshm.files.location import Location
 
     raise typer.Exit(print_status(Location.of(folder), watch))
 
@@ -129,26 +156,27 @@ def status(
 def stages(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="a sweep's OUT: a folder, or a URI such as s3://...")],
     prune: Annotated[
-        bool, typer.Option("--prune", help="remove what no unfinished run needs, and killed runs left")
+        bool, typer.Option("--prune", help="delete stages that no unfinished run needs, and leftovers of killed runs")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="with --prune: only say what would go")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="with --prune: only list what would be deleted")] = False,
     shared: Annotated[
-        bool, typer.Option("--shared", help="prune stages that several sweeps share, all of them complete")
+        bool,
+        typer.Option("--shared", help="prune stages that several sweeps share; only once all of them are complete"),
     ] = False,
 ) -> None:
     """List what a sweep has trained, stage by stage; --prune removes what is no longer needed.
 
-    Needed are the stages of all runs that are not finished; failed ones count, since they are tried again. Finished
-    runs keep their models in DIR/models. What is being trained now always stays. While a search by optuna is not
-    through, nobody knows what it will draw: then only the last stage of a single finished run goes, and teachers stay.
+    The stages of all unfinished runs are needed, those of failed runs too, since these are retried. Finished runs keep
+    their models in DIR/models. A stage that is being trained is never deleted. What an unfinished optuna search will
+    draw is not known yet: then only the last stage of a single finished run is deleted, and teachers stay.
 
-    Example: python -m sweeps stages runs/blending --prune --dry-run
+    Example: wsshm sweep stages runs/blending --prune --dry-run
     """
     from wsshm.errors import UserError
-    from wsshm.storage import Location
+    from wsshm.files.location import Location
 
     if (dry_run or shared) and not prune:
-        raise UserError("--dry-run and --shared say how to prune; give --prune as well")
+        raise UserError("--dry-run and --shared only work with --prune; add it")
     from sweeps import inventory
 
     place = Location.of(folder)
@@ -166,7 +194,7 @@ WorkingDirOption = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
-        help="folder (or a zip file's URI) to send; default this checkout, nothing where the suite is installed",
+        help="folder (or a zip file's URI) to send; default: this checkout, or nothing if the suite is installed",
     ),
 ]
 EnvOption = Annotated[list[str] | None, typer.Option("--env", metavar="KEY=VALUE", help="set for all processes")]
@@ -182,20 +210,22 @@ def submit(
         str | None, typer.Option(metavar="OUT", help="absolute folder that all nodes share, or a URI (s3://...)")
     ] = None,
     assignments: SetOption = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="follow the log and take over the exit status")] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="follow the log and exit with the job's status")
+    ] = True,
     submission_id: Annotated[str | None, typer.Option(metavar="ID", help="the job's id; default PLAN-N")] = None,
     working_dir: WorkingDirOption = None,
     env: EnvOption = None,
     pip: PipOption = None,
     runtime_env: RuntimeEnvOption = None,
 ) -> None:
-    """Run a plan as a job of a Ray cluster: checked here first, its log followed, its exit status taken over.
+    """Run a plan as a job of a Ray cluster: check it here first, follow its log, exit with its status.
 
-    Asked again while it runs, it follows the job; asked again later, the sweep goes on where it stopped. Ctrl-C stops
-    following, not the job. The cluster's token is looked for as Ray does: RAY_AUTH_TOKEN, the file RAY_AUTH_TOKEN_PATH,
+    Rerun the command to follow a running job, or to resume the sweep later. Ctrl-C stops following, not the job. The
+    cluster's token is looked for where Ray looks: RAY_AUTH_TOKEN, the file RAY_AUTH_TOKEN_PATH,
     ~/.ray/auth_token.
 
-    Example: python -m sweeps submit methods --address http://HEAD:8265 --out /shared/methods
+    Example: wsshm sweep submit methods --address http://HEAD:8265 --out /shared/methods
     """
     from sweeps.submit import Baggage, submit_plan
 
@@ -210,7 +240,7 @@ def preflight(
         str | None,
         typer.Option(metavar="URL", help="dashboard of the cluster's head; default the cluster this machine is in"),
     ] = None,
-    nodes: Annotated[int, typer.Option(help="how many there must be; they are waited for")] = 1,
+    nodes: Annotated[int, typer.Option(help="number of nodes to wait for")] = 1,
     loader_workers: Annotated[int, typer.Option(help="the plan's base.train.loader_workers")] = 0,
     timeout: Annotated[float, typer.Option(help="seconds that a node may take to answer")] = 90.0,
     working_dir: WorkingDirOption = None,
@@ -218,9 +248,9 @@ def preflight(
     pip: PipOption = None,
     runtime_env: RuntimeEnvOption = None,
 ) -> None:
-    """Look at every node before a sweep: versions, shared storage, free disk, /dev/shm, GPUs. Exit status 1 with faults.
+    """Check every node before a sweep: versions, shared storage, free disk, /dev/shm, GPUs. Exit status 1 if one has a fault.
 
-    Example: python -m sweeps preflight --out /shared/methods --address http://HEAD:8265
+    Example: wsshm sweep preflight --out /shared/methods --address http://HEAD:8265
     """
     if address and "://" in address:
         from sweeps.submit import Baggage, submit_preflight

@@ -7,24 +7,29 @@ import logging
 import os
 import shutil
 import socket
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import ray
 
-from wsshm.config import TrainConfig
-from wsshm.errors import UserError, last_sentence
-from wsshm.storage import Location
+from sweeps import growth, memory
+from sweeps.watch import Watch
+from wsshm import ray_cluster
+from wsshm.config import ACCELERATOR, RunConfig
+from wsshm.cores import usable_cores
+from wsshm.errors import UserError
+from wsshm.files.location import Location
 
-DRIVER_CPUS = 0.01
-"""What a trial's own process asks for: it only drives, and Ray refuses 0."""
-
-RUN_BYTES, WORKER_BYTES = 1.3e9, 1.5e9
-"""Memory of a run's own processes and of each of its workers: proportional set sizes while quickstart trained, rounded up."""
+DRIVER = {"CPU": 0.0, "memory": 1e6}
+"""What a trial's own process asks for: it only drives, so that workers may have every CPU. Ray refuses to be asked for
+nothing, and every node has memory."""
 
 POLL_S = "0.5"
 """How often Ray Train looks for workers' reports, in a cluster started here: each epoch waits for it (2 s by default)."""
+
+OBJECT_STORE_BYTES = 256_000_000
+"""Shared memory for what Ray hands over, on this machine: labels made ahead, and little else."""
 
 STARTS = 2
 """How often a cluster is started here before it is given up: Ray waits half a minute, too short for a busy machine."""
@@ -33,52 +38,49 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[None]:
+def cluster() -> Iterator[Watch]:
     """Join the cluster that RAY_ADDRESS names (a submitted job's is set), else start one here and stop it again.
+
+    Yields what looks after it: a cluster that dies ends the block with ClusterLost.
 
     With Ray's dashboard: what frees the workers' places of a run that was stopped or killed asks it who is dead.
     """
     if ray.is_initialized():
-        yield
+        with Watch() as watch:
+            yield watch
         return
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", POLL_S)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if "RAY_ADDRESS" in os.environ:
-            ray.init(**quiet)
-        else:
-            # One CPU more than there are: the trials' drivers take a hundredth each, and would else keep a whole one idle.
-            cpus = len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
-            _start(num_cpus=cpus, **quiet)
-    except Exception as error:  # Ray raises nothing narrower
-        where = f"the cluster at {os.environ['RAY_ADDRESS']}" if "RAY_ADDRESS" in os.environ else "a cluster here"
-        raise UserError(
-            f"Ray could not reach or start {where} ({last_sentence(error)}); where the machine is overloaded, try again"
-        ) from error
+    if ray_cluster.named():
+        ray_cluster.join(ray_cluster.named(), ray_cluster.ADDRESS_VARIABLE, **quiet)
+    else:
+        _start(num_cpus=usable_cores(), object_store_memory=OBJECT_STORE_BYTES, **quiet)
     logging.getLogger("ray").setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with Watch() as watch:
+        try:
+            yield watch
+        finally:
+            watch.stop.set()
+            ray.shutdown()
 
 
 def _start(**options: Any) -> None:
-    for attempt in range(STARTS):
+    for attempt in range(1, STARTS + 1):
         try:
             # Not whatever other cluster may be running on this machine: it may be another sweep's, and end with it.
             with known_to_its_processes():
-                ray.init(address="local", include_dashboard=True, **options)
+                ray_cluster.start(include_dashboard=True, **options)
             return
-        except Exception:  # Ray raises nothing narrower
+        except ray_cluster.NotStarted:
             ray.shutdown()
-            if attempt + 1 == STARTS:
+            if attempt == STARTS:
                 raise
             log.info("Ray did not start in time; starting it again")
 
 
 @contextlib.contextmanager
 def known_to_its_processes() -> Iterator[None]:
-    """The cluster started within is the one that its own processes ask about themselves, by its address.
+    """Pin RAY_ADDRESS so that processes of the cluster started inside never attach to another one.
 
     They look for any cluster on the machine otherwise; where another runs, what frees the places of a killed run gives up or,
     worse, is told that the run is dead, and this sweep waits for ever for its places or loses them.
@@ -99,42 +101,111 @@ def known_to_its_processes() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def concurrent_runs(options: TrainConfig) -> int:
-    """How many runs the cluster holds at once. UserError where it cannot hold one: Ray would wait for ever."""
-    have = ray.cluster_resources()
-    worker = {"CPU": float(options.cpus_per_worker + options.loader_workers), "GPU": options.gpus_per_worker}
-    fewest, most = options.worker_counts[0], options.worker_counts[-1]
-    for kind, amount in worker.items():
-        asked = fewest * amount + (DRIVER_CPUS if kind == "CPU" else 0)
-        if asked > have.get(kind, 0.0) + 1e-9:
-            raise UserError(
-                f"each run asks for {asked:g} {kind} ({fewest} workers) but the cluster has {have.get(kind, 0.0):g};"
-                " lower base.train.workers, cpus_per_worker or gpus_per_worker"
-            )
-    places = sum(_workers_on(node, worker) for node in _nodes())
-    if places < fewest:
+@dataclass(frozen=True)
+class Ask:
+    """What a run asks of the cluster: `fewest` to `most` workers, each with its resources, and memory in all."""
+
+    worker: tuple[tuple[str, float], ...]
+    fewest: int
+    most: int
+    bytes: float
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Ask:
+        """What a run with this configuration asks for."""
+        options = config.train
+        worker = tuple(options.worker_resources.items())
+        return cls(worker, options.worker_counts[0], options.worker_counts[-1], memory.of_run(config))
+
+    def places(self, nodes: Iterable[growth.Resources]) -> int:
+        """How many of its workers these nodes hold: none is spread over two, nor are two shares of a GPU on two GPUs."""
+        return sum(min(_held(node.get(kind, 0.0), kind, amount) for kind, amount in self.worker) for node in nodes)
+
+    def at_once(self, nodes: Iterable[growth.Resources]) -> int:
+        """How many such runs these nodes hold. Elastic runs get all they can use, rather than many a little."""
+        places = self.places(nodes)
+        return max(int(places >= self.fewest), places // self.most)
+
+    def refuse(self, nodes: list[growth.Resources]) -> NoReturn:
+        """Raise UserError: these nodes, all there are or may come, hold no such run; Ray would wait for ever."""
+        for kind, amount in self.worker:
+            have = sum(node.get(kind, 0.0) for node in nodes)
+            if kind.startswith(ACCELERATOR) and not have:
+                types = {name for node in nodes for name in node if name.startswith(ACCELERATOR)}
+                found = ", ".join(sorted(name.removeprefix(ACCELERATOR) for name in types)) or "none"
+                raise UserError(
+                    f"no node has the GPU {kind.removeprefix(ACCELERATOR)!r} of base.train.accelerator (there is {found});"
+                    " name one of these, or leave it out"
+                )
+            if self.fewest * amount > have + 1e-9:
+                raise UserError(
+                    f"each run asks for {self.fewest * amount:g} {kind} ({self.fewest} workers) but the cluster has {have:g};"
+                    " lower base.train.workers, cpus_per_worker or gpus_per_worker"
+                )
+        each = " and ".join(f"{amount:g} {kind}" for kind, amount in self.worker if not kind.startswith(ACCELERATOR))
         raise UserError(
-            f"a worker asks for {worker['CPU']:g} CPU and {worker['GPU']:g} GPU, and the cluster's {len(_nodes())} nodes"
-            f" have room for {places} of the {fewest} that each run needs; lower base.train.workers, cpus_per_worker,"
-            " loader_workers or gpus_per_worker"
+            f"a worker asks for {each}, and the cluster's {len(nodes)} nodes have room for {self.places(nodes)} of the"
+            f" {self.fewest} that each run needs; lower base.train.workers, cpus_per_worker, loader_workers or"
+            " gpus_per_worker"
         )
-    # Elastic runs get all they can use, rather than many a little.
-    asks = {"CPU": most * worker["CPU"] + DRIVER_CPUS, "GPU": most * worker["GPU"]}
-    fitting = int(min(have.get(kind, 0.0) / amount for kind, amount in asks.items() if amount) + 1e-9)
-    fitting = max(1, min(fitting, places // most))
-    if len(_nodes()) > 1:
-        return fitting
-    free = _free_memory()
-    needed = RUN_BYTES + WORKER_BYTES * fewest
-    room = fitting if free is None else int(free / needed)
-    if room < 1:
-        raise UserError(
-            f"a run needs about {needed / 1e9:.1f} GB of memory and {(free or 0) / 1e9:.1f} GB are free;"
-            " close other programs or use a larger machine"
-        )
-    if room < fitting:
-        log.warning("memory is short: %d instead of %d runs at a time", room, fitting)
-    return min(fitting, room)
+
+
+def _held(has: float, kind: str, amount: float) -> int:
+    """How often a node that `has` so much of a resource holds an amount of it: shares of GPUs, one GPU at a time."""
+    if kind == "GPU" and amount < 1:
+        return int(has) * int(1 / amount + 1e-9)
+    return int(has / amount + 1e-9)
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many runs go on at once, what they ask for, and whether the cluster grows."""
+
+    at_once: int
+    asks: frozenset[Ask]
+    growing: bool = False
+
+    def holds_a_run(self, nodes: Iterable[dict[str, Any]]) -> bool:
+        """Whether living nodes hold one of the runs, or others are to come."""
+        resources = [node["Resources"] for node in nodes]
+        return self.growing or any(ask.at_once(resources) for ask in self.asks)
+
+
+def room_for(configs: Iterable[RunConfig], todo: int) -> Room:
+    """How many of `todo` runs the cluster holds at once. UserError where it cannot hold one: Ray would wait for ever.
+
+    Of a cluster that grows it is what its autoscaler may bring, or all of them where that is not known: what waits is what
+    an autoscaler goes by.
+    """
+    asks = frozenset(map(Ask.of, configs))
+    nodes, growing = growth.up(), False
+    fitting = min(ask.at_once(nodes) for ask in asks)
+    if fitting < todo and ray_cluster.named():
+        fitting, growing, nodes = _grown(asks, todo, nodes)
+    if not fitting:
+        next(ask for ask in asks if not ask.at_once(nodes)).refuse(nodes)
+    if len(nodes) == 1 and not growing:
+        fitting = memory.limited(fitting, max(ask.bytes for ask in asks))
+    return Room(min(fitting, todo), asks, growing)
+
+
+def _grown(asks: frozenset[Ask], todo: int, nodes: list[growth.Resources]) -> tuple[int, bool, list[growth.Resources]]:
+    """How many runs a cluster may come to hold, whether it grows at all, and the nodes that it may come to have."""
+    largest = max(asks, key=lambda ask: ask.most * sum(amount for _, amount in ask.worker))
+    growth.ask_for([dict(largest.worker)] * (largest.fewest * min(todo, growth.UNBOUNDED)))
+    try:
+        coming = growth.may_come()
+        possible = [*nodes, *coming]
+        if not coming and not growth.grows():
+            return min(ask.at_once(nodes) for ask in asks), False, nodes
+        fitting = min(ask.at_once(possible) for ask in asks) if coming else min(todo, growth.UNBOUNDED)
+        if fitting and not all(ask.at_once(nodes) for ask in asks):
+            log.info("waiting for the cluster to grow")
+            if not growth.wait_for_room(lambda living: all(ask.at_once(living) for ask in asks)):
+                return 0, True, growth.up()
+        return fitting, True, possible
+    finally:
+        growth.ask_for([])  # from now on the runs that wait are the demand
 
 
 def check_disk(out: Location, needed: float) -> None:
@@ -150,25 +221,3 @@ def check_disk(out: Location, needed: float) -> None:
             f"{out} has {free / 1e9:.2f} GB free and the sweep needs about {needed / 1e9:.2f} GB; free some space or"
             " give another place by --out"
         )
-
-
-def _workers_on(node: dict, worker: dict[str, float]) -> int:
-    """How many workers a node has room for: none is spread over two."""
-    return int(min(node["Resources"].get(kind, 0.0) / amount for kind, amount in worker.items() if amount) + 1e-9)
-
-
-def _nodes() -> list[dict]:
-    return [node for node in ray.nodes() if node["Alive"]]
-
-
-def _free_memory() -> float | None:
-    """Bytes that new processes can use on this machine or in this container, where the system tells."""
-    limits = []
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                limits.append(float(line.split()[1]) * 1024)
-    with contextlib.suppress(OSError, ValueError):  # "max" where a container has no limit
-        group = Path("/sys/fs/cgroup")
-        limits.append(float((group / "memory.max").read_text()) - float((group / "memory.current").read_text()))
-    return min(limits, default=None)

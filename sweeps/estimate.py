@@ -1,4 +1,4 @@
-"""What runs will take, from what earlier runs took: rows of a store, scaled by work, pixels and batch.
+"""How long runs will take, judged by earlier runs: rows of a store, scaled by work, pixels and batch.
 
 A rate is the seconds that one worker needs for one pixel of one picture in one optimiser step. Only runs of the same
 architecture, backbone, precision and device count. Importing this module imports neither torch nor ray.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import heapq
 import json
-import os
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -18,9 +17,11 @@ import pandas as pd
 from bench.store import FINISHED, Store
 from reports.load import as_document, flatten
 from wsshm.config import RunConfig, TrainConfig, parse
+from wsshm.cores import usable_cores
 from wsshm.errors import UserError
 from wsshm.methods.stage import Stage
-from wsshm.work import run_work, work_of
+from wsshm.models import text_of
+from wsshm.training.workload import run_work, work_of
 
 COLUMNS = ["run_id", "status", "config", "stages", "train_s", "teacher_s", "workers", "device", "started", "finished"]
 
@@ -39,7 +40,7 @@ class Kind:
         """The kind of a run."""
         train = config.train
         device = f"{train.gpus_per_worker:g} GPU" if train.gpus_per_worker else f"{train.cpus_per_worker} CPU"
-        return cls(config.model.architecture, config.model.backbone, train.precision, device)
+        return cls(text_of(config.model.architecture), config.model.backbone, train.precision, device)
 
     def __str__(self) -> str:
         return f"{self.architecture}/{self.backbone} in {self.precision} on {self.device} a worker"
@@ -56,14 +57,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class Rates:
-    """Rates by kind; `beside_s` is what a run takes beside its training (start, scoring), None where unknown."""
+    """Rates by kind; `beside_s` is what a run takes besides its training (start, scoring), None if unknown."""
 
     known: dict[Kind, Rate] = field(default_factory=dict)
     beside_s: float | None = None
 
     @classmethod
     def read(cls, store: Store) -> Rates:
-        """The rates of a store's finished runs; none where there is no store.
+        """The rates of a store's finished runs; none if there is no store.
 
         Not of elastic runs: their rows hold one number of workers, and their time was spent under several.
         """
@@ -72,6 +73,7 @@ class Rates:
         rows = store.read("runs", COLUMNS)
         rows = rows[(rows["status"] == FINISHED) & rows["config"].notna() & rows["train_s"].notna()]
         rows = rows[~rows["config"].map(_elastic).astype(bool)]
+        rows = rows.assign(training_s=rows["train_s"] + rows["teacher_s"].astype(float).fillna(0))
         found: dict[Kind, list[tuple[float, str]]] = {}
         for row in rows.itertuples():
             try:
@@ -79,9 +81,8 @@ class Rates:
                 pixels = run_work(config) * _pixels(config)
             except (UserError, ValueError):  # a row of another release
                 continue
-            seconds = row.train_s + (0 if pd.isna(row.teacher_s) else row.teacher_s)
             workers = 1 if pd.isna(row.workers) else max(1, row.workers)
-            found.setdefault(Kind.of(config), []).append((seconds * workers / pixels, str(row.device)))
+            found.setdefault(Kind.of(config), []).append((row.training_s * workers / pixels, str(row.device)))
         return cls(
             {
                 kind: Rate(statistics.median(s for s, _ in rates), len(rates), tuple(sorted({d for _, d in rates})))
@@ -91,7 +92,7 @@ class Rates:
         )
 
     def stage_s(self, stage: Stage, config: RunConfig) -> float | None:
-        """Wall time of a stage's training, None where no earlier run tells.
+        """Wall time of a stage's training, None if no earlier run tells.
 
         Workers are taken to share it evenly; of an elastic number there are taken to be as many as may be.
         """
@@ -100,16 +101,21 @@ class Rates:
             return None
         return rate.seconds * work_of(stage, config) * _pixels(config) / config.train.worker_counts[-1]
 
+    def task(self, stages: Iterable[tuple[str, Stage]], config: RunConfig, made: Set[str] = frozenset()) -> Task | None:
+        """A run whose stages with these addresses are to be trained, but for those `made`; None if no earlier run tells."""
+        seconds = {address: self.stage_s(stage, config) for address, stage in stages}
+        known = tuple((address, s) for address, s in seconds.items() if s is not None and address not in made)
+        return None if None in seconds.values() else Task(known, self.beside_s or 0.0)
+
 
 def runs_here(options: TrainConfig) -> int:
-    """How many such runs this machine's processors (its GPUs are not asked) can train at a time; 0 where none fits."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cpus // (options.worker_counts[-1] * (options.cpus_per_worker + options.loader_workers))
+    """How many such runs this machine's processors (GPUs are ignored) can train at a time; 0 if none fits."""
+    return usable_cores() // (options.worker_counts[-1] * (options.cpus_per_worker + options.loader_workers))
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run as the estimate sees it: its stages' addresses with their seconds, and what it takes beside them."""
+    """A run as the estimate sees it: its stages' addresses with their seconds, and its time besides them."""
 
     stages: tuple[tuple[str, float], ...]
     beside_s: float = 0.0
@@ -150,15 +156,11 @@ def _pixels(config: RunConfig) -> int:
 
 
 def _beside(rows: pd.DataFrame) -> float | None:
-    """Median of what runs took beside training, over those that trained all their stages themselves."""
+    """Median of what runs took besides training, over those that trained all their stages themselves."""
     times, seen = [], set[str]()
     for row in rows.sort_values("started").itertuples():
         addresses = set(row.stages) if row.stages is not None else set()
-        rest = (
-            (row.finished - row.started).total_seconds()
-            - row.train_s
-            - (0 if pd.isna(row.teacher_s) else row.teacher_s)
-        )
+        rest = (row.finished - row.started).total_seconds() - row.training_s
         # A run that found a stage, or went on from a checkpoint, was shorter than its training.
         if not addresses & seen and rest > 0:
             times.append(rest)

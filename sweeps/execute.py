@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import logging
 import os
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray
-import yaml
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
@@ -20,23 +20,31 @@ from bench import provenance, speed
 from bench.store import SETTLED
 from reports.page import build
 from sweeps import tracking
-from sweeps.cluster import DRIVER_CPUS, check_disk, cluster, concurrent_runs
-from sweeps.expand import PlannedRun, expand
-from sweeps.objectives import latencies
+from sweeps.best import best_run, next_steps, record_best
+from sweeps.cluster import DRIVER, check_disk, cluster, room_for
+from sweeps.expand import expand
+from sweeps.objectives import latencies, learned
 from sweeps.occupied import alone
+from sweeps.order import in_order
 from sweeps.place import Place
-from sweeps.plan import RESOLVED_WEIGHTS, Plan
+from sweeps.plan import Plan
+from sweeps.planned import free_keys, read_plan, write_plan, write_planned, written
 from sweeps.preflight import Needs, check_nodes, refuse_job_folder
 from sweeps.search import optuna_search, recorded_draws, scheduler
 from sweeps.settle import Settled
+from sweeps.slots import Slots
 from sweeps.trial import trial
-from wsshm.config import EXECUTION_KEYS
-from wsshm.errors import UserError
-from wsshm.models import build_model
-from wsshm.progress import Watched, Watcher
-from wsshm.stages import addressed_stages
-from wsshm.storage import Location, check_writable
-from wsshm.work import comparable_epochs, run_work
+from sweeps.watch import Watch
+from wsshm.data.sources import check_files
+from wsshm.errors import UserError, redacted
+from wsshm.files.location import Location, check_writable
+from wsshm.keys import first_difference
+from wsshm.models import text_of
+from wsshm.models.network import build_model
+from wsshm.ray_cluster import check_named
+from wsshm.training.progress import Watched, Watcher
+from wsshm.training.run_plan import RunPlan
+from wsshm.training.workload import comparable_epochs, run_work
 
 BYTES_PER_PARAMETER = 4 * 5  # the model twice, and weights, two moments of AdamW and buffers while training
 FIXED_BYTES = 300e6  # Ray's own files, rows, samples, the report
@@ -48,21 +56,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep ended: counts of runs, why some failed (and whether for what the user gave), where its report is."""
+    """How a sweep ended: counts of runs, why some failed (and whether for what the user gave), where its report and the
+    failed runs' tracebacks are, and lines that say what to do next."""
 
     finished: int
     stopped: int
     failed: dict[str, str]
     mistakes: bool
     report: Location
+    next_steps: list[str]
+    tracebacks: Location | None = None
 
 
 def run_plan(plan: Plan, out: Location | Path | str) -> Outcome:
     """Run all of a plan's runs that `out` does not hold settled yet, time its models, build its report.
 
-    Asked again with the same plan it goes on where it stopped. Raises UserError, before anything is trained, for
+    Rerun with the same plan, it resumes where it stopped. Raises UserError, before anything is trained, for
     another plan's OUT, an impossible run or too little room.
     """
+    check_named()
     place = Place(_checked(Location.of(out), "--out"))
     if plan.stages:  # made absolute: workers start in other folders
         shared = _checked(Location.of(plan.stages), "stages")
@@ -74,20 +86,20 @@ def run_plan(plan: Plan, out: Location | Path | str) -> Outcome:
 
 
 def _checked(folder: Location, option: str) -> Location:
-    if folder.is_file():
-        raise UserError(f"{option} {folder} is a file; give a folder")
+    if folder.exists() and not folder.is_folder():
+        raise UserError(f"{option} {redacted(folder)} is not a folder; give another path")
     refuse_job_folder(folder)
     check_writable(folder, option)
     return folder
 
 
 def _recorded(plan: Plan, place: Place) -> dict[str, str]:
-    """The weights' origins recorded in OUT; UserError where OUT belongs to another plan."""
-    if not place.plan.is_file():
+    """The weights' origins recorded in OUT; UserError if OUT belongs to another plan."""
+    known = read_plan(place)
+    if known is None:
         return {}
-    recorded = yaml.safe_load(place.plan.read_text())
-    weights = recorded.pop(RESOLVED_WEIGHTS, {})
-    difference = first_difference(recorded, plan.model_dump(mode="json"))
+    recorded, weights = known
+    difference = first_difference(recorded, written(plan), free_keys(plan))
     if difference:
         key, there, here = difference
         raise UserError(
@@ -97,31 +109,16 @@ def _recorded(plan: Plan, place: Place) -> dict[str, str]:
     return weights
 
 
-# Besides a run's execution keys, what may change while a sweep goes on: none of it changes a run.
-MAY_CHANGE = ("about", "stages", "track", "search.num_runs")
-
-
-def first_difference(a: Any, b: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """The first dotted key at which two plans differ, with both values; what changes no run does not count."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        for name in [*a, *(n for n in b if n not in a)]:
-            dotted = f"{key}.{name}" if key else str(name)
-            if name in EXECUTION_KEYS or dotted in MAY_CHANGE:
-                continue
-            found = first_difference(a.get(name), b.get(name), dotted)
-            if found:
-                return found
-        return None
-    return None if a == b else (key, a, b)
-
-
 class _Sweep:
-    """One asking of a plan: what it knows, and its steps."""
+    """One invocation of a plan: what it knows, and its steps."""
 
     def __init__(self, plan: Plan, place: Place, weights: dict[str, str], callbacks: list[tune.Callback]) -> None:
         self.plan, self.place, self.weights, self.callbacks = plan, place, weights, callbacks
+        self.invocation = uuid.uuid4().hex
         self.latency_ms: dict[str, float] = {}
+        self.accelerator: dict[str, float] = {}
         self.settled = Settled(place)
+        self.watch: Watch | None = None
 
     def run(self) -> Outcome:
         """All steps, in order."""
@@ -129,43 +126,48 @@ class _Sweep:
         log.info("plan %s: opening the data (the embedded set is drawn on first use)", plan.name)
         runs = expand(plan, self.weights)
         samples = self._samples() if plan.search.algorithm == "optuna" else []
+        for sources in {run.data_fingerprint: run.sources for run in runs + samples}.values():
+            check_files(sources)
         specs = self._speed_specs(runs + samples)
         self._record(runs)
-        with cluster():
+        with cluster() as watch:
+            self.watch = watch
+            watch.on_loss = self.place.tell_end
             needs = self._needs(runs, samples)
             check_disk(place.out, needs.out_bytes)
             for folder in {place.out, place.stages} if place.shared_stages else {place.out}:
                 check_nodes(folder, needs)
             if "latency_ms" in plan.search.objectives:
-                self._time(specs)  # first, with nothing beside it: the search goes by it
+                self._time(specs)  # first, with nothing else running: the search minimises it
                 self.latency_ms = self._latencies(specs)
             self._train(runs)
             if samples:
                 self._search(samples)
             self._time(specs)
+        place.slots.delete()  # they were the cluster's
         return self._finish(runs)
 
-    def _samples(self) -> list[PlannedRun]:
+    def _samples(self) -> list[RunPlan]:
         """For a search: a run with each backbone that it may draw. Their needs and weights stand for all."""
         plan = self.plan
         changes = tuple({"model.backbone": backbone} for backbone in plan.backbones())
         return expand(plan.model_copy(update={"also": changes, "seeds": plan.seeds[:1]}), self.weights)
 
-    def _record(self, runs: list[PlannedRun]) -> None:
-        document = self.plan.model_dump(mode="json") | {RESOLVED_WEIGHTS: self.weights}
-        self.place.plan.write_text(yaml.safe_dump(document, sort_keys=False))
+    def _record(self, runs: list[RunPlan]) -> None:
+        write_plan(self.place, self.plan, self.weights)
         planned = {
             run.run_id: {
                 "label": run.label,
                 "config": run.config.model_dump(mode="json"),
-                "stages": {e.stage.name: e.address for e in addressed_stages(run.config, run.sources)},
+                "stages": {entry.stage.name: entry.address for entry in run.stages},
             }
             for run in runs
         }
-        self.place.planned.write_text(json.dumps(planned))
-        (self.place.out / "progress").delete()  # what a killed sweep was doing
+        write_planned(self.place, planned)
+        for old in (self.place.out / "progress", self.place.ended, self.place.slots):  # what a killed sweep left
+            old.delete()
 
-    def _needs(self, runs: list[PlannedRun], samples: list[PlannedRun]) -> Needs:
+    def _needs(self, runs: list[RunPlan], samples: list[RunPlan]) -> Needs:
         """What the sweep needs of every node: room for what is not settled yet, memory for loaders."""
         settled = self.place.store.settled()
         todo = sum(run.run_id not in settled for run in runs)
@@ -174,22 +176,23 @@ class _Sweep:
         room = FIXED_BYTES + max(0, todo) * BYTES_PER_PARAMETER * _parameters(runs + samples)
         return Needs(room, max(run.config.train.loader_workers for run in runs + samples))
 
-    def _train(self, runs: list[PlannedRun]) -> None:
+    def _train(self, runs: list[RunPlan]) -> None:
         """Train and measure the runs that are known beforehand."""
         settled = self.place.store.settled()
         todo = [run for run in runs if run.run_id not in settled]
         if runs:
             log.info("%d runs, %d of them finished already", len(runs), len(runs) - len(todo))
-        # What stands beside the space is what the rest is held against, and never stopped early.
-        beside = [run for run in todo if run.beside] if self.plan.search.scheduler else []
-        self._fit(beside, None)
-        rest = [run for run in todo if run not in beside]
-        self._fit(rest, _scheduler(self.plan, rest))
+        # Runs in addition to the space are the baseline of the others, and never stopped early.
+        apart = self.plan.search.scheduler is not None
+        self._fit([run for run in todo if apart and run.beside], None)
+        rest = [run for run in runs if not (apart and run.beside)]
+        stopping = self._scheduler(rest, [run.run_id for run in rest])
+        self._fit([run for run in rest if run.run_id not in settled], stopping)
 
-    def _fit(self, runs: list[PlannedRun], stopping: TrialScheduler | None) -> None:
+    def _fit(self, runs: list[RunPlan], stopping: TrialScheduler | None) -> None:
         if not runs:
             return
-        tasks = [self._task() | {"config": run.config.model_dump(mode="json"), "label": run.label} for run in runs]
+        tasks = [self._task() | {"run": run} for run in in_order(runs, self.place.stages)]
         watched = {r.run_id: Watched(r.label, self.place.progress(r.run_id), run_work(r.config)) for r in runs}
         # A process that has imported torch serves the next run too, unless it may have to be stopped in the middle.
         config = tune.TuneConfig(
@@ -197,7 +200,7 @@ class _Sweep:
         )
         self._tune({"run": tune.grid_search(tasks)}, config, Watcher(watched, self.plan.name))
 
-    def _search(self, samples: list[PlannedRun]) -> None:
+    def _search(self, samples: list[RunPlan]) -> None:
         """Train and measure what Optuna draws, until as many runs are settled as the plan asks for."""
         draws = recorded_draws(self.plan, self.place, self.latency_ms)
         settled = sum(draw.settled for draw in draws)
@@ -211,13 +214,13 @@ class _Sweep:
             num_samples=todo,
             max_concurrent_trials=self._at_once(samples, todo),
             search_alg=optuna_search(self.plan, draws),
-            scheduler=_scheduler(self.plan, samples),
+            scheduler=self._scheduler(samples, [draw.run_id for draw in draws]),
             reuse_actors=self.plan.search.scheduler is None,
         )
         watcher = Watcher({}, self.plan.name, folder=self.place.out / "progress", planned=todo)
         self._tune({"run": task}, config, watcher)
 
-    def _document(self, sample: PlannedRun) -> dict[str, Any]:
+    def _document(self, sample: RunPlan) -> dict[str, Any]:
         """The plan for trials that draw their own run: with absolute paths, since they start in other folders."""
         document = self.plan.model_dump(mode="json")
         base = document["base"]
@@ -226,12 +229,18 @@ class _Sweep:
             base["model"]["weights"] = sample.config.model.weights
         return document
 
+    def _scheduler(self, runs: list[RunPlan], run_ids: list[str]) -> TrialScheduler | None:
+        """The plan's early stopping of such runs, told of those among `run_ids` that are settled."""
+        earlier = learned(self.place.store, run_ids, self.plan.search.objectives[0])
+        return scheduler(self.plan, [comparable_epochs(run.config) for run in runs], earlier)
+
     def _task(self) -> dict[str, Any]:
-        """What every trial is told beside its configuration."""
+        """What every trial is told besides its configuration."""
         search = self.plan.search
         return {
             "out": str(self.place.out),
             "stages": self.place.shared_stages,
+            "invocation": self.invocation,
             "plan": self.plan.name,
             "keys": list(self.plan.space),
             "objectives": search.objectives,
@@ -240,10 +249,13 @@ class _Sweep:
             "reports": search.scheduler is not None or bool(self.callbacks),
         }
 
-    def _at_once(self, runs: list[PlannedRun], todo: int) -> int:
-        at_once = min(concurrent_runs(options) for options in {run.config.train for run in runs})
-        log.info("training %d runs, %d at a time", todo, min(at_once, todo))
-        return at_once
+    def _at_once(self, runs: list[RunPlan], todo: int) -> int:
+        room = room_for([run.config for run in runs], todo)
+        assert self.watch, "runs are trained in a cluster"
+        self.watch.holds_a_run = room.holds_a_run
+        self.watch.on_look = Slots(self.place, room, todo, self.settled).tell
+        log.info("training %d runs, %d at a time", todo, room.at_once)
+        return room.at_once
 
     def _tune(self, space: dict[str, Any], config: tune.TuneConfig, watcher: Watcher) -> None:
         # Tune's own loggers write files that nothing here reads, and its table would stand between our progress lines.
@@ -258,7 +270,7 @@ class _Sweep:
         progress, files = self.place.out / "progress", self.place.out / "ray"
         with watcher:
             tune.Tuner(
-                tune.with_resources(trial, {"CPU": DRIVER_CPUS}),
+                tune.with_resources(trial, DRIVER),
                 param_space=space,
                 tune_config=config,
                 run_config=tune.RunConfig(
@@ -272,27 +284,37 @@ class _Sweep:
         for leftover in (files, progress):
             leftover.delete()
 
-    def _speed_specs(self, runs: list[PlannedRun]) -> list[speed.SpeedSpec]:
-        from wsshm.models.encoder import check_backbone
+    def _speed_specs(self, runs: list[RunPlan]) -> list[speed.SpeedSpec]:
+        from wsshm.models.trial import check_backbone
 
         models = list(self.plan.speed.models)
         if "latency_ms" in self.plan.search.objectives:
             models += [name for name in self.plan.backbones() if name not in models]
-        for backbone in models:
-            check_backbone(backbone)
+            if "model.architecture" in self.plan.space:
+                raise UserError("latency_ms is measured with one architecture; take model.architecture out of space")
+        architectures = dict.fromkeys(text_of(run.config.model.architecture) for run in runs)
+        for backbone, architecture in itertools.product(models, architectures):
+            check_backbone(backbone, architecture=architecture)
         gpu = any(run.config.train.gpus_per_worker for run in runs)
+        self.accelerator = next((run.config.train.accelerator_resource for run in runs), {})
         timed = self.plan.speed
         return speed.expand(
-            models, timed.sizes, timed.batches, timed.precisions, timed.engines, device="cuda" if gpu else "cpu"
+            models,
+            self.plan.timed_sizes(),
+            timed.batches,
+            timed.precisions,
+            timed.engines,
+            architectures=architectures,
+            device="cuda" if gpu else "cpu",
         )
 
     def _time(self, specs: list[speed.SpeedSpec]) -> None:
         """Time what the store has no row of yet from this device."""
         if not specs:
             return
-        call, store = _caller(specs), self.place.store
+        call, store = _caller(specs, self.accelerator), self.place.store
         device = call(_timed_on, specs[0].device)
-        keys = ["model", "height", "width", "batch", "precision", "engine", "scope"]
+        keys = ["model", "height", "width", "batch", "precision", "engine", "layout", "scope"]
         known = store.read("speed") if store.exists() else None
         done = set()
         if known is not None:
@@ -304,24 +326,30 @@ class _Sweep:
             call(speed.speed_table, todo, None, None, store)
 
     def _latencies(self, specs: list[speed.SpeedSpec]) -> dict[str, float]:
-        device = _caller(specs)(_timed_on, specs[0].device)
+        device = _caller(specs, self.accelerator)(_timed_on, specs[0].device)
         first = specs[0]
         found = latencies(
-            self.place.store.read("speed"), device, first.height, first.width, first.batch, first.precision
+            self.place.store.read("speed"),
+            device,
+            first.height,
+            first.width,
+            first.batch,
+            first.precision,
+            first.engine,
         )
         for backbone in self.plan.backbones():
             if backbone not in found:
                 raise UserError(
-                    f"the latency of {backbone} could not be measured, and the search goes by it; leave this backbone"
+                    f"the latency of {backbone} could not be measured, and the search minimises it; leave this backbone"
                     " out, or latency_ms out of search.objectives"
                 )
         return found
 
-    def _finish(self, runs: list[PlannedRun]) -> Outcome:
+    def _finish(self, runs: list[RunPlan]) -> Outcome:
         place = self.place
         failed = {f"draw {number}": why for number, why in enumerate(self.settled.unfit, 1)}
         if not place.store.exists():
-            raise UserError(next(iter(failed.values()), "no run came to a result; ask again to retry them"))
+            raise UserError(next(iter(failed.values()), "no run produced a result; rerun the command to retry them"))
         rows = place.store.read("runs").set_index("run_id")
         wanted = {run.run_id for run in runs}
         if self.plan.search.algorithm == "optuna":
@@ -329,23 +357,27 @@ class _Sweep:
         found = rows.loc[[run_id for run_id in rows.index if run_id in wanted]]
         failed |= {run_id: str(row["error"]) for run_id, row in found.iterrows() if row["status"] not in SETTLED}
         for run_id in wanted - set(rows.index):
-            failed[run_id] = "the run ended without a result; ask again to retry it"
+            failed[run_id] = "the run ended without a result; rerun the command to retry it"
         cost, report = self.plan.report.cost.model(), place.out / "report"
         with TemporaryDirectory(prefix="wsshm-") as scratch:
             index = build(str(place.out / "store"), report.local or Path(scratch), cost)
             if not report.local:
                 report.upload(Path(scratch), last=index.name)
         statuses = found["status"].value_counts()
+        best = best_run(self.plan, place.store, wanted)
+        record_best(place, best)
         return Outcome(
             int(statuses.get("finished", 0)),
             int(statuses.get("stopped", 0)),
             failed,
             self.settled.mistakes,
             report / index.name,
+            next_steps(place, best),
+            place.tracebacks if any(place.traceback(run_id).is_file() for run_id in failed) else None,
         )
 
 
-def _parameters(runs: list[PlannedRun]) -> int:
+def _parameters(runs: list[RunPlan]) -> int:
     """Parameters of the plan's largest model, counted without memory."""
     import torch
 
@@ -362,12 +394,9 @@ def _timed_on(device: str) -> str:
     return provenance.device_name(device, torch.get_num_threads())
 
 
-def _scheduler(plan: Plan, runs: list[PlannedRun]) -> TrialScheduler | None:
-    return scheduler(plan, [comparable_epochs(run.config) for run in runs])
-
-
-def _caller(specs: list[speed.SpeedSpec]) -> Callable[..., Any]:
-    """Calls a function where timing is done: here, or on a node with a GPU, which is owned whole meanwhile."""
+def _caller(specs: list[speed.SpeedSpec], accelerator: dict[str, float]) -> Callable[..., Any]:
+    """Calls a function where timing is done: here, or on a node with a GPU (of the kind that runs ask for), owned whole."""
     if specs[0].device != "cuda":
         return lambda function, *arguments: function(*arguments)
-    return lambda function, *arguments: ray.get(ray.remote(num_cpus=1, num_gpus=1)(function).remote(*arguments))
+    asked: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1, "resources": accelerator}
+    return lambda function, *arguments: ray.get(ray.remote(**asked)(function).remote(*arguments))

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
+from reports.load import flatten
 from sweeps.plan import Plan, configurations
-from sweeps.variation import shown
+from sweeps.variation import OWN_COLUMNS, shown
+from wsshm import methods, models
 from wsshm.config import RunConfig
-from wsshm.data.sources import Sources
-from wsshm.stages import run_id_of
-from wsshm.train import checked_sources, resolved
+from wsshm.keys import without_defaults
+from wsshm.training.planning import plan_run, resolved
+from wsshm.training.run_plan import RunPlan
 
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of a plan: its identity, its resolved configuration and data, how progress lines call it.
-
-    `beside`: the plan's `also` asks for it, not its space.
-    """
-
-    run_id: str
-    config: RunConfig
-    sources: Sources
-    label: str
-    beside: bool = False
-
-
-def expand(plan: Plan, weights: dict[str, str] | None = None) -> list[PlannedRun]:
-    """A plan's runs, each identity once, with data opened (the embedded set is drawn on first use) and checked.
+def expand(plan: Plan, weights: dict[str, str] | None = None) -> list[RunPlan]:
+    """A plan's runs, each identity once, with data opened (the embedded set is drawn on first use); no picture is read.
 
     `weights` are origins of pretrained weights that were resolved earlier, by backbone; new ones are added to it. They
     are kept so that a sweep which goes on elsewhere, or while a hub is away, still means the same runs.
     """
     weights = {} if weights is None else weights
-    opened: dict[str, Sources] = {}
-    runs: dict[str, PlannedRun] = {}
+    runs: dict[str, RunPlan] = {}
     beside = len(plan.also) * len(plan.seeds)
     also = list(dict.fromkeys(key for change in plan.also for key in change))
     for number, config in enumerate(configurations(plan)):
@@ -44,12 +31,7 @@ def expand(plan: Plan, weights: dict[str, str] | None = None) -> list[PlannedRun
         config = resolved(with_weights(config, weights))
         if auto:
             weights[config.model.backbone] = config.model.weights
-        key = config.data.model_dump_json()
-        if key not in opened:
-            opened[key] = checked_sources(config)
-        sources = checked_sources(config, opened[key])
-        label = label_of(config, also if number < beside else plan.space)
-        run = PlannedRun(run_id_of(config, sources), config, sources, label, number < beside)
+        run = labelled(plan_run(config, beside=number < beside), also if number < beside else plan.space)
         runs.setdefault(run.run_id, run)
     return list(runs.values())
 
@@ -62,15 +44,29 @@ def with_weights(config: RunConfig, weights: dict[str, str]) -> RunConfig:
     return config.model_copy(update={"model": config.model.model_copy(update={"weights": known})})
 
 
-def label_of(config: RunConfig, keys: Iterable[str]) -> str:
-    """How progress lines call a run: its method, budget and seed, and its values of `keys`, numbers by name."""
-    budget = config.budget
-    mattes = "all" if budget.mattes is None else budget.mattes
+def labelled(run: RunPlan, keys: Iterable[str]) -> RunPlan:
+    """The run with what progress lines call it: its method, mattes and seed, and its values of `keys`, numbers by name."""
+    said = [f"{run.mattes} mattes", f"seed {run.config.train.seed}"]
+    for key, value in _values(run.config, keys).items():
+        text = shown(value)
+        said.append(text if isinstance(value, str | dict) else f"{key.rpartition('.')[2]} {text}")
+    return replace(run, label=f"{run.config.method.name} ({', '.join(said)})")
+
+
+def _values(config: RunConfig, keys: Iterable[str]) -> dict[str, Any]:
+    """The values of dotted `keys`, of whole sections those that are not at their default; without `OWN_COLUMNS`."""
     document = config.model_dump(mode="json")
-    said = [f"{mattes} mattes", f"seed {config.train.seed}"]
+    every, differing = flatten(document), flatten(without_defaults(document))
+    # The configuration has only those options of a method's or an architecture's own that are not at their default.
+    own = {
+        "method.options": methods.options_of(config),
+        "model.architecture": models.options_of(config.model.architecture),
+    }
+    for section, options in own.items():
+        every |= {
+            f"{section}.{name}": value for name, value in (options.model_dump(mode="json") if options else {}).items()
+        }
+    found: dict[str, Any] = {}
     for key in keys:
-        if key not in ("method.name", "train.seed", "budget.mattes", "budget.masks"):
-            value = functools.reduce(lambda section, name: section[name], key.split("."), document)
-            text = shown(value)
-            said.append(text if isinstance(value, str) else f"{key.rpartition('.')[2]} {text}")
-    return f"{config.method.name} ({', '.join(said)})"
+        found |= {key: every[key]} if key in every else {k: v for k, v in differing.items() if k.startswith(f"{key}.")}
+    return {key: value for key, value in found.items() if key not in OWN_COLUMNS}

@@ -1,48 +1,40 @@
-"""`python -m sweeps stages`: what a sweep has trained, stage by stage, and what of it can go."""
+"""`wsshm sweep stages`: what a sweep has trained, stage by stage, and what of it can go."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.store import SETTLED, Store
+from bench.store import SETTLED, Store, stages_in
 from sweeps.expand import expand
 from sweeps.place import Place
 from sweeps.plan import Plan
 from sweeps.planned import read_planned
 from sweeps.status import open_sweep, read_status
 from sweeps.variation import console, table
-from wsshm.ahead.labels import RECIPE as LABELS_RECIPE
-from wsshm.ahead.run import label_folder
-from wsshm.checkpoint import CARD
-from wsshm.claims import Claim
-from wsshm.commandline import duration
+from wsshm.blended_labels.labels import RECIPE as LABELS_RECIPE
 from wsshm.config import RunConfig
-from wsshm.errors import UserError
-from wsshm.methods.stage import Stage
-from wsshm.stages import STATE, StageFolder, addressed_stages
-from wsshm.storage import Location
+from wsshm.console import duration
+from wsshm.errors import UserError, redacted
+from wsshm.files.claims import STALE_S, Claim
+from wsshm.files.location import Location
+from wsshm.files.sealed import Damaged
+from wsshm.methods.stage import LABELS, Stage
+from wsshm.models.checkpoint import STATE
+from wsshm.training.stages import RESULT, StageFolder
 
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")  # as `wsshm.storage` calls a folder that is not whole yet
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")  # as `wsshm.files.location` calls a folder that is not whole yet
 OWN_NAMES = ("final", "claim.json")
 Planned = dict[str, tuple[Stage, RunConfig]]
-LABELS = {
-    "mask": "masks",
-    "blended": "blended labels",
-    "masklabel": "masks in the blend's place",
-    "truth": "true mattes",
-}
-LABELS |= {"pseudo": "the teacher's labels", "average": "the average's labels"}
 
 
 @dataclass(frozen=True)
 class Found:
-    """A folder among the stages. `kind`: done | half | empty | labels (made ahead for a stage) | other (foreign)."""
+    """A folder among the stages. `kind`: done | damaged | half | empty | labels (made ahead for a stage) | other (foreign)."""
 
     folder: StageFolder
     kind: str
@@ -73,7 +65,7 @@ def list_stages(out: Location) -> None:
     screen.print(rows)
     done = sum(item.kind == "done" for item in found)
     screen.print(
-        f"{place.stages}: {done} stages trained, {len(found) - done} other, {_bytes(sum(f.sizes[0] for f in found))}"
+        f"{redacted(place.stages)}: {done} stages trained, {len(found) - done} other, {_bytes(sum(f.sizes[0] for f in found))}"
     )
 
 
@@ -94,9 +86,16 @@ def prune(out: Location, shared: bool = False, dry_run: bool = False) -> None:
     goes = [item for item in found if item.kind != "other" and item.address not in keep and not item.held]
     screen = console()
     done, freed, there = "would remove" if dry_run else "removed", 0, sum(item.sizes[0] for item in found)
+    stay = len(found)
     for item in goes:
         if not dry_run and not _remove(item.folder.claim, [item.folder.place]):
+            screen.print(
+                f"kept {item.address} {item.name}: another process has just claimed it, or left a damaged"
+                f" {item.folder.claim.place.name}; rerun the command in {duration(STALE_S)}",
+                soft_wrap=True,
+            )
             continue
+        stay -= 1
         freed += item.sizes[1]
         screen.print(f"{done} {item.address} {item.name} ({_bytes(item.sizes[0])})")
     for claim, leftovers in _leftovers(place, [item for item in found if item not in goes]):
@@ -106,11 +105,11 @@ def prune(out: Location, shared: bool = False, dry_run: bool = False) -> None:
         freed += sum(size[1] for size in sizes)
         there += sum(size[0] for size in sizes) if claim.place == place.claim else 0  # beside the stages
         for leftover, (size, _) in zip(leftovers, sizes, strict=True):
-            screen.print(f"{done} what a killed run left: {leftover} ({_bytes(size)})", soft_wrap=True)
+            screen.print(f"{done} leftover of a killed run: {leftover} ({_bytes(size)})", soft_wrap=True)
     held = sum(item.held for item in found)
     screen.print(
         f"{'would free' if dry_run else 'freed'} {_bytes(freed)} of {_bytes(there)};"
-        f" {len(found) - len(goes)} of {len(found)} stages stay"
+        f" {stay} of {len(found)} stages stay"
         + (f", {held} of them being trained now" if held else "")
         + "; models of finished runs are in OUT/models",
         soft_wrap=True,
@@ -128,14 +127,8 @@ def needed(plan: Plan, weights: dict[str, str], place: Place, found: Iterable[Fo
         if not status.over or status.failed:
             last = {addresses[-1] for addresses in settled.values() if addresses}
             return {item.address for item in found if item.address not in last or len(item.users) != 1}
-    keep: set[str] = set()
-    for run in expand(plan, dict(weights)):
-        if run.run_id in settled:
-            continue
-        entries = addressed_stages(run.config, run.sources)
-        labels = [label_folder(e, entries, run.config, run.sources, place.stages) for e in entries]
-        keep |= {e.address for e in entries} | {folder.place.name for folder in labels if folder}
-    return keep
+    stages = [entry for run in expand(plan, dict(weights)) if run.run_id not in settled for entry in run.stages]
+    return {address for entry in stages for address in (entry.address, entry.labels) if address}
 
 
 def inventory(place: Place, planned: Planned | None = None) -> list[Found]:
@@ -161,12 +154,15 @@ def _look(folder: StageFolder, planned: Planned, users: tuple[str, ...]) -> Foun
     owner = folder.claim.owner()
     progress = None if folder.done else folder.state_progress()
     if folder.done:
-        kind, result = "done", folder.result()
-        card = json.loads((folder.final / CARD).read_text())
-        known = Stage(**{key: value for key, value in result["stage"].items() if key in Stage.__dataclass_fields__})
-        name, about = known.name, described(known, card["backbone"], card["size"])
-        state = f"done, in {duration(result['seconds'])}"
-        modified = (folder.final / CARD).modified()
+        try:
+            result, card = folder.result(), folder.card()
+        except Damaged as damage:
+            kind, state = "damaged", f"damaged ({damage}), retrained when a run needs it"
+        else:
+            known = Stage(**{key: value for key, value in result["stage"].items() if key in Stage.__dataclass_fields__})
+            kind, name, about = "done", known.name, described(known, card.backbone, card.size)
+            state = f"done, in {duration(result['seconds'])}"
+        modified = (folder.final / RESULT).modified()
     elif progress is not None:
         kind, state = "half", f"half-trained at step {progress['step']}" + (f" of {steps}" if steps else "")
         modified = (folder.states()[-1] / STATE).modified()
@@ -175,9 +171,9 @@ def _look(folder: StageFolder, planned: Planned, users: tuple[str, ...]) -> Foun
         kind, name, state = "labels", "labels", f"{len((folder.place / 'label').listing()):,} pictures"
         about, modified = "blended labels, made ahead", (folder.place / LABELS_RECIPE).modified()
     elif foreign := [n for n in names if n not in OWN_NAMES and not n.startswith(("state-", "claim."))]:
-        kind, state = "other", f"no stage (holds {', '.join(sorted(foreign)[:3])})"
+        kind, state = "other", f"not a stage (holds {', '.join(sorted(foreign)[:3])})"
     else:
-        kind, state = "empty", "no step kept yet"
+        kind, state = "empty", "no checkpoint yet"
     if owner:
         host = f"{owner['host']}:{owner['pid']}"
         state = f"being trained by {host}" + (f", {state}" if kind == "half" else "") if kind != "done" else state
@@ -186,7 +182,8 @@ def _look(folder: StageFolder, planned: Planned, users: tuple[str, ...]) -> Foun
 
 def described(stage: Stage, backbone: str, size: int) -> str:
     """What a stage is trained from, in a few words."""
-    photos = f"photos with {LABELS[stage.photo_label]}" if stage.photo_label else ""
+    label = LABELS.find(stage.photo_label) if stage.photo_label else None
+    photos = f"photos with {label.about if label else stage.photo_label}"
     mixed = f"{stage.matte_share:.0%} mattes, else {photos}"
     data = "mattes" if not stage.uses_photos else photos if not stage.uses_mattes else mixed
     return f"{backbone}, {size} px, {stage.steps:,} steps on {data}"
@@ -241,8 +238,8 @@ def _settled(store: Store) -> dict[str, list[str]]:
         return {}
     rows = store.read("runs", ["run_id", "status", "stages"])
     rows = rows[rows["status"].isin(SETTLED)]
-    stages = (list(s) if s is not None else [] for s in rows["stages"])
-    return {run: [name.rpartition(":")[2] for name in names] for run, names in zip(rows["run_id"], stages, strict=True)}
+    stages = (stages_in(column) if column is not None else {} for column in rows["stages"])
+    return {run: list(addresses.values()) for run, addresses in zip(rows["run_id"], stages, strict=True)}
 
 
 def _sizes(folder: Location) -> tuple[int, int]:

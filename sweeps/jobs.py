@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 PROBE_S = 10.0
 SILENCE_S = 60.0
-"""After so long without a line the log is attached anew: a connection that died in between says nothing."""
+"""Reattach to the log after this long without a line: a connection that died says nothing."""
 NODES_S = 30.0
 """A head that has just come up knows of no node for a while, not even itself."""
 PATIENCE_S = 600.0
-"""How long an unreachable cluster is asked again before following ends."""
+"""How long to retry an unreachable cluster before giving up following."""
 
 log = logging.getLogger(__name__)
 
@@ -183,18 +183,18 @@ class Cluster:
 
 
 def exit_status(info: JobDetails) -> tuple[int, str]:
-    """A job's end as an exit status (that of `sweeps run`: 0 done, 1 failed, 2 the user's mistake) and a sentence."""
+    """A job's end as an exit status (that of `wsshm sweep run`: 0 done, 1 failed, 2 the user's mistake) and a sentence."""
     status = str(info.status.value)
     code = info.driver_exit_code
     if status == "SUCCEEDED":
         return 0, "the job is done"
     if status == "STOPPED":
-        return 1, "the job was stopped; submit it again and it goes on"
+        return 1, "the job was stopped; submit it again to resume"
     if code is None:
         unmade = "RUNTIME_ENV" in str(info.error_type or "").upper() or "runtime_env" in str(info.message or "")
         return (2 if unmade else 1), f"the job could not run: {_last_line(info.message or status)}"
     if code < 0 or code > 128:
-        return 1, f"the job was killed by signal {-code if code < 0 else code - 128}; submit it again and it goes on"
+        return 1, f"the job was killed by signal {-code if code < 0 else code - 128}; submit it again to resume"
     return (2 if code == 2 else 1), f"the job ended with exit status {code}"
 
 
@@ -243,7 +243,7 @@ def _refused(address: str, source: str) -> Iterator[None]:
         if "Authentication failed" in str(error):
             sentence = f"{address} rejects the token from {source}; put the cluster's into {places}"
         elif source == "RAY_AUTH_MODE":
-            sentence = f"{address} asks for a token and RAY_AUTH_MODE=disabled keeps it back; set RAY_AUTH_MODE=token"
+            sentence = f"{address} asks for a token but RAY_AUTH_MODE=disabled withholds it; set RAY_AUTH_MODE=token"
         else:
             sentence = f"{address} asks for a token; put the cluster's (`ray get-auth-token` on its head) into {places}"
         raise UserError(sentence) from None

@@ -1,12 +1,17 @@
-"""What runs are held against each other by: their last errors on the validation set, and a network's latency."""
+"""What runs are compared by: their last errors on the validation set, and a network's latency."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 
 import pandas as pd
 
-from bench.store import Store
+from bench.speed import LAYOUTS
+from bench.store import Store, stages_in
+from wsshm.config import RunConfig, parse
+from wsshm.methods import stages_of
+from wsshm.training.workload import epochs_before
 
 
 def last_errors(store: Store, run_ids: Collection[str] | None = None) -> dict[str, dict[str, float]]:
@@ -19,10 +24,28 @@ def last_errors(store: Store, run_ids: Collection[str] | None = None) -> dict[st
     if run_ids is not None:
         epochs = epochs[epochs["run_id"].isin(set(run_ids))]
     return {
-        run_id: _last(rows, [name.partition(":")[0] for name in runs[run_id]])
+        run_id: _last(rows, list(stages_in(runs[run_id])))
         for run_id, rows in epochs.groupby("run_id")
         if run_id in runs.index
     }
+
+
+def learned(store: Store, run_ids: Collection[str], objective: str) -> dict[str, list[tuple[int, float]]]:
+    """Each run's `objective` by epochs, counted as early stopping counts them; only runs that finished or were stopped."""
+    if not store.exists():
+        return {}
+    runs = store.read("runs", ["run_id", "status", "config"])
+    runs = runs[runs["run_id"].isin(set(run_ids)) & runs["status"].isin(["finished", "stopped"])]
+    epochs = store.read("epochs")
+    epochs = epochs[epochs["key"] == objective]
+    found = {}
+    for run_id, text in runs[["run_id", "config"]].itertuples(index=False):
+        config = parse(json.loads(text), RunConfig)
+        before = epochs_before(stages_of(config), config)
+        rows = epochs[(epochs["run_id"] == run_id) & epochs["stage"].isin(list(before))]
+        points = zip(rows["stage"], rows["epoch"], rows["value"], strict=True)
+        found[run_id] = sorted((before[stage] + int(epoch), float(value)) for stage, epoch, value in points)
+    return found
 
 
 def _last(rows: pd.DataFrame, stages: list[str]) -> dict[str, float]:
@@ -33,16 +56,16 @@ def _last(rows: pd.DataFrame, stages: list[str]) -> dict[str, float]:
 
 
 def latencies(
-    speed: pd.DataFrame, device: str, height: int, width: int, batch: int, precision: str
+    speed: pd.DataFrame, device: str, height: int, width: int, batch: int, precision: str, engine: str
 ) -> dict[str, float]:
-    """Median milliseconds of each backbone's network alone at one setting, of those that were timed on `device`."""
-    rows = speed[
-        (speed["status"] == "ok")
-        & (speed["scope"] == "model")
-        & (speed["device"] == device)
-        & (speed["height"] == height)
-        & (speed["width"] == width)
-        & (speed["batch"] == batch)
-        & (speed["precision"] == precision)
-    ]
+    """Median milliseconds of each backbone's network alone at one setting, of those that were timed on `device`.
+
+    A time that is unstable (too few calls, a busy machine) counts only while there is no better one.
+    """
+    setting = {"scope": "model", "device": device, "height": height, "width": width, "batch": batch}
+    setting |= {"precision": precision, "engine": engine, "layout": LAYOUTS[0]}
+    rows = speed[speed["status"].isin(["ok", "unstable"]) & speed["p50_ms"].notna()]
+    for key, value in setting.items():
+        rows = rows[rows[key] == value]
+    rows = rows.sort_values("status", ascending=False, kind="stable")  # unstable first, ok last
     return dict(zip(rows["backbone"], rows["p50_ms"], strict=True))

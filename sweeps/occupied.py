@@ -1,4 +1,4 @@
-"""One sweep at a time in a folder, on whatever machines it is asked for."""
+"""One sweep at a time in a folder, whatever machines it is started on."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 
 from sweeps.place import Place
-from wsshm.claims import STALE_S, Claim
 from wsshm.errors import UserError
+from wsshm.files.claims import STALE_S, Claim
 
 LOOK_EVERY_S = 2.0
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.store import Store
-from wsshm.storage import Location
+from wsshm.files.location import Location
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,20 @@ class Place:
         return self.out / "sweep.json"
 
     @property
+    def ended(self) -> Location:
+        """Why a sweep ended before its time: text."""
+        return self.out / "ended.txt"
+
+    def tell_end(self, why: str) -> None:
+        """Leave the reason for `status`."""
+        self.ended.write_text(why)
+
+    @property
+    def slots(self) -> Location:
+        """The cluster's room for workers, as the sweep saw it last: JSON."""
+        return self.out / "slots.json"
+
+    @property
     def draws(self) -> Location:
         """What a search has drawn: one file a run."""
         return self.out / "draws"
@@ -52,3 +66,12 @@ class Place:
     def progress(self, run_id: str) -> Location:
         """A running run's progress file."""
         return self.out / "progress" / f"{run_id}.json"
+
+    @property
+    def tracebacks(self) -> Location:
+        """What Python said when runs failed last; their rows hold one sentence each."""
+        return self.out / "errors"
+
+    def traceback(self, run_id: str) -> Location:
+        """A failed run's traceback."""
+        return self.tracebacks / f"{run_id}.txt"

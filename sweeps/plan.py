@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
-import yaml
 
 from bench.cost import CostModel
-from wsshm.config import Budget, ModelConfig, RunConfig, Section, load_document, override, parse, set_dotted
+from bench.engines import ENGINES
+from wsshm.config import (
+    Budget,
+    DataConfig,
+    Labels,
+    ModelConfig,
+    RunConfig,
+    Section,
+    Seed,
+    Steps,
+    override,
+    parse,
+    set_dotted,
+)
+from wsshm.documents import load_document
 from wsshm.errors import UserError, nearest
+from wsshm.keys import explained
+from wsshm.registry import Registered
 
 SHIPPED = Path(__file__).parent / "plans"
 RESOLVED_WEIGHTS = "resolved_weights"
+TRAINED = "trained"  # of `speed.sizes`
 
 Choices = Annotated[list[Any], pydantic.Field(min_length=1)]
 Interval = tuple[float, float]
 Objective = Literal["val_sad", "val_mse", "val_mad", "latency_ms"]
+MOST_RUNS = 100_000
+
+
+def _fit_for_folders(name: str) -> str:
+    if not re.fullmatch(r"[^\W_][\w .+()-]{0,99}", name):
+        raise ValueError(
+            "folders and jobs are named after it: at most 100 letters, digits, spaces and any of . _ + - ( ), the first a"
+            " letter or digit"
+        )
+    return name
+
+
+Name = Annotated[str, pydantic.AfterValidator(_fit_for_folders)]
+Drawn = Annotated[int, pydantic.Field(ge=1, le=MOST_RUNS)]
 DIGITS = 4  # of a drawn number: enough for any setting, and short to read
 
 
@@ -82,19 +115,22 @@ Range = Annotated[
 
 
 class SchedulerPlan(Section):
-    """Early stopping by ASHA: of the runs that came as far, the best 1/`reduction` go on.
+    """Early stopping by ASHA: of the runs that reach a rung, the best 1/`reduction` continue.
 
     Rungs lie at `grace_epochs` x `reduction`^k epochs, counted from the end of a stage that only prepares (a teacher).
     What `also` asks for is never stopped. Methods differ in what they have learnt by an epoch, so only one is searched.
     """
 
     name: Literal["asha"] = "asha"
-    grace_epochs: pydantic.PositiveInt = 2
-    reduction: Annotated[int, pydantic.Field(ge=2)] = 3
+    """The rule."""
+    grace_epochs: Steps = 2
+    """Epochs before the first runs may be stopped."""
+    reduction: Annotated[int, pydantic.Field(ge=2, le=1000)] = 3
+    """At each rung the best 1 in so many runs continues."""
 
 
 class SearchPlan(Section):
-    """How the space is gone through.
+    """How the space is searched.
 
     `grid` runs every combination. `random` draws searched keys `num_runs` times, each draw under every combination of
     the rest. `optuna` (TPE) draws each run by what the earlier ones came to. `objectives` are minimised: errors on the
@@ -102,27 +138,44 @@ class SearchPlan(Section):
     """
 
     algorithm: Literal["grid", "random", "optuna"] = "grid"
-    num_runs: pydantic.PositiveInt | None = None
-    seed: pydantic.NonNegativeInt = 0
+    """grid (every combination), random, or optuna (TPE)."""
+    num_runs: Drawn | None = None
+    """How many times random or optuna draw; null for a grid."""
+    seed: Seed = 0
+    """The same seed gives the same draws."""
     objectives: Annotated[tuple[Objective, ...], pydantic.Field(min_length=1)] = ("val_sad",)
+    """What is minimised: val_sad, val_mse or val_mad at the end of a run, latency_ms of the network; several give a
+    Pareto front."""
     scheduler: SchedulerPlan | None = None
+    """Early stopping by ASHA: {name: asha, grace_epochs: 2, reduction: 3}."""
 
 
 class SpeedPlan(Section):
-    """What is timed after training: every combination, each in a fresh process; nothing where `models` is empty."""
+    """What is timed after training: every combination, each in a fresh process; nothing if `models` is empty.
+
+    Runs are scored with a picture's shorter side at the size that they were trained at: a report sets speed beside error
+    for timings of that shorter side alone.
+    """
 
     models: tuple[str, ...] = ()
-    sizes: tuple[int | str, ...] = pydantic.Field(default=(512,), min_length=1)
-    batches: tuple[pydantic.PositiveInt, ...] = pydantic.Field(default=(1,), min_length=1)
+    """Backbones to time after training."""
+    sizes: tuple[int | str, ...] = pydantic.Field(default=(TRAINED,), min_length=1)
+    """Picture sizes: trained (the square of data.size), 512, 1080p, or width x height: 288x192 for 3:2 photos at 192 px."""
+    batches: tuple[Annotated[int, pydantic.Field(ge=1, le=4096)], ...] = pydantic.Field(default=(1,), min_length=1)
+    """Batch sizes."""
     precisions: tuple[Literal["fp32", "bf16", "fp16"], ...] = pydantic.Field(default=("fp32",), min_length=1)
-    engines: tuple[Literal["eager"], ...] = pydantic.Field(default=("eager",), min_length=1)
+    """Precisions."""
+    engines: tuple[Annotated[str, Registered(ENGINES)], ...] = pydantic.Field(default=("eager",), min_length=1)
+    """What executes the network."""
 
 
 class CostPlan(Section):
     """The price of a label, in seconds (`690s`) or money (`23EUR`)."""
 
     matte: str = "690s"
+    """Price of a matte."""
     mask: str = "79.2s"
+    """Price of a mask."""
 
     def model(self) -> CostModel:
         """The prices as reports take them."""
@@ -138,8 +191,15 @@ class ReportPlan(Section):
 class BudgetGrid(Section):
     """A label budget, or with lists all combinations of their numbers."""
 
-    mattes: pydantic.NonNegativeInt | tuple[pydantic.NonNegativeInt, ...] | None = None
-    masks: pydantic.NonNegativeInt | tuple[pydantic.NonNegativeInt, ...] | None = None
+    mattes: Labels | tuple[Labels, ...] | None = None
+    """Numbers of mattes; null is all there are."""
+    masks: Labels | tuple[Labels, ...] | None = None
+    """Numbers of masks; null is all there are."""
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return math.prod(len(v) if isinstance(v, tuple) else 1 for v in (self.mattes, self.masks))
 
     def budgets(self) -> list[Budget]:
         """The budgets it stands for."""
@@ -155,18 +215,34 @@ class Plan(Section):
     URI where several sweeps share what they train (default OUT/stages); `track` names what follows the runs live.
     """
 
-    name: str
+    name: Name
+    """Name of the sweep; --out defaults to runs/NAME."""
     about: str = ""
+    """What it does, for `wsshm sweep plans`."""
     base: dict[str, Any] = pydantic.Field(default_factory=dict)
+    """One run's configuration, as `wsshm config` prints it."""
     space: dict[str, Range] = pydantic.Field(default_factory=dict)
+    """Dotted keys of base: a list is a grid; {uniform: [a, b]}, {loguniform: [a, b]} and {choice: [...]} are searched."""
     also: tuple[dict[str, Any], ...] = ()
+    """Single runs in addition to the space, each a mapping of dotted keys."""
     search: SearchPlan = SearchPlan()
     budgets: tuple[BudgetGrid, ...] = pydantic.Field((BudgetGrid(),), min_length=1)
-    seeds: tuple[pydantic.NonNegativeInt, ...] = pydantic.Field((0,), min_length=1)
+    """Numbers of labels; a smaller budget's labels are a subset of a larger one's. Lists are combined."""
+    seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
+    """Every run is repeated with each of them."""
     speed: SpeedPlan = SpeedPlan()
     report: ReportPlan = ReportPlan()
     stages: str | None = None
+    """Folder or URI where several sweeps share what they train; null is OUT/stages."""
     track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Trackers that follow the runs live."""
+
+    @property
+    def num_runs(self) -> int:
+        """How many runs it asks for, without expanding them; equal ones counted each."""
+        lists = math.prod(len(values) for values in self.space.values() if isinstance(values, list))
+        budgets = sum(grid.count for grid in self.budgets)
+        return len(self.seeds) * (len(self.also) + lists * budgets * (self.search.num_runs or 1))
 
     @property
     def searched(self) -> dict[str, Sampler]:
@@ -176,10 +252,15 @@ class Plan(Section):
     @pydantic.model_validator(mode="after")
     def _searchable(self) -> Plan:
         search, searched = self.search, self.searched
+        if self.num_runs > MOST_RUNS:
+            raise ValueError(
+                f"it asks for {self.num_runs:,} runs, and {MOST_RUNS:,} are the most; shorten the lists of space, budgets"
+                " or seeds, or search them by search.algorithm: random"
+            )
         if search.algorithm == "grid":
             if searched:
                 raise ValueError(
-                    f"space.{next(iter(searched))} is to be searched, and a grid runs every combination; give a list, or"
+                    f"space.{next(iter(searched))} is a range to search, but a grid runs listed values; give a list, or"
                     " set search.algorithm to random or optuna"
                 )
             if search.num_runs:
@@ -197,8 +278,8 @@ class Plan(Section):
             raise ValueError("search.scheduler stops runs by one error; give one objective, such as val_sad")
         if search.scheduler and "method.name" in self.space:
             raise ValueError(
-                "search.scheduler holds runs against each other by epochs, by which methods have not learnt as much; take"
-                " method.name out of space"
+                "search.scheduler compares runs at equal epochs, but methods learn at different speeds; remove method.name"
+                " from space"
             )
         backbones = searched.get("model.backbone")
         if "latency_ms" in search.objectives and backbones and not backbones.choice:
@@ -207,11 +288,20 @@ class Plan(Section):
 
     def backbones(self) -> list[str]:
         """Every backbone that a run may have."""
-        default = self.base.get("model", {}).get("backbone", ModelConfig().backbone)
-        choice = self.space.get("model.backbone")
-        listed = choice.choice or [] if isinstance(choice, Sampler) else choice
-        extra = [change["model.backbone"] for change in self.also if "model.backbone" in change]
-        return list(dict.fromkeys([*(listed or [default]), *extra]))
+        return list(dict.fromkeys(self._values("model", "backbone", ModelConfig().backbone)))
+
+    def timed_sizes(self) -> list[int | str]:
+        """The sizes that are timed, `trained` replaced by every size that a run may be trained at."""
+        trained = self._values("data", "size", DataConfig().size)
+        sizes = [size for given in self.speed.sizes for size in (trained if given == TRAINED else [given])]
+        return list(dict.fromkeys(sizes))
+
+    def _values(self, section: str, name: str, default: Any) -> list[Any]:
+        """The values that runs may have of a key, as far as they are listed: in the space, else in the base, and in `also`."""
+        key, choice = f"{section}.{name}", self.space.get(f"{section}.{name}")
+        listed = choice.choice if isinstance(choice, Sampler) else choice
+        base = self.base.get(section, {}).get(name, default)
+        return [*(listed or [base]), *(change[key] for change in self.also if key in change)]
 
     def label_budgets(self) -> list[Budget]:
         """All label budgets, in order."""
@@ -235,6 +325,12 @@ def plan_of(document: dict[str, Any], where: str, assignments: list[str] | None 
     check_space(plan)
     plan.report.cost.model()
     return plan
+
+
+def explained_plan(plan: Plan, width: int) -> str:
+    """The plan as YAML with every key, its type, meaning and default (`wsshm.keys`)."""
+    head = "# Every key of the plan. A comment names the default where the value differs.\n"
+    return head + explained(Plan, plan.model_dump(mode="json"), width, {"base": RunConfig})
 
 
 def plan_path(name: str) -> Path:
@@ -282,9 +378,9 @@ def draws(plan: Plan) -> list[dict[str, Any]]:
 
 def configured(plan: Plan, changes: dict[str, Any]) -> RunConfig:
     """One run's configuration: the plan's base with dotted keys changed. Raises UserError where it is impossible."""
-    document = yaml.safe_load(yaml.safe_dump(plan.base))
+    document = copy.deepcopy(plan.base)
     for key, value in changes.items():
-        set_dotted(document, key, yaml.safe_load(yaml.safe_dump(value)))
+        set_dotted(document, key, copy.deepcopy(value))
     return parse(document, RunConfig, f"a run of the plan {plan.name}")
 
 

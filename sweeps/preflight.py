@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 import time
 import uuid
 from collections import Counter
@@ -16,8 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from wsshm import ray_cluster
 from wsshm.errors import UserError
-from wsshm.storage import Location, check_writable
+from wsshm.files.location import Location, check_writable
 
 PACKAGES = ("wsshm-bench", "torch", "timm", "ray")
 TEMPORARY_BYTES = 1e9
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Node:
-    """What was found on one node. Sizes in bytes, None where there is nothing to measure or it was not asked."""
+    """What was found on one node. Sizes in bytes, None if there is nothing to measure or it was not asked."""
 
     name: str
     ray_gpus: float = 0.0
@@ -122,7 +122,7 @@ def inspect_nodes(out: Location, timeout_s: float = TIMEOUT_S) -> list[Node]:
             try:
                 told = ray.get(task)
             except ray.exceptions.RayError as error:
-                answers.append(Node(name, gpus, silent=f"could not be asked ({_first_line(error)})"))
+                answers.append(Node(name, gpus, silent=f"could not be checked ({_first_line(error)})"))
                 continue
             with contextlib.suppress(OSError):
                 told["writes"] = (folder / node["NodeID"]).read_text() == word
@@ -196,17 +196,9 @@ def preflight(
     import ray
 
     location = refuse_job_folder(Location.of(out))
-    address = address or os.environ.get("RAY_ADDRESS") or "auto"
-    host, _, port = address.rpartition(":")
-    try:
-        if port.isdigit():  # Ray itself would try for minutes
-            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"no cluster could be joined at {address!r} ({_first_line(error)}); give its dashboard by --address"
-            " http://HEAD:8265, and its token as `sweeps submit --help` says"
-        ) from None
+    source = ray_cluster.ADDRESS_VARIABLE if not address and ray_cluster.named() else "--address"
+    target = address or ray_cluster.named() or "auto"
+    ray_cluster.join(target, source, log_to_driver=False, logging_level=logging.ERROR)
     try:
         deadline = time.monotonic() + JOIN_S
         while sum(node["Alive"] for node in ray.nodes()) < expected and time.monotonic() < deadline:
@@ -248,7 +240,7 @@ def _probe() -> Callable[..., dict[str, Any]]:
         told["shared_memory"] = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else None
         try:
             import wsshm
-            from wsshm.storage import Location
+            from wsshm.files.location import Location
 
             told["versions"]["wsshm-bench"] = wsshm.__version__  # not the metadata's: a job may bring its own copy
             here = Location.of(folder)
@@ -264,7 +256,7 @@ def _probe() -> Callable[..., dict[str, Any]]:
         if with_gpus:
             count = "import torch; print(torch.cuda.device_count())"
             seen = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}  # Ray hides them from this task
-            done = subprocess.run([sys.executable, "-c", count], env=seen, capture_output=True, text=True)
+            done = subprocess.run([sys.executable, "-P", "-c", count], env=seen, capture_output=True, text=True)
             told["torch_gpus"] = int(done.stdout) if done.returncode == 0 else 0
         return told
 

@@ -1,4 +1,4 @@
-"""`python -m sweeps show PLAN --run RUN_ID`: a configuration that repeats one run. Light where the store knows the run."""
+"""`wsshm sweep show PLAN --run RUN_ID`: a configuration that repeats one run. Light where the store knows the run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import yaml
 from bench import provenance
 from bench.store import Store
 from sweeps.plan import RESOLVED_WEIGHTS, Plan, plan_of, plan_path
-from wsshm.config import load_document
+from wsshm.documents import load_document, mapping
 from wsshm.errors import UserError, nearest
-from wsshm.storage import Location
+from wsshm.files.location import Location
 
 
 def open_plan(name: str, assignments: list[str] | None = None) -> tuple[Plan, dict[str, str], str]:
@@ -34,21 +34,17 @@ def open_plan(name: str, assignments: list[str] | None = None) -> tuple[Plan, di
 
 def _read(place: Location) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(place.read_text())
+        content = place.read_bytes()
     except FileNotFoundError:
         raise UserError(f"there is no file {place}; check the address") from None
     except OSError as error:
         raise UserError(f"{place} cannot be read ({' '.join(str(error).split())}); check the address") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise UserError(f"{place} is not valid YAML; give a plan, such as a sweep's OUT/plan.yaml") from None
-    if not isinstance(document, dict):
-        raise UserError(f"{place} must hold a mapping of keys to values")
-    return document
+    return mapping(content, str(place))
 
 
 def repeat(plan: Plan, weights: dict[str, str], store: Location, prefix: str) -> str:
     """YAML that `wsshm train` takes to train the plan's run whose id starts with `prefix`, under a comment that says
-    where it is from. A run of the store counts first; UserError where there is none or several.
+    where it is from. A run of the store counts first; UserError if there is none or several.
     """
     rows = _rows(store)
     found = _matches(prefix, rows)
@@ -65,7 +61,7 @@ def repeat(plan: Plan, weights: dict[str, str], store: Location, prefix: str) ->
         found = _matches(prefix, runs)
         if not found:
             known = [*rows, *runs]
-            remedy = nearest(prefix, known) if known else f"see python -m sweeps show {plan.name}"
+            remedy = nearest(prefix, known) if known else f"see wsshm sweep show {plan.name}"
             raise UserError(f"no run of the plan {plan.name} has an id that starts with {prefix!r}; {remedy}")
         run_id, status = found[0], f"not in {store} yet"
         document = runs[run_id].config.model_dump(mode="json")
@@ -95,6 +91,6 @@ def _matches(prefix: str, ids: dict[str, Any]) -> list[str]:
     found = [run_id for run_id in ids if run_id.startswith(prefix)]
     if len(found) > 1 and prefix not in found:
         raise UserError(
-            f"{len(found)} runs have ids that start with {prefix!r} ({', '.join(found[:4])}); give more of it"
+            f"{len(found)} runs have ids that start with {prefix!r} ({', '.join(found[:4])}); give more of the id"
         )
     return [prefix] if prefix in found else found

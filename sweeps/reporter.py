@@ -8,11 +8,11 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.trainable.trainable_fn_utils import _in_tune_session
 
 EPOCH = "epoch"
-"""Our own count of a run's epochs: Tune's `training_iteration` begins anew with a process."""
+"""Our own count of a run's epochs: Tune's `training_iteration` restarts with a process."""
 
 
 class EpochReporter(TuneReportCallback):
-    """Passes the first worker's report of an epoch on to Tune, where runs may be held against each other by it.
+    """Passes the first worker's report of an epoch on to Tune, if runs may be compared by it.
 
     A teacher's epochs may not: of runs that share it only one trains it, and would be judged alone.
     """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
+import pydantic
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
@@ -20,6 +21,7 @@ from sweeps.reporter import EPOCH
 
 STUDY = "sweep"
 DRAWN = "drawn/"  # Ray makes a section `drawn` of a trial's configuration from names that begin so
+_DRAWN = pydantic.TypeAdapter(dict[str, bool | int | float | str | None])
 log = logging.getLogger(__name__)
 
 
@@ -52,7 +54,12 @@ def recorded_draws(plan: Plan, place: Place, latency_ms: dict[str, float]) -> li
     errors = last_errors(place.store, settled)
     found = []
     for file in place.draws.listing():
-        run_id, values = file.name.removesuffix(".json"), json.loads(file.read_text())
+        run_id = file.name.removesuffix(".json")
+        try:
+            values = _DRAWN.validate_json(file.read_bytes())
+        except ValueError:
+            log.warning("%s is cut off or altered; skipping this draw", file)
+            continue
         if set(values) != set(plan.searched) or not all(plan.searched[k].holds(v) for k, v in values.items()):
             continue
         backbone = values.get("model.backbone", plan.backbones()[0])
@@ -104,15 +111,28 @@ def _distribution(sampler: Sampler) -> BaseDistribution:
     return FloatDistribution(low, high, log=sampler.loguniform is not None)
 
 
-def scheduler(plan: Plan, epochs: Iterable[int]) -> TrialScheduler | None:
-    """The plan's early stopping; `epochs` are the numbers of epochs that runs may come to."""
+def scheduler(
+    plan: Plan, epochs: Iterable[int], earlier: Mapping[str, list[tuple[int, float]]]
+) -> TrialScheduler | None:
+    """The plan's early stopping; `epochs` are the numbers of epochs that runs may come to.
+
+    `earlier` holds the settled runs' errors by epochs: the runs of a resumed sweep are judged by them.
+    """
     if plan.search.scheduler is None:
         return None
-    return ASHAScheduler(
+    objective = plan.search.objectives[0]
+    asha = ASHAScheduler(
         time_attr=EPOCH,
-        metric=plan.search.objectives[0],
+        metric=objective,
         mode="min",
         grace_period=plan.search.scheduler.grace_epochs,
         reduction_factor=plan.search.scheduler.reduction,
         max_t=max(epochs) + 1,  # none is stopped for having reached its own end
     )
+    for run_id, points in earlier.items():
+        trial: Any = SimpleNamespace(trial_id=run_id)  # all that ASHA asks of a trial
+        asha.on_trial_add(None, trial)  # type: ignore[arg-type]
+        for epoch, error in points:
+            asha.on_trial_result(None, trial, {EPOCH: epoch, objective: error})  # type: ignore[arg-type]
+        asha.on_trial_remove(None, trial)  # type: ignore[arg-type]
+    return asha

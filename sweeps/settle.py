@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from datetime import datetime
 from typing import Any
@@ -10,16 +11,16 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from bench import provenance
-from sweeps.expand import label_of
 from sweeps.place import Place
 from sweeps.reporter import EPOCH
-from sweeps.trial import configuration, curves, describe
-from wsshm.config import RunConfig
-from wsshm.data.sources import open_sources
-from wsshm.errors import UserError, last_sentence
-from wsshm.progress import ProgressFile
-from wsshm.stages import StageFolder, addressed_stages, run_id_of
-from wsshm.work import run_work
+from sweeps.trial import curves, describe, planned
+from wsshm.errors import UserError
+from wsshm.files.sealed import Damaged
+from wsshm.training.progress import ProgressFile
+from wsshm.training.run import explained
+from wsshm.training.run_plan import RunPlan
+from wsshm.training.stages import StageFolder
+from wsshm.training.workload import run_work
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Settled(tune.Callback):
         self.place = place
         self.mistakes = False
         self.unfit: list[str] = []
+        self.ended = 0
         self.started: dict[str, datetime] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -43,11 +45,12 @@ class Settled(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial ended, or the scheduler ended it."""
+        self.ended += 1
         told = trial.last_result or {}
         self.mistakes |= bool(told.get("mistake"))
         if unfit := told.get("unfit"):
             if "drawn" in trial.config:
-                log.warning("a draw is left out: %s", unfit)
+                log.warning("skipping a draw: %s", unfit)
                 self.unfit.append(unfit)
             else:
                 self._write(trial, {"status": "failed", "error": unfit})
@@ -56,51 +59,49 @@ class Settled(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The trial's process died too often."""
-        error = trial.get_error()
-        self._write(trial, {"status": "failed", "error": f"its process died: {last_sentence(error or RuntimeError())}"})
+        self.ended += 1
+        failure = explained(trial.get_error() or RuntimeError("no reason was given"))
+        self._write(trial, {"status": failure.status, "error": f"its process died: {failure}"})
 
     def _stopped(self, trial: Trial, epoch: int | None) -> None:
-        config = self._configuration(trial)
-        if config is None:
+        run = self._planned(trial)
+        if run is None:
             return
-        sources = open_sources(config.data)
-        entries = addressed_stages(config, sources)
-        reached = [_reached(StageFolder(self.place.stages, e.address), e.stage.name) for e in entries]
+        reached = [_reached(StageFolder(self.place.stages, e.address), e.stage.name) for e in run.stages]
         known = [stage for stage in reached if stage]
-        self.place.store.write("epochs", curves(run_id_of(config, sources), known))
+        self.place.store.write("epochs", curves(run.run_id, known))
         forward = known[-1]["teacher_forward_s"] if known else 0.0
         self._write(
             trial,
             {
                 "status": "stopped",
-                "error": f"stopped early after {epoch} epochs: others were better by then",
+                "error": f"stopped early after {epoch} epochs: other runs were better by then",
                 "train_s": known[-1]["seconds"] - forward if known else 0.0,
                 "teacher_s": sum(stage["seconds"] for stage in known[:-1]) + forward,
             },
         )
 
     def _write(self, trial: Trial, end: dict[str, Any]) -> None:
-        config = self._configuration(trial)
-        if config is None:
+        run = self._planned(trial)
+        if run is None:
             return
-        run_id, task = run_id_of(config, open_sources(config.data)), trial.config["run"]
         started = self.started.get(trial.trial_id, provenance.now())
-        row = {"run_id": run_id, "plan": task["plan"], **describe(config), "started": started}
+        row = {"plan": trial.config["run"]["plan"], **describe(run), "started": started}
         self.place.store.write("runs", [row | {"finished": provenance.now()} | end])
-        label = task.get("label") or label_of(config, task["keys"])
-        ProgressFile(self.place.progress(run_id), run_work(config), label).end(end["status"])
+        ProgressFile(self.place.progress(run.run_id), run_work(run.config), run.label).end(end["status"])
 
-    def _configuration(self, trial: Trial) -> RunConfig | None:
+    def _planned(self, trial: Trial) -> RunPlan | None:
         try:
-            return configuration(trial.config)
+            return planned(trial.config)
         except UserError as error:
-            log.warning("a run came to nothing: %s", error)
+            log.warning("a run has no result: %s", error)
             return None
 
 
 def _reached(folder: StageFolder, name: str) -> dict[str, Any] | None:
     """How far a stage came: its result, or what its last training state says."""
     if folder.done:
-        return folder.result()
+        with contextlib.suppress(Damaged):  # then it has to be trained again
+            return folder.result()
     progress = folder.state_progress()
     return None if progress is None else {"stage": {"name": name}, **progress}

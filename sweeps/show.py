@@ -1,4 +1,4 @@
-"""`python -m sweeps show`: a plan expanded, what it shares, what its labels cost and what it will take to run."""
+"""`wsshm sweep show`: a plan expanded, what it shares, what its labels cost and what it will take to run."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from bench.store import Store
+from reports.document import counted
 from reports.load import flatten
 from sweeps.estimate import Kind, Rates, Task, runs_here, total, wall
-from sweeps.expand import PlannedRun, expand
+from sweeps.expand import expand
+from sweeps.order import shared_first
 from sweeps.plan import Plan
 from sweeps.variation import OWN_COLUMNS, console, shown, table, varying
-from wsshm.commandline import duration
 from wsshm.config import RunConfig
-from wsshm.stages import AddressedStage, addressed_stages
-from wsshm.storage import Location
-from wsshm.train import labels_used
+from wsshm.console import duration
+from wsshm.files.location import Location
+from wsshm.models import text_of
+from wsshm.training.run_plan import RunPlan
 
-COMMAND = "python -m sweeps"
+COMMAND = "wsshm sweep"
+UNET = "unet"  # the plan smoke's architecture
 
 
 def show(plan: Plan, weights: dict[str, str], store: Location) -> None:
@@ -28,23 +32,22 @@ def show(plan: Plan, weights: dict[str, str], store: Location) -> None:
     listed = expand(plan, dict(weights)) if not searching or plan.also else []
     # What Optuna will draw is not known; as many random draws cost about the same and share about as much.
     runs = expand(as_random(plan), dict(weights)) if searching else listed
-    stages = {run.run_id: addressed_stages(run.config, run.sources) for run in runs}
     out = console()
     if listed:
-        _print_runs(listed, stages)
+        _print_runs(listed, runs)
     if plan.searched:
         _print_space(plan)
-    users = Counter(entry.address for entries in stages.values() for entry in entries)
-    steps = {entry.address: entry.stage.steps for entries in stages.values() for entry in entries}
+    users = users_of(runs)
+    steps = {entry.address: entry.stage.steps for run in runs for entry in run.stages}
     shared = [count for count in users.values() if count > 1]
     drawn = f" ({len(listed)} as listed and {plan.search.num_runs} that optuna draws; here drawn at random)"
     out.print(
-        f"\n{_count(len(runs), 'run')}{drawn if searching else ''}, {_count(len(users), 'stage')} to train,"
+        f"\n{counted(len(runs), 'run')}{drawn if searching else ''}, {counted(len(users), 'stage')} to train,"
         f" {sum(steps.values()):,} optimiser steps in all; {_sharing(shared)}"
     )
     _print_costs(plan, runs)
     out.print()
-    for line in estimated(plan, runs, stages, store):
+    for line in estimated(plan, runs, store):
         out.print(line, soft_wrap=True)
 
 
@@ -53,21 +56,22 @@ def as_random(plan: Plan) -> Plan:
     return plan.model_copy(update={"search": plan.search.model_copy(update={"algorithm": "random"})})
 
 
-def _print_runs(runs: Sequence[PlannedRun], stages: dict[str, list[AddressedStage]]) -> None:
+def users_of(runs: Iterable[RunPlan]) -> Counter[str]:
+    """How many runs need each stage, by its address."""
+    return Counter(entry.address for run in runs for entry in run.stages)
+
+
+def _print_runs(runs: Sequence[RunPlan], among: Sequence[RunPlan]) -> None:
     documents = [run.config.model_dump(mode="json") for run in runs]
     keys = varying(documents, OWN_COLUMNS)
-    users = Counter(entry.address for entries in stages.values() for entry in entries)
+    users = users_of(among)
     headings = [key.rpartition(".")[2] for key in keys]
     runs_table = table("run", "method", *headings, ">mattes", ">masks", ">seed", "stages (of how many runs)")
     for run, document in zip(runs, documents, strict=True):
-        mattes, masks = labels_used(run.config, run.sources)
-        names = [
-            f"{entry.stage.name} {entry.address[:6]}"
-            + (f" ({users[entry.address]})" if users[entry.address] > 1 else "")
-            for entry in stages[run.run_id]
-        ]
+        shares = [f" ({users[entry.address]})" * (users[entry.address] > 1) for entry in run.stages]
+        names = [f"{entry.stage.name} {entry.address[:6]}{of}" for entry, of in zip(run.stages, shares, strict=True)]
         values = [shown(flatten(document).get(key)) for key in keys]
-        labels = f"{mattes:,}", f"{masks:,}", str(run.config.train.seed)
+        labels = f"{run.mattes:,}", f"{run.masks:,}", str(run.config.train.seed)
         runs_table.add_row(run.run_id, run.config.method.name, *values, *labels, ", ".join(names))
     console().print(runs_table)
 
@@ -82,74 +86,73 @@ def _print_space(plan: Plan) -> None:
     console().print(space)
     told = f"minimised: {' and '.join(search.objectives)}"
     if search.scheduler:
-        told += f"; {search.scheduler.name} stops what is behind, so that it takes less than estimated"
+        told += f"; {search.scheduler.name} stops runs that fall behind, so the sweep takes less time than estimated"
     console().print(told)
 
 
-def _print_costs(plan: Plan, runs: Sequence[PlannedRun]) -> None:
+def _print_costs(plan: Plan, runs: Sequence[RunPlan]) -> None:
     """What each budget's labels cost at the plan's prices: once for all the runs that use them."""
     prices = plan.report.cost.model()
     costs = table(">mattes", ">masks", ">annotation", ">runs", title="\nlabels that a run learns from")
-    used = Counter(labels_used(run.config, run.sources) for run in runs)
+    used = Counter((run.mattes, run.masks) for run in runs)
     for (mattes, masks), count in sorted(used.items()):
         costs.add_row(f"{mattes:,}", f"{masks:,}", prices.format(prices.of(mattes, masks)), str(count))
     console().print(costs)
 
 
-def estimated(
-    plan: Plan, runs: Sequence[PlannedRun], stages: dict[str, list[AddressedStage]], store: Location
-) -> list[str]:
+def estimated(plan: Plan, runs: Sequence[RunPlan], store: Location) -> list[str]:
     """Sentences on how long the runs take, what that is based on, and what it leaves out."""
     rates = Rates.read(Store(str(store)))
     tasks, missing = [], dict[Kind, RunConfig]()
     for run in runs:
-        seconds = [(entry.address, rates.stage_s(entry.stage, run.config)) for entry in stages[run.run_id]]
-        known = tuple((address, s) for address, s in seconds if s is not None)
-        if len(known) < len(seconds):
+        task = rates.task([(entry.address, entry.stage) for entry in run.stages], run.config)
+        if task is None:
             missing.setdefault(Kind.of(run.config), run.config)
         else:
-            tasks.append(Task(known, rates.beside_s or 0.0))
+            tasks.append(task)
+    tasks = [tasks[position] for position in shared_first([task.stages for task in tasks])]
     lines = []
     if tasks:
         lines += _times(plan, runs, tasks, len(missing) > 0)
         lines += [
-            f"based on {_count(rate.rows, 'finished run')} of {kind} in {store} ({', '.join(rate.devices)})"
+            f"based on {counted(rate.rows, 'finished run')} of {kind} in {store} ({', '.join(rate.devices)})"
             for kind, rate in rates.known.items()
             if kind in {Kind.of(run.config) for run in runs}
         ]
-        beside = f"{duration(rates.beside_s)} a run beside training" if rates.beside_s else "nothing beside training"
+        start = (
+            f"plus {duration(rates.beside_s)} a run for start-up and scoring" if rates.beside_s else "training alone"
+        )
         lines.append(
-            f"counted: shared stages once, {beside}; other load, waiting for nodes and the report are not in it"
+            f"shared stages count once, {start}; other load, waiting for nodes and the report are not included"
         )
     if missing:
-        lines.append(f"no estimate for {_without_rate(missing)}: {store} has no such finished run; this makes some:")
+        lines.append(
+            f"no estimate for {_without_rate(missing)}: {store} has no finished run of this kind; this command adds some:"
+        )
         lines.append("  " + _rate_command(list(missing.values())))
-    settings = len(plan.speed.models) * len(plan.speed.sizes) * len(plan.speed.batches)
+    settings = len(plan.speed.models) * len(plan.timed_sizes()) * len(plan.speed.batches)
     settings *= len(plan.speed.precisions) * len(plan.speed.engines) * 2
     if settings:
-        lines.append(f"then {settings} settings are timed one after another, each for 6 s at least, besides its start")
+        lines.append(f"then {settings} settings are timed one after another, each for at least 6 s plus its start")
     return lines
 
 
-def _times(plan: Plan, runs: Sequence[PlannedRun], tasks: list[Task], partly: bool) -> list[str]:
+def _times(plan: Plan, runs: Sequence[RunPlan], tasks: list[Task], partly: bool) -> list[str]:
     options = max((run.config.train for run in runs), key=lambda train: train.worker_counts[-1])
-    seconds, some = total(tasks), f" (of {_count(len(tasks), 'run')} of {len(runs)})" if partly else ""
+    seconds, some = total(tasks), f" (of {counted(len(tasks), 'run')} of {len(runs)})" if partly else ""
     lines = [f"estimated time{some}: about {duration(seconds)} of computing, one run at a time"]
     gpus = options.worker_counts[-1] * options.gpus_per_worker
     if gpus:
         lines[0] += f", which is {gpus * seconds / 3600:.1f} GPU hours"
-        lines.append(
-            "wall time: that over the number of runs at a time; with 8 at a time about "
-            + duration(wall(tasks, 8))
-            + f" ({8 * gpus:g} GPUs)"
-        )
+        at_8 = f"{duration(wall(tasks, 8))} ({8 * gpus:g} GPUs)"
+        lines.append(f"wall time: divide by the number of runs at a time; with 8 at a time about {at_8}")
         return lines
     at_once = min(len(runs), runs_here(options))
     if at_once:
         at_a_time = f"{at_once} runs at a time" if at_once > 1 else "one run at a time"
         lines.append(f"wall time on this machine: about {duration(wall(tasks, at_once))}, {at_a_time}")
     else:
-        lines.append("wall time: not on this machine, whose processors do not suffice for one run")
+        lines.append("wall time: this machine has too few processors for one run")
     return lines
 
 
@@ -165,9 +168,12 @@ def _rate_command(configs: list[RunConfig]) -> str:
     """A short sweep that leaves rows of these kinds."""
     first = configs[0]
     train = first.train
-    backbones = list(dict.fromkeys(config.model.backbone for config in configs))
+    space: dict[str, list[Any]] = {"model.backbone": list(dict.fromkeys(config.model.backbone for config in configs))}
+    architectures = {text_of(config.model.architecture): config.model.architecture for config in configs}
+    if architectures.keys() != {UNET}:
+        space["model.architecture"] = list(architectures.values())
     assignments = {
-        "space": json.dumps({"model.backbone": backbones}).replace('"', ""),
+        "space": json.dumps(space).replace('"', ""),
         "base.data.size": first.data.size,
         "base.train.batch": train.batch,
         "base.train.steps": 60,
@@ -181,10 +187,6 @@ def _rate_command(configs: list[RunConfig]) -> str:
         f"--set {shlex.quote(f'{key}={value}')}" for key, value in assignments.items() if left_out.get(key) != value
     )
     return f"{COMMAND} run smoke --out runs/rates {given}   (then show PLAN --store runs/rates/store)"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"
 
 
 def _sharing(users: list[int]) -> str:

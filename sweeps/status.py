@@ -1,8 +1,7 @@
-"""`python -m sweeps status`: how far a sweep is, from its files alone. Imports neither torch nor ray."""
+"""`wsshm sweep status`: how far a sweep is, from its files alone. Imports neither torch nor ray."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import time
@@ -13,54 +12,35 @@ from typing import Any
 import pandas as pd
 import rich.console
 import rich.live
-import yaml
 from rich.text import Text
 
 from bench.speed import parse_size
-from bench.store import SETTLED
+from bench.store import SETTLED, stages_in
 from reports.load import flatten
 from reports.pareto import front
 from sweeps.estimate import Rates, Task, wall
 from sweeps.objectives import last_errors, latencies
 from sweeps.place import Place
-from sweeps.plan import RESOLVED_WEIGHTS, Plan
-from sweeps.planned import KnownRun, read_planned
+from sweeps.plan import Plan
+from sweeps.planned import KnownRun, read_plan, read_planned, without_hidden
+from sweeps.running import Running, ended, running_runs, slots
 from sweeps.variation import OWN_COLUMNS, console, shown, table, varying
-from wsshm.claims import STALE_S, Claim
-from wsshm.commandline import duration
 from wsshm.config import parse
-from wsshm.errors import UserError
-from wsshm.storage import Location
+from wsshm.console import duration
+from wsshm.errors import UserError, redacted
+from wsshm.files.claims import STALE_S, Claim
+from wsshm.files.location import Location
 
 REDRAW_S, REDRAW_REMOTE_S = 3.0, 15.0
-ENOUGH = 0.03  # the share of a run, done by itself, from which its rate says something
 BEST = 5
-
-
-@dataclass(frozen=True)
-class Running:
-    """A run that goes on, as its progress file tells it; `found` is the share that was there when it began."""
-
-    run_id: str
-    label: str
-    stage: str
-    share: float
-    found: float
-    since_s: float
-    silent_s: float
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds until its end at the rate so far; None while that says nothing."""
-        own = self.share - self.found
-        return self.since_s * (1 - self.share) / own if own >= ENOUGH else None
 
 
 @dataclass(frozen=True)
 class Status:
     """How far a sweep is. `best` is a table of runs with their objectives and what they differ in.
 
-    `starting`: its runs are not known yet. Then all else is empty.
+    `starting`: its runs are not known yet. Then all else is empty. `slots` tells of the cluster's places for workers, `ended`
+    why the sweep ended before its time.
     """
 
     name: str
@@ -73,6 +53,8 @@ class Status:
     objectives: tuple[str, ...] = ()
     left_s: float | None = None
     best: list[dict[str, Any]] = field(default_factory=list)
+    slots: str = ""
+    ended: str = ""
 
     @property
     def waiting(self) -> int:
@@ -102,7 +84,7 @@ def read_status(out: Location, now: float | None = None) -> Status:
         return Status(plan.name, alive, starting=True)
     latest = _rows(place).drop_duplicates("run_id", keep="last")
     settled = latest[latest["status"].isin(SETTLED)]
-    running = [run for run in _running(place, now) if run.run_id not in set(settled["run_id"])]
+    running = [run for run in running_runs(place, now) if run.run_id not in set(settled["run_id"])]
     active = {run.run_id for run in running}
     failures = {
         str(row.run_id): (_label(row), _first_sentence(row.error))
@@ -119,28 +101,29 @@ def read_status(out: Location, now: float | None = None) -> Status:
         failed=failures,
         objectives=plan.search.objectives,
         best=_best(plan, place, settled),
+        slots=slots(place, now) if alive else "",
+        ended="" if alive else ended(place),
     )
     if not running or not alive:
         return status
     waiting = [run for run_id, run in planned.items() if run_id not in begun]
     # What a running run needs it has, or is making.
     made = {address for run_id in active if run_id in planned for address in planned[run_id].stages.values()}
-    made |= {name.rpartition(":")[2] for names in settled["stages"].dropna() for name in names}
+    made |= {address for column in settled["stages"].dropna() for address in stages_in(column).values()}
     return replace(status, left_s=_left(status, waiting, made, place, settled))
 
 
 def open_sweep(out: Location) -> tuple[Plan, dict[str, str], Place]:
     """The plan that OUT belongs to, its resolved weights, and what lies in OUT. UserError where OUT holds no sweep."""
-    try:
-        document = yaml.safe_load(Place(out).plan.read_text())
-    except (FileNotFoundError, NotADirectoryError):
+    known = read_plan(Place(out))
+    if known is None:
         raise UserError(
-            f"{out} holds no sweep (no plan.yaml); give the folder that `python -m sweeps run` wrote to, runs/PLAN if"
-            " --out did not say otherwise"
-        ) from None
-    weights = document.pop(RESOLVED_WEIGHTS, {})
+            f"{out} holds no sweep (no plan.yaml); give the folder that `wsshm sweep run` wrote to, runs/PLAN if --out did"
+            " not say otherwise"
+        )
+    document, weights = known
     plan: Plan = parse(document, Plan, str(Place(out).plan))
-    return plan, weights, Place(out, plan.stages)
+    return plan, weights, Place(out, without_hidden(plan.stages))
 
 
 def _goes_on(place: Place, now: float) -> bool:
@@ -177,27 +160,6 @@ def _reported(place: Place) -> bool:
     return page.exists() and page.modified() >= place.plan.modified()
 
 
-def _running(place: Place, now: float) -> list[Running]:
-    runs = []
-    for file in (place.out / "progress").listing():
-        with contextlib.suppress(OSError, ValueError, KeyError):  # being replaced, or removed, right now
-            told = json.loads(file.read_text())
-            if told["over"]:
-                continue
-            runs.append(
-                Running(
-                    run_id=file.name.removesuffix(".json"),
-                    label=told.get("label", ""),
-                    stage=told["stage"],
-                    share=min(1.0, told["done"] / told["total"]),
-                    found=told.get("found", 0.0) / told["total"],
-                    since_s=max(0.0, now - told.get("started", now)),
-                    silent_s=max(0.0, now - file.modified()),
-                )
-            )
-    return runs
-
-
 def _left(status: Status, waiting: list[KnownRun], made: set[str], place: Place, settled: pd.DataFrame) -> float | None:
     """Seconds until all runs are over, with as many at a time as now; None where nothing tells yet.
 
@@ -213,12 +175,7 @@ def _left(status: Status, waiting: list[KnownRun], made: set[str], place: Place,
     rates = Rates.read(place.store)
     for run in waiting:
         config, stages = run.addressed()
-        seconds = {address: rates.stage_s(stage, config) for stage, address in stages}
-        known = tuple((address, s) for address, s in seconds.items() if s is not None)
-        if len(known) < len(seconds):
-            tasks.append(Task((), typical))
-        else:
-            tasks.append(Task(tuple(pair for pair in known if pair[0] not in made), rates.beside_s or 0.0))
+        tasks.append(rates.task([(address, stage) for stage, address in stages], config, made) or Task((), typical))
     tasks += [Task((), typical)] * (status.waiting - len(waiting))
     return wall(tasks, len(status.running))
 
@@ -259,8 +216,9 @@ def _latency(plan: Plan, place: Place) -> dict[str, float]:
     if speed.empty:
         return {}
     device = speed["device"].iloc[-1]  # another machine's times are never mixed in
-    size, batch, precision = plan.speed.sizes[0], plan.speed.batches[0], plan.speed.precisions[0]
-    return latencies(speed, device, *parse_size(size), batch, precision)
+    timed = plan.speed
+    height, width = parse_size(plan.timed_sizes()[0])
+    return latencies(speed, device, height, width, timed.batches[0], timed.precisions[0], timed.engines[0])
 
 
 def _label(row: Any) -> str:
@@ -274,43 +232,36 @@ def _first_sentence(error: object) -> str:
 
 def headline(status: Status, out: Location) -> Text:
     """One line: the counts and the time left."""
-    again = f"python -m sweeps run PLAN --out {out}"
-    text = Text.assemble((status.name, "bold"), f" in {out}: ")
+    again = f"wsshm sweep run PLAN --out {redacted(out)}"
+    text = Text.assemble((status.name, "bold"), f" in {redacted(out)}: ")
     if status.starting:
-        told = (
-            "starting: its data is opened, or drawn" if status.alive else f"never came to its runs; ask again ({again})"
-        )
-        return text.append(told)
-    counts = [f"{status.counts['finished']} of {status.total} finished"]
-    for number, what in (
-        (status.counts["stopped"], "stopped early"),
-        (len(status.running), "running"),
-        (len(status.failed), "failed"),
-        (status.waiting, "waiting"),
-    ):
-        if number:
-            counts.append(f"{number} {what}")
-    text.append(", ".join(counts))
+        never = f"never started its runs; rerun the command ({again})"
+        return text.append("starting: opening or drawing its data" if status.alive else never)
+    counts = {"stopped early": status.counts["stopped"], "running": len(status.running)}
+    counts |= {"failed": len(status.failed), "waiting": status.waiting}
+    finished = f"{status.counts['finished']} of {status.total} finished"
+    text.append(", ".join([finished, *(f"{number} {what}" for what, number in counts.items() if number)]))
     if status.over:
-        text.append("; done" if not status.failed else "; done but for what failed (asked again, it is tried again)")
+        text.append(f"; done{' except for failed runs (rerun the command to retry them)' if status.failed else ''}")
+    elif status.ended:
+        text.append(f"; it ended: {status.ended}", "red")
     elif status.silent_s is not None:
-        text.append(
-            f"; no sign of life for {duration(status.silent_s)}; ask again with the same command ({again})", "red"
-        )
+        text.append(f"; no sign of life for {duration(status.silent_s)}; rerun the command ({again})", "red")
     elif status.running:
-        text.append(
-            f"; about {duration(status.left_s)} left" if status.left_s is not None else "; estimating the time left"
-        )
+        left = "estimating the time left" if status.left_s is None else f"about {duration(status.left_s)} left"
+        text.append(f"; {left}")
     elif status.alive:
-        text.append("; no run is going on at the moment: it is starting, timing models, or making its report")
+        text.append("; no run is training at the moment: the sweep is starting, timing models or building its report")
     else:
-        text.append(f"; not going on; ask again with the same command ({again})")
+        text.append(f"; not running; rerun the command ({again})")
     return text
 
 
 def rendered(status: Status, out: Location) -> rich.console.Group:
     """The whole status for a terminal."""
     parts: list[Any] = [headline(status, out)]
+    if status.slots:
+        parts.append(Text(status.slots))
     if status.running:
         running = table("run", "label", "stage", ">done", ">since", ">about left", title="\nrunning")
         for run in status.running:
@@ -327,20 +278,18 @@ def rendered(status: Status, out: Location) -> rich.console.Group:
         front_of = "Pareto front of" if len(names) > 1 else "best by"
         keys = list(status.best[0]["settings"])
         columns = ("method", ">mattes", ">masks", ">seed", *(key.rpartition(".")[2] for key in keys))
-        best = table(
-            "run", *(f">{n}" for n in names), *columns, title=f"\n{front_of} {' and '.join(names)} (validation) so far"
-        )
+        title = f"\n{front_of} {' and '.join(names)} (validation) so far"
+        best = table("run", *(f">{n}" for n in names), *columns, title=title)
         for row in status.best:
-            own = (shown(row[name], "all") for name in ("method", "mattes", "masks", "seed"))
-            best.add_row(
-                row["run"], *(shown(float(row[n])) for n in names), *own, *map(shown, row["settings"].values())
-            )
+            values = [shown(float(row[name])) for name in names]
+            values += [shown(row[name], "all") for name in ("method", "mattes", "masks", "seed")]
+            best.add_row(row["run"], *values, *map(shown, row["settings"].values()))
         parts.append(best)
     return rich.console.Group(*parts)
 
 
 def print_status(out: Location, watch: bool = False) -> int:
-    """Print the status once, or anew until the sweep is over. The command's exit status: 1 where runs failed."""
+    """Print the status once, or repeatedly until the sweep ends. The command's exit status: 1 where runs failed."""
     screen = console()
     status = read_status(out)
     every = REDRAW_S if out.local else REDRAW_REMOTE_S

@@ -1,6 +1,6 @@
-"""A sweep as a job of a cluster: checked here first, sent with its code, its log followed, its exit status taken over.
+"""A sweep as a job of a cluster: checked here first, sent with its code, its log followed, its exit status passed on.
 
-What `python -m sweeps submit` does beyond `ray job submit -- python -m sweeps run PLAN`: it refuses mistakes before they
+What `wsshm sweep submit` does beyond `ray job submit -- python -m sweeps run PLAN`: it refuses mistakes before they
 cost cluster time, carries the commit, sends a plan file wherever it lies, and goes on following after a lost connection.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import shlex
 import tempfile
 from collections.abc import Iterable
@@ -21,9 +22,10 @@ from bench import provenance
 from sweeps.jobs import Cluster, IdTaken, exit_status, to_stdout
 from sweeps.package import biggest, packed_files, write_package
 from sweeps.plan import Plan, configurations, load_plan, plan_path
-from wsshm import __version__
-from wsshm.config import RunConfig, load_document, parse
-from wsshm.errors import UserError
+from wsshm import __version__, plugins
+from wsshm.config import RunConfig, parse
+from wsshm.documents import load_document
+from wsshm.errors import UserError, redacted
 
 PLAN_FOLDER = "submitted"
 LARGE_BYTES = 50e6
@@ -54,24 +56,25 @@ class Baggage:
         environment["env_vars"] = self._variables(environment.get("env_vars") or {}, given)
         if self.pip:
             environment["pip"] = self.pip if Path(self.pip).is_file() else self.pip.split(",")
+        added = {f"{PLAN_FOLDER}/{plan_file.name}": plan_file} if plan_file else {}
+        added |= _plugins(environment["env_vars"])
         if given and "://" in given:
-            if plan_file:
+            if added:
                 raise UserError(
-                    f"the plan {plan_file} cannot be added to the package {given}; give a folder by --working-dir, or"
-                    " leave it out"
+                    f"the file {next(iter(added.values()))} cannot be added to the package {given}; give a folder by"
+                    " --working-dir, or leave it out"
                 )
             return environment | {"working_dir": given}
         folder = Path(given) if given else _checkout()
-        files = packed_files(folder, patterns) if folder else {}
-        if plan_file:
-            files[f"{PLAN_FOLDER}/{plan_file.name}"] = plan_file
+        files = (packed_files(folder, patterns) if folder else {}) | added
         if not files:
             log.info("sending no files: the nodes have wsshm-bench %s installed, as this machine has", __version__)
             return environment
         target = scratch / "package.zip"
         size = write_package(files, target)
         large = f": {', '.join(biggest(files))}" if target.stat().st_size > LARGE_BYTES else ""
-        log.info("sending %s from %s%s%s", size, folder or "here", " and the plan" if plan_file else "", large)
+        beside = "".join(f" and {path.name}" for path in added.values())
+        log.info("sending %s from %s%s%s", size, folder or "here", beside, large)
         return environment | {"working_dir": str(target)}
 
     def _variables(self, known: dict[str, Any], given: str | None) -> dict[str, str]:
@@ -99,7 +102,7 @@ def submit_plan(
     submission_id: str | None = None,
     wait: bool = True,
 ) -> int:
-    """Run a plan as a job of the cluster whose dashboard is at `address`; returns the exit status of `sweeps run` there.
+    """Run a plan as a job of the cluster whose dashboard is at `address`; returns the exit status of `wsshm sweep run` there.
 
     The same plan with the same OUT while its job runs follows that job. Ctrl-C ends following, not the job. Raises
     UserError, before anything is sent, for a mistake in the plan or a path that the cluster cannot know.
@@ -115,10 +118,15 @@ def submit_plan(
     entrypoint = shlex.join(["python", "-m", "sweeps", "run", there, "--out", out, *sets])
     job = Job(cluster, plan.name, entrypoint, out, {"plan": plan.name, "plan_hash": _hash(plan), "out": out})
     job_id = job.already_running()
+    if redacted(entrypoint) != entrypoint:
+        log.warning(
+            "the address holds a password or key, which the cluster's dashboard shows to all who may see it; leave it out"
+            " and give it by --env (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+        )
     if job_id is None:
         job_id = job.start(submission_id, baggage or Baggage(), file)
     else:
-        log.info("the job %s runs this already", job_id)
+        log.info("job %s already runs this", job_id)
     log.info("results: %s; dashboard: %s", out, cluster.dashboard(job_id))
     if not wait:
         to_stdout(f"{job_id}\n")
@@ -239,6 +247,25 @@ def _for_cluster(plan: Plan, out: str, cluster: Cluster) -> tuple[str, list[str]
     if shared and _relative(shared):
         more.append(f"stages={Path(shared).resolve()}")
     return (str(Path(out).expanduser().resolve()) if relative else out), more
+
+
+def _plugins(variables: dict[str, str]) -> dict[str, Path]:
+    """The user's files that WSSHM_PLUGINS names here, by their places in the package, with the job's variable set to them.
+
+    There they are modules: a job's processes find the package on their path, whatever folder they start in.
+    """
+    if plugins.VARIABLE in variables:
+        return {}
+    files, entries = {}, []
+    for number, entry in enumerate(plugins.named()):
+        if plugins.is_file(entry):
+            module = f"plugin_{number}_{re.sub(r'[^a-zA-Z0-9]', '_', Path(entry).stem)}"
+            files[f"{PLAN_FOLDER}/{module}.py"] = Path(entry)
+            entry = f"{PLAN_FOLDER}.{module}"
+        entries.append(entry)
+    if entries:
+        variables[plugins.VARIABLE] = ",".join(entries)
+    return files
 
 
 def _relative(name: str) -> bool:

@@ -26,13 +26,11 @@ from ray.tune.logger import LoggerCallback
 
 from reports.load import flatten
 from sweeps.reporter import EPOCH
-from sweeps.trial import configuration
-from sweeps.variation import NEVER_SHOWN
+from sweeps.trial import planned
+from sweeps.variation import NEVER_SHOWN, shown
 from wsshm.config import RunConfig
-from wsshm.data.sources import open_sources
 from wsshm.errors import UserError
-from wsshm.stages import run_id_of
-from wsshm.storage import Location
+from wsshm.files.location import Location
 
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}
 COUNTER = "training_iteration"
@@ -116,9 +114,8 @@ class _Run:
     def __init__(self, trial: Trial, folder: Path) -> None:
         self.trial_id, self.experiment_dir_name = trial.trial_id, folder.name
         try:
-            config = configuration(trial.config)
-            self.run_id = run_id_of(config, open_sources(config.data))
-            self.config = settings(config)
+            run = planned(trial.config)
+            self.run_id, self.config = run.run_id, settings(run.config)
         except UserError:  # a draw that cannot be: it ends without an epoch
             self.run_id, self.config = trial.trial_id, {}
         self.evaluated_params = self.config
@@ -135,7 +132,10 @@ class _Run:
 def settings(config: RunConfig) -> dict[str, str | int | float | bool]:
     """A run's configuration by dotted key, as plain values; paths and worker counts are left out."""
     values = {key: v for key, v in flatten(config.model_dump(mode="json")).items() if key not in NEVER_SHOWN}
-    return {key: v if isinstance(v, str | int | float | bool) else str(v) for key, v in values.items()}
+    return {
+        key: v if isinstance(v, str | int | float | bool) else shown(v) if isinstance(v, dict) else str(v)
+        for key, v in values.items()
+    }
 
 
 def tracked(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shutil
+import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -17,22 +20,25 @@ from ray import tune
 from bench import accuracy, provenance
 from bench.cost import CostModel
 from bench.disagreement import held_against_masks, judged
+from bench.store import stage_column
 from sweeps import objectives
-from sweeps.expand import label_of, with_weights
+from sweeps.expand import labelled, with_weights
 from sweeps.place import Place
 from sweeps.plan import Plan, searched_configuration
 from sweeps.reporter import EPOCH, EpochReporter, ended_by_tune
-from wsshm.checkpoint import CARD
 from wsshm.config import RunConfig, parse
 from wsshm.data.manifest import Manifest
-from wsshm.data.sources import Sources, budgeted, open_sources
-from wsshm.errors import UserError, last_sentence
-from wsshm.methods import stages_of
-from wsshm.progress import ProgressFile
-from wsshm.stages import RECIPE_VERSION, StageFolder, addressed_stages, run_id_of
-from wsshm.storage import Location
-from wsshm.train import explained, labels_used, resolved, train
-from wsshm.work import comparable_epochs, run_work
+from wsshm.data.sources import budgeted
+from wsshm.errors import UserError, last_sentence, redacted
+from wsshm.files.location import Location
+from wsshm.models import text_of
+from wsshm.models.checkpoint import CARD
+from wsshm.training.planning import RECIPE_VERSION, plan_run, resolved
+from wsshm.training.progress import ProgressFile
+from wsshm.training.run import explained, train
+from wsshm.training.run_plan import RunPlan
+from wsshm.training.stages import GivenUp, StageFolder
+from wsshm.training.workload import comparable_epochs, run_work
 
 ATTEMPTS = 2
 """How often a run is tried whose failure may have been the machine's."""
@@ -50,46 +56,61 @@ def trial(space: dict[str, Any]) -> None:
     task = space["run"]
     place = Place(Location.of(task["out"]), task["stages"])
     try:
-        config = configuration(space)
-        run_id = run_id_of(config, open_sources(config.data))
+        run = planned(space)
     except UserError as error:  # a drawn combination that cannot be, or this node does not see the data
         _tell(task, None, {}, unfit=last_sentence(error))
         return
     if "drawn" in space:
-        (place.draws / f"{run_id}.json").write_text(json.dumps(space["drawn"]))
-    known = _known(place, run_id)
+        (place.draws / f"{run.run_id}.json").write_text(json.dumps(space["drawn"]))
+    known = _known(place, run.run_id)
     if known is not None:  # drawn before
-        _tell(task, config, known)
+        _tell(task, run.config, known)
         return
-    mistake, label = False, task.get("label") or label_of(config, task["keys"])
+    mistake = False
     for attempt in range(ATTEMPTS):
-        row: dict[str, Any] = {"run_id": run_id, "plan": task["plan"], "started": provenance.now(), **describe(config)}
+        row: dict[str, Any] = {"plan": task["plan"], "started": provenance.now(), **describe(run)}
         try:
-            errors = _train_and_measure(config, run_id, place, row, label, reports=task["reports"])
+            errors = _train_and_measure(run, place, row, task)
+            place.traceback(run.run_id).delete()  # of an earlier try
             break
         except Exception as error:  # whatever it is, the other runs go on and the row says what happened
             if ended_by_tune():  # stopped early: the sweep's driver writes the row
                 return
-            log.exception("run %s", run_id)
+            log.exception("run %s", run.run_id)
             failure = explained(error)
+            with contextlib.suppress(OSError):  # a full disk, say, which is why the run failed
+                place.traceback(run.run_id).write_text(redacted(traceback.format_exc()))
             if not failure.final and attempt + 1 < ATTEMPTS:
                 continue
             row |= {"status": failure.status, "error": str(failure)}
             errors, mistake = {}, failure.mistake
+            if failure.address:
+                why = GivenUp(task["invocation"], str(failure), failure.status, failure.mistake)
+                StageFolder(place.stages, failure.address).give_up(why)
             break
     # Last, so that a run that is `finished` has all its other rows.
     place.store.write("runs", [row | {"finished": provenance.now()}])
-    ProgressFile(place.progress(run_id), run_work(config), label).end(row["status"])
-    _tell(task, config, errors, mistake)
+    ProgressFile(place.progress(run.run_id), run_work(run.config), run.label).end(row["status"])
+    _tell(task, run.config, errors, mistake)
 
 
-def configuration(space: dict[str, Any]) -> RunConfig:
-    """What a trial's run is: given whole, or the plan's base with what a search drew."""
+def planned(space: dict[str, Any]) -> RunPlan:
+    """A trial's run: given whole, or the plan's base with what a search drew."""
     task = space["run"]
     if "drawn" not in space:
-        return parse(task["config"])
+        return _on_workers(task["run"])
     config = searched_configuration(parse(task["document"], Plan), space["drawn"])
-    return resolved(with_weights(config, task["weights"]))
+    config = resolved(with_weights(config, task["weights"]))
+    return _on_workers(labelled(plan_run(config), task["keys"]))
+
+
+def _on_workers(run: RunPlan) -> RunPlan:
+    """The run for a worker of Ray Train. Without one (`workers: 0`) it would train in this process, which is Tune's and
+    reserves nothing, and in which Ray refuses Ray Train's calls."""
+    config = run.config
+    if config.train.workers:
+        return run
+    return replace(run, config=config.model_copy(update={"train": config.train.model_copy(update={"workers": 1})}))
 
 
 def _known(place: Place, run_id: str) -> dict[str, float] | None:
@@ -99,27 +120,25 @@ def _known(place: Place, run_id: str) -> dict[str, float] | None:
     return objectives.last_errors(place.store, [run_id]).get(run_id, {})
 
 
-def _train_and_measure(
-    config: RunConfig, run_id: str, place: Place, row: dict[str, Any], label: str, reports: bool
-) -> dict[str, float]:
+def _train_and_measure(run: RunPlan, place: Place, row: dict[str, Any], task: dict[str, Any]) -> dict[str, float]:
     """A whole run, all rows but that of `runs`, which is completed in `row`. Returns its last validation errors."""
     with TemporaryDirectory(prefix="wsshm-") as scratch:
         trained = train(
-            config,
+            run,
             place.stages,
-            place.progress(run_id),
+            place.progress(run.run_id),
             scratch=Path(scratch),
-            callbacks=[EpochReporter()] if reports else [],
-            label=label,
+            callbacks=[EpochReporter()] if task["reports"] else [],
+            invocation=task["invocation"],
         )
-        _keep_model(trained.model, place.model(run_id))
-    measured, taught, device = _on_worker(config, _measure, config, run_id, place, trained.addresses)
+        _keep_model(trained.model, place.model(run.run_id))
+    measured, taught, device = _on_worker(run.config, _measure, run, place)
     place.store.write("scores", taught)
     place.store.write("scores", measured.scores)
     place.store.write("samples", measured.samples)
-    place.store.write("epochs", curves(run_id, trained.stages))
+    place.store.write("epochs", curves(run.run_id, trained.stages))
     if trained.workers:
-        row |= {"workers": trained.workers, "gpus": trained.workers * config.train.gpus_per_worker}
+        row |= {"workers": trained.workers, "gpus": trained.workers * run.config.train.gpus_per_worker}
     row |= {
         "status": "finished",
         "train_s": trained.train_s,
@@ -138,7 +157,7 @@ def _tell(
     mistake: bool = False,
     unfit: str = "",
 ) -> None:
-    """Report what the search goes by. A run without a result reports no objective, which Optuna takes for failed.
+    """Report what the search minimises. A run without a result reports no objective, which Optuna takes for failed.
 
     `over` tells the report of a trial's own end from those of its epochs, `unfit` why there was no run at all.
     """
@@ -149,23 +168,23 @@ def _tell(
     tune.report({EPOCH: epoch, "over": True, "mistake": mistake or bool(unfit), "unfit": unfit, **report})
 
 
-def describe(config: RunConfig) -> dict[str, Any]:
+def describe(run: RunPlan) -> dict[str, Any]:
     """What is known of a run before it is trained, as columns of the table `runs`."""
-    sources = open_sources(config.data)
-    mattes, masks = labels_used(config, sources)
+    config = run.config
     commit, dirty = provenance.git_state()
     workers = config.train.worker_counts[-1]
     return {
+        "run_id": run.run_id,
         "method": config.method.name,
-        "architecture": config.model.architecture,
+        "architecture": text_of(config.model.architecture),
         "backbone": config.model.backbone,
         "weights": config.model.weights,
         "seed": config.train.seed,
-        "mattes": mattes,
-        "masks": masks,
-        "cost_s": CostModel().of(mattes, masks),
+        "mattes": run.mattes,
+        "masks": run.masks,
+        "cost_s": CostModel().of(run.mattes, run.masks),
         "config": config.model_dump_json(),
-        "data_fingerprint": sources.fingerprint,
+        "data_fingerprint": run.data_fingerprint,
         "recipe_version": RECIPE_VERSION,
         "steps": config.train.steps,
         "gpus": workers * config.train.gpus_per_worker,
@@ -173,48 +192,58 @@ def describe(config: RunConfig) -> dict[str, Any]:
         "versions": json.dumps(provenance.versions()),
         "git_commit": commit,
         "git_dirty": dirty,
-        "stages": [f"{entry.stage.name}:{entry.address}" for entry in addressed_stages(config, sources)],
+        "stages": stage_column({entry.stage.name: entry.address for entry in run.stages}),
     }
 
 
 def _on_worker(config: RunConfig, call: Callable[..., T], *arguments: Any) -> T:
-    """Call here for a run on CPUs; on a worker's share of a GPU for a run on GPUs, since a driver has none."""
-    gpus = config.train.gpus_per_worker
-    if not gpus:
+    """Call here, or on a worker's share of a node: for a run on GPUs, since a driver has none, and where this node is for
+    driving only (a head without CPUs)."""
+    options = config.train
+    if not options.gpus_per_worker and _has_cpus(ray.get_runtime_context().get_node_id()):
         return call(*arguments)
     # DEFAULT: outside the trial's own placement group, which holds next to nothing.
-    task = ray.remote(num_cpus=1, num_gpus=gpus, scheduling_strategy="DEFAULT")(call)
+    task = ray.remote(
+        num_cpus=1 if options.gpus_per_worker else options.cpus_per_worker,
+        num_gpus=options.gpus_per_worker,
+        resources=options.accelerator_resource,
+        scheduling_strategy="DEFAULT",
+    )(call)
     return ray.get(task.remote(*arguments))
 
 
-def _measure(
-    config: RunConfig, run_id: str, place: Place, addresses: dict[str, str]
-) -> tuple[accuracy.Measured, list[dict[str, Any]], str]:
-    """Score the run's model; for MLB the samples hold its teacher's matte and the blended label too.
+def _has_cpus(node_id: str) -> bool:
+    return any(node["NodeID"] == node_id and node["Resources"].get("CPU") for node in ray.nodes())
 
-    Also holds its teacher against the masks, and says on what: any node may have been asked, which fetches the models
+
+def _measure(run: RunPlan, place: Place) -> tuple[accuracy.Measured, list[dict[str, Any]], str]:
+    """Score the run's model; with blended labels the samples hold its teacher's matte and such a label too.
+
+    Also compares its teacher with the masks, and says on what: any node may have been asked, which fetches the models
     itself.
     """
     import torch
 
+    config, addresses = run.config, {entry.stage.name: entry.address for entry in run.stages}
     torch.set_num_threads(config.train.cpus_per_worker)
     with TemporaryDirectory(prefix="wsshm-") as scratch:
         stages = {name: StageFolder(place.stages, address, Path(scratch)) for name, address in addresses.items()}
         teacher, last = None, stages[list(stages)[-1]]
-        if config.method.name == "mlb":
-            taught_by = last.result()["stage"]["teacher"]  # None: by its own average, which is the model
-            model = (stages[taught_by] if taught_by else last).model()
-            teacher = accuracy.Teacher(model, config.method.blend)
-        gpu, sources = bool(config.train.gpus_per_worker), open_sources(config.data)
+        student = run.stages[-1].stage
+        if student.photo_label == "blended" and student.blend:
+            # Without a teacher it is its own average, which is the model.
+            model = (stages[student.teacher] if student.teacher else last).model()
+            teacher = accuracy.Teacher(model, student.blend)
+        gpu = bool(config.train.gpus_per_worker)
         on = "cuda" if gpu else "cpu"
-        measured = accuracy.measure(last.model(), sources.test, run_id, teacher=teacher, device=on)
+        measured = accuracy.measure(last.model(), run.sources.test, run.run_id, teacher=teacher, device=on)
         taught = [
             row
-            for name in _judges(config)
+            for name in _judges(run)
             for row in held_against_masks(
                 stages[name].model(),
                 addresses[name],
-                _unjudged(config, sources, place, addresses[name]),
+                _unjudged(run, place, addresses[name]),
                 config.data.masks,
                 device=on,
             )
@@ -223,18 +252,19 @@ def _measure(
     return measured, taught, provenance.device_name(*device)
 
 
-def _judges(config: RunConfig) -> list[str]:
+def _judges(run: RunPlan) -> list[str]:
     """The stages that teach others what a mask means, and have seen no mask themselves."""
-    stages = {stage.name: stage for stage in stages_of(config)}
+    stages = {entry.stage.name: entry.stage for entry in run.stages}
     teachers = dict.fromkeys(stage.teacher for stage in stages.values() if stage.teacher and stage.uses_masks)
     return [name for name in teachers if not stages[name].uses_photos]
 
 
-def _unjudged(config: RunConfig, sources: Sources, place: Place, address: str) -> Manifest:
-    """The run's photos that no run with this teacher has held it against yet."""
+def _unjudged(run: RunPlan, place: Place, address: str) -> Manifest:
+    """The run's photos that no run with this teacher has compared it with yet."""
+    config, masks = run.config, run.sources.masks
     known = judged(place.store, address, config.data.masks)
-    photos = budgeted(sources.masks, config.budget.masks, config.train.seed, "masks")
-    return Manifest(sources.masks.root, (photo for photo in photos if photo.id not in known))
+    photos = budgeted(masks, config.budget.masks, config.train.seed, "masks")
+    return Manifest(masks.root, (photo for photo in photos if photo.id not in known))
 
 
 def _keep_model(model: Path, target: Location) -> None:

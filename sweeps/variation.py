@@ -10,12 +10,13 @@ import rich.console
 import rich.table
 from rich.text import Text
 
-from wsshm.config import EXECUTION_KEYS
+from wsshm.keys import EXECUTION
+from wsshm.models import NAME
 
 WIDTH_OF_A_PIPE = 200  # columns where no terminal says how wide it is
 OWN_COLUMNS = ("method.name", "budget.mattes", "budget.masks", "train.seed")
 """Keys that have a column of their own in every table."""
-NEVER_SHOWN = {"data.root", *(f"train.{key}" for key in EXECUTION_KEYS)}
+NEVER_SHOWN = {"data.root", *EXECUTION}
 
 
 def varying(documents: Iterable[dict[str, Any]], without: Iterable[str] = ()) -> list[str]:
@@ -31,9 +32,15 @@ def varying(documents: Iterable[dict[str, Any]], without: Iterable[str] = ()) ->
 
 
 def shown(value: Any, unset: str = "default") -> str:
-    """A value as a table shows it: numbers in four significant digits, `unset` for None (`all` of a budget)."""
+    """A value as a table shows it: numbers in four significant digits, `unset` for None (`all` of a budget).
+
+    >>> shown({"name": "unet", "width": 1.5})
+    'unet, width=1.5'
+    """
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(shown(part) if key == NAME else f"{key}={shown(part)}" for key, part in value.items())
     return unset if value is None else str(value)
 
 

@@ -1,13 +1,11 @@
 """`python -m wsshm`, the same as the console script `wsshm`."""
 
-from __future__ import annotations
-
-from wsshm.cli import app
-from wsshm.commandline import run
+from sweeps.door import app
+from wsshm.console import run
 
 
 def main() -> None:
-    """The console script's entry."""
+    """Run the command line."""
     run(app, "wsshm")
 
 

@@ -27,10 +27,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsshm.config import BlendConfig
+from wsshm.metrics.trimap import BOUNDARY
+from wsshm.neighbourhood import dilate, window_sum
 
 # A teacher is vetoed where more than this share of the pixels around it, outside the band, are on the wrong side.
 GROSS_DISAGREEMENT = 0.25
-BOUNDARY_LOW, BOUNDARY_HIGH = 0.05, 0.95
 
 
 class Blended(NamedTuple):
@@ -44,11 +45,12 @@ class Blended(NamedTuple):
 def blend(mask: Tensor, matte: Tensor, boundary: Tensor, config: BlendConfig) -> Blended:
     """Blend a teacher's `matte` and `boundary` (both in [0,1]) with a binary `mask`."""
     share = boundary if config.variant == "soft" else (boundary > config.threshold).to(mask.dtype)
-    radius = band_radius(mask, config.band)
-    band = edge_band(mask, radius)
+    weight = torch.ones_like(mask)
+    if config.variant == "gated" or config.veto != "none":
+        radius = band_radius(mask, config.band)
+        band = edge_band(mask, radius)
     if config.variant == "gated":
         share = share * band
-    weight = torch.ones_like(mask)
     if config.veto != "none":
         distrusted = disagreement(mask, matte, band, radius) > GROSS_DISAGREEMENT
         if config.veto == "ignore":
@@ -61,7 +63,7 @@ def blend(mask: Tensor, matte: Tensor, boundary: Tensor, config: BlendConfig) ->
 
 def boundary_of(matte: Tensor) -> Tensor:
     """The boundary label of a matte (the paper's): 1 where 0.05 < alpha < 0.95, else 0."""
-    return ((matte > BOUNDARY_LOW) & (matte < BOUNDARY_HIGH)).to(matte.dtype)
+    return ((matte > BOUNDARY[0]) & (matte < BOUNDARY[1])).to(matte.dtype)
 
 
 def band_radius(mask: Tensor, band: float) -> int:
@@ -74,25 +76,13 @@ def edge_band(mask: Tensor, radius: int) -> Tensor:
     return dilate(mask, radius) * dilate(1 - mask, radius)
 
 
-def dilate(mask: Tensor, radius: int) -> Tensor:
-    """Morphological dilation of a binary map by OpenCV's ellipse of size 2r+1."""
-    kernel = ellipse(radius).to(mask)[None, None]
-    return (F.conv2d(mask, kernel, padding=radius) > 0.5).to(mask.dtype)
-
-
-def ellipse(radius: int) -> Tensor:
-    """OpenCV's `MORPH_ELLIPSE` of size (2r+1, 2r+1): row y spans round(sqrt(r^2 - y^2)) to both sides of the middle."""
-    offsets = torch.arange(-radius, radius + 1)
-    half_width = torch.sqrt((radius**2 - offsets**2).double()).round()
-    return (offsets.abs()[None] <= half_width[:, None]).float()
-
-
 def disagreement(mask: Tensor, matte: Tensor, band: Tensor, radius: int) -> Tensor:
     """Share of the pixels outside the band, in a window of 4r+1 around each pixel, that the teacher puts on the other side."""
     outside = 1 - band
     wrong = ((matte > 0.5).to(mask.dtype) != mask).to(mask.dtype) * outside
-    seen = _window_mean(outside, 4 * radius + 1)
-    return torch.where(seen > 1e-6, _window_mean(wrong, 4 * radius + 1) / seen.clamp_min(1e-6), 0.0)
+    size = 4 * radius + 1
+    wrong_near, seen_near = (window_sum(torch.cat([wrong, outside], 1), size) / size**2).split(1, 1)
+    return torch.where(seen_near > 1e-6, wrong_near / seen_near.clamp_min(1e-6), 0.0)
 
 
 def feathered(share: Tensor, sigma: float) -> Tensor:
@@ -103,7 +93,3 @@ def feathered(share: Tensor, sigma: float) -> Tensor:
     kernel = kernel / kernel.sum()
     padded = F.pad(share, (reach,) * 4, mode="replicate")
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1)).clamp(0, 1)
-
-
-def _window_mean(values: Tensor, size: int) -> Tensor:
-    return F.avg_pool2d(values, size, stride=1, padding=size // 2, count_include_pad=True)

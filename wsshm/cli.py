@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from wsshm.data.cli import app as data_app
+from wsshm.models.cli import app as models_app
 
 app = typer.Typer(
     add_completion=False,
@@ -16,64 +18,101 @@ app = typer.Typer(
     help="Weakly semi-supervised human matting: data, training, prediction.",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(models_app, name="models")
 
 
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="YAML file: one run's configuration, as the base of a plan")],
     out: Annotated[
-        str, typer.Option(help="folder or s3:// URI for OUT/model and OUT/stages; asked again, training goes on")
+        str, typer.Option(help="folder or s3:// URI for OUT/model and OUT/stages; rerun the command to resume")
     ],
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key, e.g. train.steps=800")
     ] = None,
 ) -> None:
-    """Train one model by Ray Train: all stages of its method, from its last checkpoint where there is one.
+    """Train one model with Ray Train: all stages of its method, from the last checkpoint if there is one.
 
-    With train.workers: 0 it trains in this process, without a Ray cluster.
+    A model of another configuration in OUT/model is replaced, with a warning. With train.workers: 0 it trains in this
+    process, without a Ray cluster. WSSHM_PLUGINS=my_method.py,my_decoder.py names files of yours that add methods and
+    architectures.
 
     Example: wsshm train run.yaml --out runs/one --set method.name=mlb --set budget.mattes=40
     """
-    from wsshm.config import RunConfig, load_document, override, parse
+    from wsshm.config import RunConfig, override, parse
+    from wsshm.documents import load_document
 
     checked = parse(override(load_document(config), assignments or []), RunConfig, str(config))
-    from wsshm.single import train_single  # only now: a mistake in the file need not wait for torch
-    from wsshm.storage import Location
+    from wsshm.files.location import Location
+    from wsshm.training.one_model import train_single  # only now: a mistake in the file need not wait for torch
 
     typer.echo(str(train_single(checked, Location.of(out))))
 
 
 @app.command()
+def config() -> None:
+    """Print every key of a run's configuration with its default, type and meaning, as YAML to start from.
+
+    The same keys are those of a plan's `base`; `wsshm sweep show PLAN --full` prints a plan so. Options of methods and
+    architectures stand there too, with those of files that WSSHM_PLUGINS names.
+
+    Example: wsshm config > run.yaml
+    """
+    from wsshm.config import RunConfig
+    from wsshm.console import columns
+    from wsshm.keys import explained
+
+    typer.echo("# All keys with their defaults; keep only those that you change: wsshm train run.yaml --out runs/one")
+    typer.echo(explained(RunConfig, {}, columns()), nl=False)
+
+
+@app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="folder of a trained model (model.safetensors, model.json)")],
+    model: Annotated[
+        str,
+        typer.Argument(help="a model's folder or URI, OUT of wsshm train, or a sweep's OUT: its best on validation"),
+    ],
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="pictures, or folders of pictures")],
     out: Annotated[Path, typer.Option(help="folder for STEM_alpha.png and STEM_cutout.png")],
     protocol: Annotated[
         str | None,
-        typer.Option(help="native, or shortN: shorter side resized to N px; default: the size it was trained at"),
+        typer.Option(help="native, or shortN: shorter side resized to N px; default: the trained size"),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0")] = "auto",
 ) -> None:
     """Matte pictures: an 8-bit alpha and an RGBA cut-out of each.
 
     The cut-out has the photo's own colours, not decontaminated: partly transparent pixels still show what was behind.
-    A picture that cannot be read is named and the others are finished; exit status 1 then.
+    A picture that cannot be read is named and the others are finished; exit status 1 then. Pictures that differ in their
+    ending alone keep it: same.jpg_alpha.png. Other files of a folder are counted and named.
 
     Example: wsshm predict runs/quickstart/models/0123456789abcdef photo.jpg --out mattes
     """
-    from wsshm.checkpoint import load_model
+    from wsshm.errors import printable, redacted
+    from wsshm.files.location import Location
+    from wsshm.models.checkpoint import load_model
+    from wsshm.models.folder import model_folder
     from wsshm.predict import Protocol, find_inputs, parse_protocol, pick_device, plan_outputs, predict_files
 
     rule = parse_protocol(protocol) if protocol else None
-    pictures = find_inputs(inputs)
+    found = find_inputs(inputs)
+    pictures = found.pictures
     plan_outputs(pictures, out)
+    if found.left_out:
+        typer.echo(found.left_out_line(), err=True)
     place = pick_device(device)
-    network, card = load_model(model)
+    folder = model_folder(Location.of(model))
+    if folder != Location.of(model):
+        typer.echo(f"model: {redacted(folder)}", err=True)
+    with TemporaryDirectory(prefix="wsshm-") as scratch:
+        network, card = load_model(folder.fetched(Path(scratch)))
     network = network.to(place)
+    if rule and (warning := card.warning_at(rule.shorter_sides(pictures))):
+        typer.echo(f"warning: {warning}", err=True)
     failures = predict_files(network, pictures, out, protocol=rule or Protocol(card.size), device=place)
     for failure in failures:
-        typer.echo(f"error: {failure}", err=True)
-    typer.echo(f"{out}: {len(pictures) - len(failures)} of {len(pictures)} pictures matted")
+        typer.echo(printable(f"error: {failure}"), err=True)
+    typer.echo(f"{printable(str(out))}: {len(pictures) - len(failures)} of {len(pictures)} pictures matted")
     if failures:
         raise typer.Exit(1)
 
@@ -83,7 +122,7 @@ def blend(
     model: Annotated[Path, typer.Argument(help="folder of a trained teacher (model.safetensors, model.json)")],
     data: Annotated[Path, typer.Option(help="a manifest (.parquet) whose photos have masks")],
     out: Annotated[
-        Path, typer.Option(help="folder for label/, share/, weight/ and manifest.parquet; asked again, goes on")
+        Path, typer.Option(help="folder for label/, share/, weight/ and manifest.parquet; rerun the command to resume")
     ],
     assignments: Annotated[
         list[str] | None,
@@ -95,7 +134,7 @@ def blend(
         int | None,
         typer.Option(min=32, help="shorter side in px that the teacher sees; default: 1.2 times its training size"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto (GPUs where the cluster has some), cpu or cuda")] = "auto",
+    device: Annotated[str, typer.Option(help="auto (GPUs if the cluster has some), cpu or cuda")] = "auto",
 ) -> None:
     """Blend a teacher's mattes with photos' masks into labels, by Ray Data over the cluster (RAY_ADDRESS's, or here).
 
@@ -105,18 +144,18 @@ def blend(
     Example: wsshm blend runs/one/model --data photos.parquet --out labels --set threshold=0.3
     """
     from wsshm.config import BlendConfig, override, parse
-    from wsshm.errors import UserError
+    from wsshm.errors import UserError, printable
 
     document = override({}, assignments or [])
     for key in ("when", "refresh"):
         if key in document:
             raise UserError(f"--set {key} is for training; set variant, threshold, band, feather or veto")
     checked = parse(document, BlendConfig, "--set")
-    from wsshm.ahead.files import blend_manifest  # only now: a mistake need not wait for torch
+    from wsshm.blended_labels.files import blend_manifest  # only now: a mistake need not wait for torch
 
     manifest, failures = blend_manifest(model, data, out, checked, size, device)
     for failure in failures:
-        typer.echo(f"error: {failure}", err=True)
+        typer.echo(printable(f"error: {failure}"), err=True)
     typer.echo(manifest)
     if failures:
         raise typer.Exit(1)
@@ -126,16 +165,14 @@ def blend(
 def licences(
     out: Annotated[Path, typer.Option(help="CSV to write, e.g. reports/licences.csv, which reports read")],
 ) -> None:
-    """List the licences of backbones' pretrained weights, as the installed timm states them.
+    """Write a table of the licences of backbones' pretrained weights, as the installed timm states them.
 
     Reports read the file that comes with them, so that they need no timm; write it again after an update of timm.
 
     Example: wsshm licences --out reports/licences.csv
     """
+    from wsshm.files.tables import check_file
     from wsshm.models.licences import write
 
-    if not out.absolute().parent.is_dir():
-        from wsshm.errors import UserError
-
-        raise UserError(f"--out {out} is in a folder that does not exist; make {out.parent} first")
+    check_file(out, endings=(".csv",))
     typer.echo(f"{out}: {write(out)} weights")

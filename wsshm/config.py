@@ -6,48 +6,58 @@ value or a wrong type is one sentence that names it.
 
 from __future__ import annotations
 
-from pathlib import Path
+import copy
+import reprlib
 from typing import Annotated, Any, Literal
 
 import pydantic
-import yaml
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
+from wsshm import methods, plugins
+from wsshm.documents import yaml_value
 from wsshm.errors import UserError, nearest
+from wsshm.models import ARCHITECTURES, NAME, ArchitectureType
+from wsshm.registry import UNKNOWN_NAME, Registered, changed
 
-MethodName = Literal[
-    "matte_only",
-    "seg_only",
-    "joint",
-    "matte_then_seg",
-    "mlb",
-    "mlb_masklabel",
-    "pseudo_label",
-    "mean_teacher",
-    "oracle",
-]
-METHOD_NAMES: tuple[str, ...] = MethodName.__args__  # type: ignore[attr-defined]
-TEACHER_METHODS = ("mlb", "mlb_masklabel", "matte_then_seg", "pseudo_label", "oracle")
-"""Methods whose first stage is the shared teacher, `train.teacher_steps` long."""
+MethodName = Annotated[str, Registered(methods.METHODS, methods.names)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+# Limits far beyond any use, so that a slip of the hand is said, and not computed.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Steps = Annotated[int, Field(ge=1, le=10_000_000)]
+Pictures = Annotated[int, Field(ge=1, le=10_000_000)]
+Labels = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Processes = Annotated[int, Field(ge=1, le=4096)]
+
+
+# Python's types, as pydantic's sentences call them, and what YAML calls them.
+PLAIN_TYPES = {"a valid tuple": "a list", "a valid dictionary": "a mapping of keys to values", "a valid string": "text"}
 
 
 class Section(pydantic.BaseModel):
     """A closed part of the configuration: unknown keys are errors."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class ProceduralConfig(Section):
     """How the embedded data set is drawn; only read where a source is named `procedural/...`."""
 
-    cutouts: PositiveInt = 100
-    backgrounds: PositiveInt = 200
-    natural: PositiveInt = 1000
-    val: PositiveInt = 60
-    test: PositiveInt = 100
-    seed: NonNegativeInt = 0
-    mask_coarseness: NonNegativeFloat = 1.0
+    cutouts: Pictures = 100
+    """Cut-out people, from which training makes composites."""
+    backgrounds: Pictures = 200
+    """Pictures without people, behind the cut-outs."""
+    natural: Pictures = 1000
+    """Natural pictures to train on, each with a mask and its true matte."""
+    val: Pictures = 60
+    """Natural pictures to validate on."""
+    test: Pictures = 100
+    """Natural pictures to test on."""
+    seed: Seed = 0
+    """The same seed draws the same pictures."""
+    mask_coarseness: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
+    """How coarse the drawn masks are: 0 is exact, 1 is like an annotator who clicks a polygon, more is coarser."""
 
 
 class DataConfig(Section):
@@ -57,12 +67,19 @@ class DataConfig(Section):
     """
 
     root: str | None = None
+    """Folder that relative paths of manifests start from; null is the working directory."""
     mattes: str = "procedural/synthetic"
+    """Where mattes come from, cut-outs or photos: `procedural/PART`, or a manifest's path."""
     backgrounds: str | None = None
+    """Manifest of backgrounds for cut-outs; null takes the backgrounds that `mattes` lists."""
     masks: str = "procedural/natural"
+    """Photos with masks, of the split train."""
     val: str = "procedural/val"
+    """Photos with mattes to validate on, of the split val."""
     test: tuple[str, ...] = ("procedural/test",)
-    size: PositiveInt = 128
+    """Sets to test on, of the split test; scored once, after training."""
+    size: Annotated[int, Field(ge=64, le=4096)] = 128
+    """Side in px of what the network is trained on; a multiple of 64."""
     procedural: ProceduralConfig = ProceduralConfig()
 
     @pydantic.field_validator("size")
@@ -80,10 +97,15 @@ class ModelConfig(Section):
     or the path of a safetensors file in timm's key order.
     """
 
-    architecture: Literal["unet"] = "unet"
+    architecture: Annotated[str | dict[str, Any], ArchitectureType(ARCHITECTURES)] = "unet"
+    """Decoder and heads over the backbone: a name, or with options of its own {name: unet, width: 1.5}."""
     backbone: str = "tf_efficientnet_lite0"
+    """The encoder: any timm model's name (wsshm models list) that gives maps, plain transformers too."""
     weights: str = "auto"
+    """Where the backbone's weights come from: auto (a hub that answers, else an installed package, else none), hub,
+    package, none, or a safetensors file's path."""
     backbone_kwargs: dict[str, Any] = {}
+    """Further arguments of timm's `create_model`."""
 
 
 class BlendConfig(Section):
@@ -92,17 +114,27 @@ class BlendConfig(Section):
     `teacher`: a network trained before on composites (`stage`, the paper's), or the student's own moving `average`,
     which learns beside it from composites and blended photos alike and takes no steps of its own.
     `when`: the teacher predicts in the student's training loop, what the student is shown, or `ahead` of it, whole
-    pictures once (`wsshm.ahead`).
+    pictures once (`wsshm.blended_labels`).
     """
 
     variant: Literal["hard", "soft", "gated"] = "gated"
+    """Where the teacher's matte replaces the mask: where it sees a boundary (hard), by how much (soft), or as hard but
+    only near the mask's edge (gated)."""
     threshold: Fraction = 0.5
-    band: PositiveFloat = 0.04
-    feather: NonNegativeFloat = 0.0
+    """Predicted boundary above which the teacher's matte is used (hard, gated)."""
+    band: Annotated[float, Field(gt=0.0, le=1.0)] = 0.04
+    """Radius of the band around the mask's edge, as a share of the picture's shorter side."""
+    feather: Fraction = 0.0
+    """How far the seam between matte and mask is softened, as a share of the shorter side."""
     veto: Literal["none", "mask", "ignore"] = "mask"
+    """Where the teacher grossly disagrees with the mask: trust it all the same (none), keep the mask, or ignore the
+    pixel in the loss."""
     teacher: Literal["stage", "average"] = "stage"
+    """Which network predicts: one trained beforehand on composites (stage), or the student's own moving average."""
     when: Literal["loop", "ahead"] = "loop"
-    refresh: PositiveInt = 1
+    """When the teacher predicts: in the student's training loop, or ahead of it, whole pictures once."""
+    refresh: Steps = 1
+    """Rounds of the student, each teaching the next."""
 
     @pydantic.model_validator(mode="after")
     def _can_be_asked(self) -> BlendConfig:
@@ -113,7 +145,7 @@ class BlendConfig(Section):
         return self
 
     def recipe(self) -> dict[str, Any]:
-        """It as JSON, a part of a stage's address: `teacher`, which is new since the first release, only where it says so."""
+        """JSON for the stage's hash; `teacher` is omitted at its default, so that old hashes stay valid."""
         return self.model_dump(exclude={"teacher"} if self.teacher == "stage" else None)
 
 
@@ -128,53 +160,105 @@ class MethodConfig(Section):
     """
 
     name: MethodName = "mlb"
+    """The training method."""
     blend: BlendConfig = BlendConfig()
     matte_share: Fraction | None = None
+    """Share of a batch that is composites with their mattes; null is the method's default."""
     blended_weight: PositiveFloat = 1.0
+    """Weight of natural pictures with blended labels in the loss."""
     student_start: Literal["teacher", "backbone"] = "teacher"
+    """What a student starts from: its teacher's weights, or the backbone's pretrained ones."""
     confidence: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9
+    """pseudo_label: how sure its teacher must be of a pixel."""
     consistency_weight: PositiveFloat = 0.1
+    """mean_teacher: weight of natural pictures."""
     consistency_ramp: Fraction = 0.3
+    """mean_teacher: share of the steps over which that weight is reached."""
+    options: dict[str, Any] = {}
+    """Options of the method's own, if it has any: those of a method from a file of yours."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _says_whose_options(cls, value: Any) -> Any:
+        name = cls.model_fields["name"].default
+        if isinstance(value, dict) and value.get("options") and "name" not in value and not methods.get(name).options:
+            raise ValueError(f"options are of a method's own, and {name!r}, the default, has none; set method.name")
+        return value
+
+    @pydantic.field_validator("options")
+    @classmethod
+    def _known_to_the_method(cls, options: dict[str, Any], info: pydantic.ValidationInfo) -> dict[str, Any]:
+        name = info.data.get("name")  # None: that is the fault to tell
+        return changed(options, methods.get(name).options, f"the method {name!r}") if name and options else {}
 
 
 class LossConfig(Section):
     """Weights of the loss terms, the same for every method; see `wsshm.losses`."""
 
     l1: NonNegativeFloat = 1.0
+    """Weight of the absolute error of the matte."""
     boundary_gain: NonNegativeFloat = 4.0
+    """Extra weight of the absolute error on the boundary (1 + this)."""
     cross_entropy: NonNegativeFloat = 1.0
+    """Weight of the matte's cross-entropy."""
     laplacian: NonNegativeFloat = 2.0
-    laplacian_levels: PositiveInt = 3
+    """Weight of the error of the matte's Laplacian pyramid."""
+    laplacian_levels: Annotated[int, Field(ge=1, le=16)] = 3
+    """Levels of that pyramid."""
     boundary: NonNegativeFloat = 1.0
+    """Weight of the boundary head's cross-entropy."""
     boundary_positive: PositiveFloat = 3.0
+    """Weight of boundary pixels in it, relative to all others."""
 
 
 class TrainConfig(Section):
     """Optimisation. `batch` is the global batch; `steps` counts every optimiser step of a run, a teacher's too.
 
     `workers: [1, 4]` is elastic: as many of one to four workers as the cluster has, fewer after a failure, more when
-    nodes come. `workers: 0` trains in the calling process.
+    nodes come. `workers: 0` trains in the calling process; in a sweep, where that is Ray Tune's, on one worker.
     """
 
-    steps: PositiveInt = 400
-    teacher_steps: PositiveInt = 200
-    batch: PositiveInt = 16
+    steps: Steps = 400
+    """Optimiser steps of a run, its teacher's included."""
+    teacher_steps: Steps = 200
+    """How many of them a teacher takes, for methods that train one first."""
+    batch: Annotated[int, Field(ge=1, le=65_536)] = 16
+    """Samples of a step, over all workers."""
     lr: PositiveFloat = 2e-3
+    """Peak learning rate (AdamW)."""
     weight_decay: NonNegativeFloat = 0.01
+    """Weight decay (AdamW)."""
     warmup: Fraction = 0.1
+    """Share of a stage's steps over which the learning rate rises."""
     clip_grad: PositiveFloat = 5.0
+    """Norm that gradients are clipped to."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    accumulate: PositiveInt = 1
+    """Mixed precision of the forward pass."""
+    accumulate: Annotated[int, Field(ge=1, le=65_536)] = 1
+    """Micro-batches that a worker's part of a batch is cut into, to save memory."""
     ema: Fraction = 0.0
+    """Decay of the weights' moving average, which then is the model; 0 keeps none, or leaves it to the method."""
     half_resolution: Fraction = 0.0
+    """Share of a stage's steps, the first, at half the size."""
     batchnorm: Literal["sync", "frozen"] = "sync"
-    epoch_steps: PositiveInt = 50
-    workers: NonNegativeInt | tuple[PositiveInt, PositiveInt] = 1
-    cpus_per_worker: PositiveInt = 1
-    gpus_per_worker: NonNegativeFloat = 0.0
-    loader_workers: NonNegativeInt = 0
-    max_failures: NonNegativeInt = 1
-    seed: NonNegativeInt = 0
+    """Statistics over all workers (sync), or those of the pretrained weights (frozen)."""
+    epoch_steps: Steps = 50
+    """Steps between validations, each with a checkpoint."""
+    workers: Annotated[int, Field(ge=0, le=4096)] | tuple[Processes, Processes] = 1
+    """Processes that train a run together; [fewest, most] is elastic, 0 trains in the calling process (in a sweep, on
+    one worker)."""
+    cpus_per_worker: Processes = 1
+    """CPUs of a worker."""
+    gpus_per_worker: Annotated[float, Field(ge=0.0, le=1024.0)] = 0.0
+    """GPUs of a worker; below 1, runs share one."""
+    accelerator: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] | None = None
+    """The GPU that a worker needs, as Ray names it (A100, H100, L4, A10G, ...); null takes any."""
+    loader_workers: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Processes of a worker that load data, each on a CPU; 0 loads in the worker itself."""
+    max_failures: Annotated[int, Field(ge=0, le=1000)] = 1
+    """How often a run may lose a worker and go on from its last checkpoint, without having come further meanwhile."""
+    seed: Seed = 0
+    """Draws the subset of the labels, the initialisation and the order of samples."""
     loss: LossConfig = LossConfig()
 
     @property
@@ -183,8 +267,21 @@ class TrainConfig(Section):
         low, high = self.workers if isinstance(self.workers, tuple) else (self.workers, self.workers)
         return range(max(1, low), max(1, high) + 1)
 
+    @property
+    def worker_resources(self) -> dict[str, float]:
+        """What a worker asks of Ray: its own CPUs with its loaders', and its GPUs."""
+        asked = {"CPU": float(self.cpus_per_worker + self.loader_workers), "GPU": self.gpus_per_worker}
+        return {kind: amount for kind, amount in asked.items() if amount} | self.accelerator_resource
+
+    @property
+    def accelerator_resource(self) -> dict[str, float]:
+        """How Ray is asked for a node with that GPU; empty for any."""
+        return {f"{ACCELERATOR}{self.accelerator}": 0.001} if self.accelerator else {}
+
     @pydantic.model_validator(mode="after")
     def _scalable(self) -> TrainConfig:
+        if self.accelerator and not self.gpus_per_worker:
+            raise ValueError(f"accelerator {self.accelerator} is a GPU's type; set gpus_per_worker as well")
         counts = self.worker_counts
         if not counts:
             raise ValueError(f"workers {list(self.workers)} must be [fewest, most]")  # type: ignore[arg-type]
@@ -195,24 +292,26 @@ class TrainConfig(Section):
                 f"gpus_per_worker {self.gpus_per_worker:g} is a share of a GPU, and two workers of one run cannot share one"
                 " (NCCL); take one worker, or whole GPUs"
             )
-        for count in counts:
-            if self.batch % (count * self.accumulate):
-                raise ValueError(
-                    f"batch ({self.batch}) must be a multiple of workers x accumulate ({count} x {self.accumulate}), so that"
-                    " every worker sees as many samples"
-                )
+        if self.batch < counts[-1] * self.accumulate:
+            raise ValueError(
+                f"batch ({self.batch}) must be at least workers x accumulate ({counts[-1]} x {self.accumulate}), so that every"
+                " worker gets a sample"
+            )
         return self
 
 
 # Keys that change where or how fast a run is trained, but not its numbers: left out of every hash.
-EXECUTION_KEYS = ("workers", "cpus_per_worker", "gpus_per_worker", "loader_workers", "max_failures")
+EXECUTION_KEYS = ("workers", "cpus_per_worker", "gpus_per_worker", "accelerator", "loader_workers", "max_failures")
+ACCELERATOR = "accelerator_type:"  # with a GPU's type, the resource that Ray gives a node
 
 
 class Budget(Section):
     """How many labels a run may use. `None` means all there are; smaller budgets are contained in larger ones."""
 
-    mattes: NonNegativeInt | None = None
-    masks: NonNegativeInt | None = None
+    mattes: Labels | None = None
+    """Mattes (cut-outs, or photos with mattes) that a run may use; null is all there are."""
+    masks: Labels | None = None
+    """Masks of photos that a run may use; null is all there are."""
 
 
 class RunConfig(Section):
@@ -220,14 +319,15 @@ class RunConfig(Section):
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
-    method: MethodConfig = MethodConfig()
+    # Made when it is asked for: the methods' files, which it looks into, import this module.
+    method: MethodConfig = Field(default_factory=MethodConfig)
     train: TrainConfig = TrainConfig()
     budget: Budget = Budget()
 
     @property
     def learns_at_once(self) -> bool:
         """Whether it is MLB, or a control of it, without a teacher's stage."""
-        return self.method.blend.teacher == "average" and self.method.name in ("mlb", "mlb_masklabel", "oracle")
+        return self.method.blend.teacher == "average" and methods.OWN_AVERAGE in methods.get(self.method.name).reads
 
     @pydantic.model_validator(mode="after")
     def _possible(self) -> RunConfig:
@@ -237,7 +337,7 @@ class RunConfig(Section):
                     "with blend.teacher: average the teacher learns from the composites in the student's batches; raise"
                     " method.matte_share above 0"
                 )
-        elif self.method.name in TEACHER_METHODS and self.train.teacher_steps >= self.train.steps:
+        elif methods.get(self.method.name).has_shared_teacher and self.train.teacher_steps >= self.train.steps:
             raise ValueError(
                 f"train.teacher_steps ({self.train.teacher_steps}) must be smaller than train.steps ({self.train.steps}),"
                 f" of which {self.method.name}'s first stage is a part"
@@ -253,34 +353,14 @@ def parse(document: dict[str, Any], kind: type[Section] = RunConfig, where: str 
         raise UserError(_sentence(error, kind, where)) from None
 
 
-def load_document(path: Path | str) -> dict[str, Any]:
-    """Read a YAML mapping from a file."""
-    path = Path(path)
-    try:
-        document = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}; check the path") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({str(error.strerror).lower()}); give a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(document, dict):
-        raise UserError(f"{path} must hold a mapping of keys to values")
-    return document
-
-
 def override(document: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     """A copy of `document` with `a.b=v` assignments applied, each v parsed as YAML."""
-    result = yaml.safe_load(yaml.safe_dump(document))
+    result = copy.deepcopy(document)
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
-            raise UserError(f"--set takes key=value, not {assignment!r}")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"--set {assignment!r}: {text!r} is not valid YAML") from None
-        set_dotted(result, key, value)
+            raise UserError(f"--set takes KEY=VALUE, such as base.train.steps=800, not {assignment!r}")
+        set_dotted(result, key, yaml_value(text, f"--set {assignment!r}: {text!r}"))
     return result
 
 
@@ -291,6 +371,8 @@ def set_dotted(document: dict[str, Any], key: str, value: Any) -> None:
         child = document.setdefault(parent, {})
         if child is None:
             child = document[parent] = {}
+        if isinstance(child, str) and parent == "architecture":  # a name is short for {name: NAME}
+            child = document[parent] = {NAME: child}
         if not isinstance(child, dict):
             raise UserError(f"{key!r} cannot be set: {'.'.join(parents[: depth + 1])!r} is a value, not a section")
         document = child
@@ -309,11 +391,16 @@ def _sentence(error: pydantic.ValidationError, kind: type[Section], where: str) 
     if first["type"] == "literal_error":
         choices = [choice.strip(" '") for choice in first["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"{where} has {key} = {value!r}; {nearest(str(value), choices)}{more}"
+    if first["type"] == UNKNOWN_NAME:
+        added = f"({plugins.VARIABLE} adds more)"
+        return f"{where} has {key} = {value!r}; {nearest(first['ctx']['name'], first['ctx']['names'])} {added}{more}"
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
+    for name, plain in PLAIN_TYPES.items():
+        message = message.replace(name, plain)
     if not key:
         return f"{where} is impossible: {message}{more}"
-    shown = "" if isinstance(value, dict | list) else f" = {value!r}"
+    shown = "" if isinstance(value, dict | list) else f" = {reprlib.repr(value)}"
     return f"{where} has an impossible {key}{shown}: {message}{more}"
 
 

@@ -1,5 +1,7 @@
 """The loss, the same terms for every method: L1, cross-entropy, Laplacian pyramid, boundary cross-entropy.
 
+An architecture with auxiliary outputs adds terms of its own (`wsshm.models.network`).
+
 L1 and the Laplacian pyramid are the field's habit (P3M-Net, RVM); the extra weight of boundary pixels follows MODNet's;
 the plain cross-entropy on the matte, which gives a sigmoid a gradient where L1 has none, is ours.
 """
@@ -13,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsshm.config import LossConfig
-from wsshm.models import MattingOutput
+from wsshm.models.network import MattingOutput
 
 
 class Target(NamedTuple):

@@ -10,30 +10,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import rich.box
 import rich.table
-from numpy.typing import NDArray
 
+from bench.micro.mattes import MATTES, Pair
 from bench.micro.straightforward import measures as straightforward
 from bench.provenance import device_name
-from bench.terminal import print_whole
-from wsshm.commandline import track
+from wsshm.console import track
 from wsshm.errors import UserError
 from wsshm.metrics import RegionScores, score
-from wsshm.metrics.compiled import compiled_sums
-from wsshm.metrics.connectivity import connected_levels, connectivity_sums
 from wsshm.metrics.conventions import CONVENTIONS
-from wsshm.metrics.gradient import gradient_sums
-from wsshm.metrics.pointwise import pointwise_sums, zones_of
-from wsshm.metrics.strips import STRIP, crew
+from wsshm.metrics.kernels.compiled import compiled_sums
+from wsshm.metrics.kernels.connectivity import connected_levels, connectivity_sums
+from wsshm.metrics.kernels.gradient import gradient_sums
+from wsshm.metrics.kernels.pointwise import pointwise_sums, zones_of
+from wsshm.metrics.kernels.strips import STRIP, crew
 from wsshm.metrics.trimap import derive_trimap, unknown_radius
+from wsshm.terminal import print_whole
 
 TOLERANCE = {"cpu": 1e-6, "device": 1e-4}  # relative
 BREAKDOWN_SIZE = 1500
-Alpha = NDArray[np.float32]
-Pair = tuple[Alpha, Alpha]  # matte, label
 
 
 def run(
@@ -59,53 +56,6 @@ def run(
         agreed = _print_device({case: MATTES[case[1]](case[0]) for case in cases}, rounds, device) and agreed
     print("All values agree with the script's." if agreed else "Values DIFFER from the script's.")
     return agreed
-
-
-def hair(size: int) -> Pair:
-    """A disc with 1,500 fine strands as label; the matte is it blurred by noise, as a network's is."""
-    rng = np.random.default_rng(size)
-    label = _disc(size, 0.25, 200)
-    strands = np.zeros((size, size), np.uint8)
-    for angle in rng.uniform(0, 2 * np.pi, 1500):
-        bend, length = angle + rng.normal(0, 0.3), rng.uniform(0.05, 0.15)
-        root = np.array([0.25 * np.cos(angle), 0.3 * np.sin(angle)])
-        ends = [root, root + length * np.array([np.cos(bend), np.sin(bend)])]
-        (x, y), (u, v) = (((end + 0.5) * size * 16).astype(int).tolist() for end in ends)
-        cv2.line(strands, (x, y), (u, v), int(rng.integers(60, 255)), 1, cv2.LINE_AA, 4)
-    return _predicted(np.maximum(label, strands / 255), rng)
-
-
-def blob(size: int) -> Pair:
-    """A disc with a soft, wavy outline."""
-    return _predicted(_disc(size, 0.3, 60, waves=0.03), np.random.default_rng(size))
-
-
-def noise(size: int) -> Pair:
-    """Uniform noise in every pixel as matte, as of a network that has learnt nothing, of the label of `blob`."""
-    return np.random.default_rng(size).random((size, size), np.float32), blob(size)[1]
-
-
-def static(size: int) -> Pair:
-    """Independent noise in every pixel of both: the worst case, with a component every few pixels."""
-    rng = np.random.default_rng(size)
-    return rng.random((size, size), np.float32), rng.random((size, size), np.float32)
-
-
-MATTES: dict[str, Callable[[int], Pair]] = {"hair": hair, "blob": blob, "noise": noise, "static": static}
-
-
-def _disc(size: int, radius: float, sharpness: float, waves: float = 0.0) -> NDArray[np.float64]:
-    y, x = np.mgrid[:size, :size] / size - 0.5
-    distance = radius - np.hypot(x, 0.8 * y) + waves * np.sin(7 * np.arctan2(y, x))
-    return np.clip(0.5 + distance * sharpness, 0, 1)
-
-
-def _predicted(label: NDArray[np.float64], rng: np.random.Generator) -> Pair:
-    """The label and, as its prediction, itself with noise on its fractional pixels, blurred, in 8 bits."""
-    fractional = (label > 0) & (label < 1)
-    rough = label + 0.1 * (rng.random(label.shape) - 0.5) * fractional
-    matte = np.rint(np.clip(cv2.GaussianBlur(rough, (0, 0), 1.5), 0, 1) * 255) / 255
-    return matte.astype(np.float32), label.astype(np.float32)
 
 
 def _compared(pair: Pair, rounds: int, threads: int | None, published: bool) -> tuple[list[str], bool]:
@@ -136,19 +86,20 @@ def _print_breakdown(mattes: dict[str, Pair], rounds: int, threads: int | None) 
     print(
         f"Where the time goes at {BREAKDOWN_SIZE} px, and how often both mattes could be read in it, from memory or cache"
     )
+    rules = CONVENTIONS["p3m"]
     table = _table("mattes", "part", "ms", "of reading")
     for kind, (matte, label) in mattes.items():
         with crew(threads, len(label)) as workers:
             zones = zones_of(derive_trimap(label, unknown_radius(*label.shape), threads))
-            _, levels = pointwise_sums(workers, matte, label, None)
+            _, levels = pointwise_sums(workers, matte, label, None, rules.steps)
             parts: dict[str, Callable[[], Any]] = {
                 "reading both mattes": partial(workers.sum, len(label), 1, _read, matte, label),
-                "SAD, MSE, MAD": partial(pointwise_sums, workers, matte, label, None),
-                "Grad": partial(gradient_sums, workers, matte, label, None, CONVENTIONS["p3m"]),
-                "Conn": partial(connectivity_sums, workers, matte, label, None, levels),
+                "SAD, MSE, MAD": partial(pointwise_sums, workers, matte, label, None, rules.steps),
+                "Grad": partial(gradient_sums, workers, matte, label, None, rules),
+                "Conn": partial(connectivity_sums, workers, matte, label, None, levels, rules.steps),
                 "of it components": partial(connected_levels, levels, workers),
                 "trimap": partial(derive_trimap, label, unknown_radius(*label.shape), threads),
-                "SAD, MSE, MAD by region": partial(pointwise_sums, workers, matte, label, zones),
+                "SAD, MSE, MAD by region": partial(pointwise_sums, workers, matte, label, zones, rules.steps),
             }
             times = _milliseconds(list(parts.values()), rounds)
         for part, spent in zip(parts, times, strict=True):
@@ -167,7 +118,7 @@ def _read(first, end, matte, label, out):
 
 
 def check_device(device: str) -> None:
-    """UserError where there is no such torch device."""
+    """Raise UserError if torch has no such device."""
     import torch
 
     try:

@@ -19,7 +19,6 @@ from ray import tune
 from bench.micro.training import (
     Timing,
     bare,
-    cores,
     draw,
     median_and_spread,
     own_cluster,
@@ -29,11 +28,13 @@ from bench.micro.training import (
     workspace,
 )
 from bench.provenance import device_name
-from bench.terminal import print_whole
-from wsshm.commandline import track
 from wsshm.config import RunConfig, override, parse
-from wsshm.storage import Location
-from wsshm.train import resolved, train
+from wsshm.console import track
+from wsshm.files.location import Location
+from wsshm.terminal import print_whole
+from wsshm.training.planning import resolved
+from wsshm.training.run import train
+from wsshm.training.run_plan import RunPlan
 
 PLAIN, LOCAL, FIRST, LATER, TRIAL = (
     "a plain loop in a new process",
@@ -107,7 +108,7 @@ def per_epoch(several: Timing, one: Timing, epochs: int) -> float:
     return (several.seconds - one.seconds) / (epochs - 1)
 
 
-def in_a_trial(files: Path, config: RunConfig, stages: Path, progress: Path) -> None:
+def in_a_trial(files: Path, run: RunPlan, stages: Path, progress: Path) -> None:
     """Train as a trial of Tune does: a process of its own that only drives the nested Ray Train."""
     # As in a sweep: no files that nobody reads, no table, and Ctrl-C ends the benchmark instead of one trial.
     os.environ |= {
@@ -116,7 +117,7 @@ def in_a_trial(files: Path, config: RunConfig, stages: Path, progress: Path) -> 
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
     }
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    space = {"config": config.model_dump(mode="json"), "stages": str(stages), "progress": str(progress)}
+    space = {"run": run, "stages": str(stages), "progress": str(progress)}
     results = tune.Tuner(
         tune.with_resources(_trial, {"CPU": DRIVER_CPUS}),
         param_space=space,
@@ -127,7 +128,7 @@ def in_a_trial(files: Path, config: RunConfig, stages: Path, progress: Path) -> 
 
 
 def _trial(space: dict[str, Any]) -> None:
-    train(parse(space["config"]), Path(space["stages"]), Location.of(space["progress"]))
+    train(space["run"], Path(space["stages"]), Location.of(space["progress"]))
 
 
 def _print(
@@ -139,7 +140,7 @@ def _print(
     cluster_s: list[float],
 ) -> None:
     options = base["train"]
-    device = device_name("cuda") if options["gpus_per_worker"] else device_name(threads=cores())
+    device = device_name("cuda") if options["gpus_per_worker"] else device_name()
     print(
         f"{device}; {base['model']['backbone']} at {base['data']['size']} px, batch {options['batch']},"
         f" {options['cpus_per_worker']} threads; {options['steps']} steps in every way, in turns, medians of {rounds} rounds"

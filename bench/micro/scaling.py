@@ -10,13 +10,14 @@ from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
-from bench.micro.training import bare, cores, draw, median_and_spread, own_cluster, table, timed, workspace
+from bench.micro.training import bare, draw, median_and_spread, own_cluster, table, timed, workspace
 from bench.provenance import device_name
-from bench.terminal import print_whole
-from wsshm.commandline import track
 from wsshm.config import RunConfig, override, parse
+from wsshm.console import track
+from wsshm.cores import usable_cores
 from wsshm.errors import UserError
-from wsshm.train import resolved
+from wsshm.terminal import print_whole
+from wsshm.training.planning import resolved
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ def cases_of(workers: list[int], batch: int) -> list[Case]:
 
 def configured(base: dict[str, Any], case: Case) -> RunConfig:
     """A case's configuration; UserError where it is impossible, such as a batch that its workers cannot share."""
+    if case.batch % case.workers:
+        raise UserError(
+            f"--batch {case.batch} must be a multiple of {case.workers} workers, so that all have as much to do"
+        )
     config: RunConfig = parse(
         override(base, [f"train.workers={case.workers}", f"train.batch={case.batch}"]),
         where=f"--batch {base['train']['batch']} on {case.workers} workers",
@@ -90,7 +95,7 @@ def configured(base: dict[str, Any], case: Case) -> RunConfig:
 def side_by_side(config: RunConfig, workers: int) -> list[float]:
     """Step times of plain loops without Ray in as many processes at once, each on one worker's share of the batch.
 
-    What the machine gives: cores share caches, memory and power, whoever uses them.
+    What the machine gives: cores share caches, memory and power between all processes.
     """
     train = config.train.model_copy(update={"batch": config.train.batch // workers, "workers": 1})
     share = config.model_copy(update={"train": train})
@@ -116,7 +121,7 @@ def _alone(config: RunConfig) -> list[float]:
 
 def _check_room(config: RunConfig, workers: int) -> None:
     options = config.train
-    each, have = options.cpus_per_worker + options.loader_workers, cores()
+    each, have = options.cpus_per_worker + options.loader_workers, usable_cores()
     if workers * each > have:
         raise UserError(
             f"{workers} workers on {each} CPUs each need {workers * each} and this machine has {have}; lower --workers,"
@@ -138,7 +143,7 @@ def _with_data(config: RunConfig, data: dict[str, Any]) -> RunConfig:
 def _print(base: dict[str, Any], cases: list[Case], measured: dict[Case, Measured], rounds: int) -> None:
     options = base["train"]
     gpus = options["gpus_per_worker"]
-    device = device_name("cuda") if gpus else device_name(threads=cores())
+    device = device_name("cuda") if gpus else device_name()
     print(
         f"{device}; {base['model']['backbone']} at {base['data']['size']} px, {options['precision']}, batch norm"
         f" {options['batchnorm']}, {options['cpus_per_worker']} threads a worker, {'NCCL' if gpus else 'gloo'};"

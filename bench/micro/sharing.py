@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +14,13 @@ from typing import Any
 
 import yaml
 
-from bench.micro.training import cores, draw, table, workspace
+from bench.micro.training import draw, table, workspace
 from bench.provenance import device_name
 from bench.store import Store
-from bench.terminal import print_whole
-from wsshm.commandline import track
+from wsshm.console import own_process, track
+from wsshm.cores import usable_cores
 from wsshm.errors import UserError
+from wsshm.terminal import print_whole
 
 LOOK_EVERY_S = 0.5
 WEIGHT_DECAY = 0.01
@@ -132,21 +131,21 @@ def plan(base: dict[str, Any], teacher_steps: int, student_steps: int, space: di
         "teacher_steps": teacher_steps,
         "epoch_steps": steps,
         "workers": 1,
-        "cpus_per_worker": cores(),
+        "cpus_per_worker": usable_cores(),
     }
     return {"name": "sharing", "base": base | {"train": base["train"] | train}, "space": space}
 
 
 def _swept(folder: Path, name: str, document: dict[str, Any]) -> Generator[None, None, Cost]:
-    """Run a plan by `python -m sweeps run` and yield once for each run that ends. UserError where one fails."""
+    """Run a plan by `wsshm sweep run` and yield once for each run that ends. UserError where one fails."""
     out, file, log = folder / name, folder / f"{name}.yaml", folder / f"{name}.log"
     file.write_text(yaml.safe_dump(document))
     # Ray's files go where all of this goes; a cluster that runs already would train several runs at once.
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    command, environment = own_process("sweeps", "run", file, "--out", out)
+    environment.pop("RAY_ADDRESS", None)
     environment["RAY_TMPDIR"] = str(folder)
     began = time.time()
     with open(log, "w") as output:
-        command = [sys.executable, "-m", "sweeps", "run", str(file), "--out", str(out)]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
             told, rows = 0, out / "store" / "runs"
@@ -187,7 +186,7 @@ def _print(base: dict[str, Any], students: int, few: int, steps: int, found: Mea
     few_ended = mean(cost.ends_s[few - 1] for cost in found.found)
     between = " and ".join(f"{cost.run_s:.1f}" for cost in found.found)
     print(
-        f"{device_name(threads=cores())}; {base['model']['backbone']} at {base['data']['size']} px, batch"
+        f"{device_name()}; {base['model']['backbone']} at {base['data']['size']} px, batch"
         f" {base['train']['batch']}; students of {steps} steps, one run at a time on all CPUs"
     )
     print(
@@ -195,7 +194,7 @@ def _print(base: dict[str, Any], students: int, few: int, steps: int, found: Mea
         f" {between} s before and after the others, of which {trained:.1f} s train; the rest starts a"
         f" worker, scores and writes. A sweep's own start and report, once: {once:.1f} s, left out below.\n"
         f"T, a teacher: what each of {few} runs that share nothing took beyond the first {few} of those. Wall is of the"
-        " whole command `python -m sweeps run`; training is the sum of the seconds that the suite records of each stage."
+        " whole command `wsshm sweep run`; training is the sum of the seconds that the suite records of each stage."
     )
     form = table(
         "T/S", "cost", "teacher's steps", "T s", "S s", "T/S here", f"{students} shared s", f"T + {students} S",

@@ -109,7 +109,7 @@ def _scores(run_id: str, level: np.ndarray, names: pa.Array, regions: tuple[str,
         "mad": sad / 16,
         "grad": 18 * sad**0.5,
         "conn": sad * 0.9,
-        "iou": 1 - sad / 99,
+        "iou": np.maximum(0, 1 - sad / 99),
     }
     schema = SCHEMAS["scores"]
     return pa.table([columns.get(field.name, pa.nulls(count, field.type)) for field in schema], schema)

@@ -1,4 +1,4 @@
-"""The measures as public evaluation scripts compute them: what `bench micro metrics` holds our own against.
+"""The measures as public evaluation scripts compute them: the baseline of `wsshm bench micro metrics`.
 
 Convention p3m, but for the one fault that the measures' own definition mends: a threshold without a component empties
 the source region. Ten labellings of the whole image and four Gaussian filters, in NumPy throughout. P3M's own script
@@ -42,16 +42,17 @@ def _magnitude(alpha: Array) -> Array:
 
 def connectivity(matte: Array, label: Array, published: bool = False) -> float:
     """Conn of two HxW mattes over the whole image."""
-    level = -np.ones_like(label)
+    level = -np.ones_like(label, dtype=np.float32)
+    thresholds = np.arange(0, 1.1, 0.1)
     for step in range(1, 11):
-        parts = components((matte >= step / 10) & (label >= step / 10), connectivity=1)
+        parts = components((matte >= thresholds[step]) & (label >= thresholds[step]), connectivity=1)
         if published:
             source = _source_by_properties(parts)
         else:
             sizes = np.bincount(parts.ravel())
             sizes[0] = 0
             source = (parts == sizes.argmax()) & (parts > 0)
-        level[(level == -1) & ~source] = (step - 1) / 10
+        level[(level == -1) & ~source] = thresholds[step - 1]
     level[level == -1] = 1
     p, g = matte - level, label - level
     return float(np.abs((1 - p * (p >= 0.15)) - (1 - g * (g >= 0.15))).sum() / 1000)

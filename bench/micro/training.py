@@ -22,19 +22,23 @@ import rich.table
 import torch
 from torch import nn
 
+from wsshm import ray_cluster
 from wsshm.config import RunConfig
-from wsshm.data.loading import StepDataset, loader
+from wsshm.cores import usable_cores
 from wsshm.data.procedural import make
 from wsshm.data.sources import open_sources
-from wsshm.distributed import freeze_batchnorm
-from wsshm.engine import DTYPES, lr_at
 from wsshm.errors import UserError
-from wsshm.labels import target_of
+from wsshm.files.location import Location
 from wsshm.losses import sample_losses
 from wsshm.methods import stages_of
-from wsshm.models import build_model
-from wsshm.storage import Location
-from wsshm.train import train
+from wsshm.models.network import build_model
+from wsshm.targets import target_of
+from wsshm.training.batches import StepDataset, loader
+from wsshm.training.distributed import freeze_batchnorm
+from wsshm.training.loop import DTYPES, lr_at
+from wsshm.training.planning import plan_run
+from wsshm.training.run import train
+from wsshm.training.run_plan import RunPlan
 
 PICTURES = {"cutouts": 6, "backgrounds": 6, "natural": 12, "val": 4, "test": 4}
 ROOT = Path("/tmp")  # Ray's sockets lie below, and a socket's path may have about a hundred characters
@@ -57,11 +61,6 @@ def draw(folder: Path, size: int) -> dict[str, Any]:
     return {"root": str(folder), "size": size, **parts}
 
 
-def cores() -> int:
-    """The CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def quiet_ray() -> None:
     """Leave Ray's own messages out of what a benchmark prints."""
     logging.getLogger("ray").setLevel(logging.WARNING)
@@ -69,15 +68,14 @@ def quiet_ray() -> None:
 
 
 @contextlib.contextmanager
-def own_cluster(folder: Path) -> Iterator[None]:
+def own_cluster(folder: Path, cpus: int | None = None) -> Iterator[None]:
     """A Ray cluster on this machine, started and stopped as a sweep does, with its files below `folder`."""
-    ray.init(
-        address="local",
-        num_cpus=cores() + 1,
+    ray_cluster.start(
+        folder / "ray",
+        num_cpus=cpus or usable_cores() + 1,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        _temp_dir=str(folder / "ray"),
     )
     quiet_ray()
     try:
@@ -96,24 +94,24 @@ class Timing:
     seconds: float | None = None
 
 
-def timed(config: RunConfig, folder: Path, call: Callable[[RunConfig, Path, Path], Any] | None = None) -> Timing:
+def timed(config: RunConfig, folder: Path, call: Callable[[RunPlan, Path, Path], Any] | None = None) -> Timing:
     """Train a run of one stage without a teacher into `folder`, which must not be there, and time it from outside.
 
     The first worker replaces the run's progress file after its first step and then once a second; the times at which
-    it did so give the rate inside the worker. `call` trains (config, stages, progress file), by default
-    `wsshm.train.train`. Raises UserError where the training is over too soon to be timed.
+    it did so give the rate inside the worker. `call` trains (run, stages, progress file), by default
+    `wsshm.training.run.train`. Raises UserError where the training is over too soon to be timed.
     """
-    stages, progress = folder / "stages", folder / "progress.json"
+    run, stages, progress = plan_run(config), folder / "stages", folder / "progress.json"
     folder.mkdir(parents=True)
     with _Watch(progress) as watch:
         called = time.time()
-        (call or _train)(config, stages, progress)
+        (call or _train)(run, stages, progress)
     [result] = stages.glob("*/final/stage.json")
     return _timing(called, watch.points, json.loads(result.read_text())["seconds"])
 
 
-def _train(config: RunConfig, stages: Path, progress: Path) -> None:
-    train(config, stages, Location.of(progress))
+def _train(run: RunPlan, stages: Path, progress: Path) -> None:
+    train(run, stages, Location.of(progress))
 
 
 def _timing(called: float, points: list[tuple[float, float]], seconds: float | None = None) -> Timing:

@@ -1,24 +1,25 @@
-"""Every method minus one of them, image by image: a dot and its 95 % interval per row, a panel per measure."""
+"""Every method minus a reference method, image by image: a dot with its 95 % interval per row, a panel per measure."""
 
 from __future__ import annotations
 
+import json
 import textwrap
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from reports.figures.style import COLOURS, GRID, INK, MUTED, OTHER_COLOURS, PAPER, WIDTH, marker
-from reports.measures import REGIONS, WITH_FURTHER
+from bench.statistics import NOT_SIGNIFICANT
+from reports.figures.forest import embolden, forest, name_rows
+from reports.figures.style import BLUE, INK, MUTED, OTHER_COLOURS, PAPER, WIDTH, key, legend_below, marker
+from reports.measures import WITH_FURTHER
 
-EVEN = "not told apart"
-TONES = {"better": COLOURS["mlb"], "worse": OTHER_COLOURS[0], EVEN: MUTED}
+TONES = {"better": BLUE, "worse": OTHER_COLOURS[0], NOT_SIGNIFICANT: MUTED}
 LONGEST = 34  # letters in a line of a row's name
 LINE = 0.17  # inches that such a line takes
 TITLE = 60  # letters in the panels' titles beside each other
-# Times the median of the rows' reaches: beyond it a row is a number at the edge, so that the others are told apart.
+# Times the median extent of the rows: a row beyond it is drawn as a number at the edge, so that the others stay legible.
 FAR = 3
 
 
@@ -33,11 +34,11 @@ def draw(frame: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.3), layout="constrained")
     parts = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, block, of_block, room in zip(parts, blocks, names, rooms, strict=True):
-        rival, budget = (str(block[column].iloc[0]) for column in ("against", "budget"))
-        rival = ", ".join([_method(rival), *_distinct(block)[rival]])
-        title = f"minus {rival}, image by image, in % of its error ({budget})"
+        first = block.iloc[0]
+        rival = ", ".join([first["against_method"], *_distinct(block)[first["against"]]])
+        title = f"minus {rival}, image by image, in % of its error ({first['budget']})"
         if several:
-            title += f"; {block['dataset'].iloc[0]}, truth {block['truth'].iloc[0]}"
+            title += f"; {first['dataset']}, truth {first['truth']}"
         part.suptitle("\n".join(textwrap.wrap(title, 88)), x=0.01, ha="left", fontsize=10, color=INK)
         ends = np.cumsum(room)
         places = dict(zip(of_block, ends - np.array(room) / 2, strict=True))
@@ -45,17 +46,18 @@ def draw(frame: pd.DataFrame) -> Figure:
         for axes, name in zip(panels, measures, strict=True):
             scale = _scale(frame[frame["measure"] == name])
             axes.set_xlim(*scale)
+            name_rows(axes, list(of_block.values()), list(places.values()))
+            axes.tick_params(axis="y", labelsize=8.5)
             _panel(axes, block[block["measure"] == name], name, places, TITLE // len(measures))
-        panels[0].set_yticks(list(places.values()), list(of_block.values()), fontsize=8.5)
-        for tick, label in zip(panels[0].get_yticklabels(), of_block, strict=True):
-            tick.set_fontweight("bold" if _method(label) == "mlb" else "normal")
+        embolden(panels[0], block.drop_duplicates("label")["method"])
         panels[0].set_ylim(ends[-1], 0)
+    faces = TONES | {NOT_SIGNIFICANT: PAPER}
     handles = [
-        Line2D([], [], color=colour, marker="o", markerfacecolor=PAPER if word == EVEN else colour, label=word)
+        key(word, color=colour, marker="o", markerfacecolor=faces[word])
         for word, colour in TONES.items()
         if word in set(frame["verdict"])
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8.5)
+    legend_below(figure, handles, len(handles))
     return figure
 
 
@@ -73,39 +75,32 @@ def _panel(axes: Axes, rows: pd.DataFrame, name: str, places: dict[str, float], 
     """One measure's dots and intervals, each at its row's place; a row off the scale is an arrow with its number."""
     measure = WITH_FURTHER[name]
     low, high = axes.get_xlim()
-    for y in places.values():
-        axes.axhline(y, color=GRID, linewidth=0.8, zorder=1)
     axes.axvline(0, color=INK, linewidth=1, zorder=2)
-    for row in rows[np.isfinite(rows["percent"])].itertuples():
-        y, colour = places[row.label], TONES[row.verdict]
-        if not low <= row.percent <= high:
-            beyond = row.percent > high
-            text = f"{row.percent:+.0f} % →" if beyond else f"← {row.percent:+.0f} %".replace("-", "−")
-            axes.text(
-                *(0.99 if beyond else 0.01, y, text),
-                transform=axes.get_yaxis_transform(),
-                ha="right" if beyond else "left",
-                va="center",
-                color=colour,
-                fontsize=8,
-                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
-            )
-            continue
-        axes.plot([row.percent_low, row.percent_high], [y, y], color=colour, solid_capstyle="butt", zorder=3)
-        axes.plot(
-            *(row.percent, y, marker(row.label)),
-            color=colour,
-            markerfacecolor=PAPER if row.verdict == EVEN else colour,
-            markeredgewidth=1.5,
-            markersize=9 if marker(row.label) == "*" else 6.5,
-            zorder=4,
+    rows = rows.assign(
+        y=rows["label"].map(places),
+        value=rows["percent"],
+        low=rows["percent_low"],
+        high=rows["percent_high"],
+        colour=rows["verdict"].map(TONES),
+        marker=rows["method"].map(marker),
+        filled=rows["verdict"] != NOT_SIGNIFICANT,
+    )
+    inside = rows["percent"].between(low, high)
+    forest(axes, rows[inside])
+    for row in rows[np.isfinite(rows["percent"]) & ~inside].itertuples():
+        beyond = row.percent > high
+        text = f"{row.percent:+.0f} % →" if beyond else f"← {row.percent:+.0f} %".replace("-", "−")
+        axes.text(
+            *(0.99 if beyond else 0.01, row.y, text),
+            transform=axes.get_yaxis_transform(),
+            ha="right" if beyond else "left",
+            va="center",
+            color=row.colour,
+            fontsize=8,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
         )
-    region = REGIONS.get(measure.region, measure.region)
-    axes.set_title("\n".join([measure.header, *textwrap.wrap(region, width)]))
+    axes.set_title("\n".join([measure.header, *textwrap.wrap(measure.where, width)]))
     axes.set_xlabel(textwrap.fill(f"%; {'lower' if measure.lower_is_better else 'higher'} is better", width + 6))
-    axes.grid(False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
 
 
 def _names(block: pd.DataFrame) -> dict[str, str]:
@@ -114,22 +109,19 @@ def _names(block: pd.DataFrame) -> dict[str, str]:
     result = {}
     for row in block.drop_duplicates("label").itertuples():
         seeds = f"{row.seeds} seed{'s' * (row.seeds != 1)}" if row.seeds else "no seed in common"
-        method = _method(row.label)
-        head = f"{method} ({row.kind}; {seeds})" if row.kind else f"{method} ({seeds})"
+        head = f"{row.method} ({row.kind}; {seeds})" if row.kind else f"{row.method} ({seeds})"
         result[row.label] = "\n".join([head, *textwrap.wrap(", ".join(distinct[row.label]), LONGEST)])
     return result
 
 
 def _distinct(block: pd.DataFrame) -> dict[str, list[str]]:
     """{label: its settings}, less those that more than half of a method's rows share, which say nothing of a row."""
-    settings = {label: label.split(", ")[1:] for label in [*block["label"].unique(), str(block["against"].iloc[0])]}
+    rival = block[["against", "against_method", "against_settings"]].set_axis(["label", "method", "settings"], axis=1)
+    rows = pd.concat([block[["label", "method", "settings"]], rival]).drop_duplicates()
+    rows["settings"] = rows["settings"].map(json.loads)
     result = {}
-    for label, own in settings.items():
-        family = [others for other, others in settings.items() if _method(other) == _method(label)]
+    for label, method, own in rows.itertuples(index=False):
+        family = list(rows.loc[rows["method"] == method, "settings"])
         rare = [setting for setting in own if sum(setting in others for others in family) <= len(family) / 2]
         result[label] = rare if len(family) > 1 else []
     return result
-
-
-def _method(label: str) -> str:
-    return label.partition(", ")[0]

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.document import shortened
+from reports.figures.forest import name_rows
 from reports.figures.style import GRID, INK, MUTED, WIDTH, log_axis
 from reports.importance import Importance, is_numeric, words
 
@@ -19,10 +20,7 @@ OBJECTIVE, TEST = "validation SAD", "test SAD"
 
 def importance_data(found: list[Importance]) -> pd.DataFrame:
     """One row per key, the most important first."""
-    return pd.DataFrame(
-        [(one.key, one.numeric, one.share, one.low, one.high, one.chance, one.told) for one in found],
-        columns=["key", "numeric", "share", "low", "high", "chance", "told"],
-    )
+    return pd.DataFrame([vars(one) | {"told": one.significant} for one in found])
 
 
 def draw_importance(frame: pd.DataFrame) -> Figure:
@@ -34,9 +32,8 @@ def draw_importance(frame: pd.DataFrame) -> Figure:
         axes.barh(y, row.share, height=0.6, color=ACCENT if row.told else MUTED, alpha=0.9 if row.told else 0.45)
         axes.plot([row.low, row.high], [y, y], color=INK, linewidth=1.4)
         axes.plot([row.chance] * 2, [y - 0.38, y + 0.38], color=BEST, linewidth=1.6, linestyle=(0, (2, 1.2)))
-    axes.set_yticks(range(len(rows)), [shortened(key, 34) for key in rows["key"]])
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
+    name_rows(axes, [shortened(key, 34) for key in rows["key"]], lines=False)
+    axes.spines["left"].set_visible(True)
     axes.set_xlim(0, min(1.0, max(frame["high"].max(), frame["chance"].max()) * 1.05 + 0.02))
     axes.set_xlabel("share of the rank variance of validation SAD that the key explains alone; dashed: chance")
     return figure
@@ -60,9 +57,7 @@ def draw_slices(frame: pd.DataFrame, keys: list[str]) -> Figure:
         axes.set_ylabel("validation SAD (10³ px)" if index % columns == 0 else "")
     if len(both) > 1:
         axes = grid.flat[panels - 1]
-        axes.plot(both["val_sad"], both["sad"], "o", color=ACCENT, markersize=4, alpha=0.7, markeredgewidth=0)
-        if best in both.index:
-            axes.plot(both["val_sad"][best], both["sad"][best], "*", color=BEST, markersize=12, markeredgecolor=INK)
+        _dots(axes, both["val_sad"], both["sad"], best)
         axes.set_title("test against validation", fontsize=9)
         axes.set_xlabel("validation SAD (10³ px)", fontsize=8.5)
         axes.set_ylabel("test SAD (10³ px)", fontsize=8.5)
@@ -76,7 +71,7 @@ def _slice(axes: Axes, frame: pd.DataFrame, key: str, best: int) -> None:
     column, y = frame[key], frame["val_sad"]
     if is_numeric(column):
         x = column.astype(float)
-        axes.plot(x, y, "o", color=ACCENT, markersize=4, alpha=0.7, markeredgewidth=0)
+        _dots(axes, x, y, best)
         if x.min() > 0 and x.max() / x.min() > WIDE:
             log_axis(axes)
         elif x.nunique() <= 6:
@@ -87,7 +82,7 @@ def _slice(axes: Axes, frame: pd.DataFrame, key: str, best: int) -> None:
         places = {name: index for index, name in enumerate(names)}
         order = frame.groupby(column).cumcount()
         x = column.map(places) + 0.16 * np.sin(2.4 * order)  # spread by a fixed rule, not by chance
-        axes.plot(x, y, "o", color=ACCENT, markersize=4, alpha=0.7, markeredgewidth=0)
+        _dots(axes, x, y, best)
         for name, index in places.items():
             own = y[column == name]
             axes.plot([index - 0.3, index + 0.3], [own.mean()] * 2, color=INK, linewidth=1.6)
@@ -97,7 +92,12 @@ def _slice(axes: Axes, frame: pd.DataFrame, key: str, best: int) -> None:
             axes.tick_params(axis="x", rotation=60)
         axes.grid(True, axis="y", color=GRID)
         axes.grid(False, axis="x")
-    axes.plot(x[best], y[best], "*", color=BEST, markersize=12, markeredgecolor=INK)
     axes.set_title(shortened(key.rsplit(".", 1)[-1], 24), fontsize=9)
     axes.tick_params(labelsize=8)
     axes.margins(x=0.07, y=0.08)
+
+
+def _dots(axes: Axes, x: pd.Series, y: pd.Series, best: int) -> None:
+    axes.plot(x, y, "o", color=ACCENT, markersize=4, alpha=0.7, markeredgewidth=0)
+    if best in x.index:
+        axes.plot(x[best], y[best], "*", color=BEST, markersize=12, markeredgecolor=INK, zorder=3)

@@ -1,4 +1,4 @@
-"""Error against what the labels cost: a line per method through the best that each price bought."""
+"""Error against annotation cost: a line per method through its best results at each cost."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from bench.cost import CostModel
-from reports import selection
-from reports.comparison import BY_NAME, REGIONS, Comparison, method_order
-from reports.figures.labels import name_apart
-from reports.figures.style import INK, MUTED, WIDTH, Point, colours, fit_y, log_axis, marker
+from reports.comparison import Comparison, method_order
+from reports.figures.labels import name_apart, name_lines
+from reports.figures.style import LETTER, MUTED, WIDTH, Point, colours, fit_y, key, legend_below, log_axis, marker
+from reports.measures import BY_NAME
+from wsshm.methods import described
 
 MEASURES = ("sad", "mad_boundary")
 RATIOS = (5.0, 10.0, 20.0, 40.0)  # of a matte's price to a mask's
-# Reference lines: which method, which kind of label, in words. Of two with mattes the first that there is.
-REFERENCES = (
-    ("oracle", "mattes", "fully supervised"),
-    ("matte_only", "mattes", "mattes only"),
-    ("seg_only", "masks", "masks only"),
-)
-DECADES = 2  # of costs: panels of more have ticks at powers of ten alone
-LEFT = 0.3  # the part of an axis that the names of reference lines take
+FONT = 9.5  # points of the labels at ticks
+TICKS = ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))  # within each power of ten, the first whose labels do not collide
 COLUMNS = [
     *("ratio", "given", "measure", "label", "control", "mattes", "masks", "cost", "cost_unit"),
     *("mean", "low", "high", "seeds", "images", "on_line"),
@@ -38,7 +32,7 @@ def data(comparison: Comparison, cost: CostModel, measures: Sequence[str] = MEAS
 
     `on_line`: no cheaper labels of the same method reached as low an error. Cells without known labels are left out.
     """
-    cells = selection.shown(comparison)
+    cells = comparison.shown()
     part = cells[cells["measure"].isin(measures) & cells["mattes"].notna() & cells["masks"].notna()].copy()
     prices = [cost.of(row.mattes, row.masks) for row in part.itertuples()]
     part["cost"] = [cost.shown(price) for price in prices]
@@ -62,7 +56,7 @@ def by_ratio(comparison: Comparison, cost: CostModel) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """The figure of `data`'s frame: a panel a measure, lines labelled at their ends, references dashed."""
+    """The figure of `data`'s frame: a panel per measure, lines labelled at their ends, references dotted."""
     measures = list(dict.fromkeys(frame["measure"]))
     figure = Figure(figsize=(WIDTH, 4.0 * len(measures) + 0.3), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.12)  # type: ignore[union-attr, call-arg]
@@ -74,19 +68,20 @@ def draw(frame: pd.DataFrame) -> Figure:
         axes.set_xlim(low / 1.25, high * (high / low) ** 0.12 * 1.3)
         ends = _lines(axes, part)
         log = fit_y(axes, part[["low", "mean"]].min(axis=None), part[["high", "mean"]].max(axis=None))
-        waiting.append((axes, ends, _references(axes, part) + _along(part)))
+        waiting.append((axes, ends, _references(axes, part), _drawn(part)))
         measure = BY_NAME[name]
-        axes.set_title(f"{measure.header}, {REGIONS[measure.region]}")
-        axes.set_ylabel(f"{measure.title}{', logarithmic' if log else ''}; lower is better")
+        axes.set_title(f"{measure.header}, {measure.where}")
+        axes.set_ylabel(measure.axis("logarithmic" if log else ""))
     panels[-1].set_xlabel(f"annotation cost of all labels used ({frame['cost_unit'].iloc[0]}, logarithmic)")
     figure.draw_without_rendering()
-    for axes, ends, others in waiting:  # names come last, when it is known where everything is
-        name_apart(axes, ends, others, size=9)
+    for axes, ends, lines, drawn in waiting:  # names come last, when it is known where everything is
+        taken = name_lines(axes, lines, drawn)
+        name_apart(axes, ends, drawn, size=9, taken=taken, lines=[y for y, _ in lines])
     return figure
 
 
 def draw_ratios(frame: pd.DataFrame) -> Figure:
-    """The figure of `by_ratio`'s frame: a panel a ratio of prices, all on the same axes."""
+    """The figure of `by_ratio`'s frame: a panel per ratio of prices, all with the same axes."""
     ratios = list(dict.fromkeys(frame["ratio"]))
     columns = min(3, len(ratios))
     rows = -(-len(ratios) // columns)
@@ -99,7 +94,7 @@ def draw_ratios(frame: pd.DataFrame) -> Figure:
         axes.set_xlim(low / 1.3, high * 1.3)
         _lines(axes, part, size=5.5)
         axes.set_title(f"matte = {ratio:.3g} masks{' (as given)' if part['given'].any() else ''}", fontsize=9)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 10**DECADES else (1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_locator(LogLocator(subs=_steps(low / 1.3, high * 1.3, WIDTH / columns - 0.35)))
     log = fit_y(grid[0, 0], frame[["low", "mean"]].min(axis=None), frame[["high", "mean"]].max(axis=None))
     for index, axes in enumerate(grid.flat):
         if index >= len(ratios):
@@ -107,14 +102,25 @@ def draw_ratios(frame: pd.DataFrame) -> Figure:
         elif index + columns >= len(ratios):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel(f"annotation cost ({frame['cost_unit'].iloc[0]}, logarithmic)", fontsize=8.5)
-    figure.supylabel(f"{BY_NAME['sad'].title}{', logarithmic' if log else ''}; lower is better", fontsize=9.5)
+    figure.supylabel(BY_NAME["sad"].axis("logarithmic" if log else ""), fontsize=9.5)
     colour = colours(labels)
-    handles = [Line2D([], [], color=colour[name], marker=marker(name), markersize=6, label=name) for name in labels]
+    handles = [key(name, color=colour[name], marker=marker(name), markersize=6) for name in labels]
     if len(ratios) < grid.size:
         grid.flat[-1].legend(handles=handles, loc="center", fontsize=9)
     else:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), fontsize=8.5)
+        legend_below(figure, handles)
     return figure
+
+
+def _steps(low: float, high: float, width: float) -> tuple[float, ...]:
+    """The ticks within each power of ten whose labels stand side by side on a logarithmic axis `width` inches wide."""
+    for steps in TICKS:
+        ticks = [tick for tick in LogLocator(subs=steps).tick_values(low, high) if low <= tick <= high]
+        places = np.log(ticks) / np.log(high / low) * width
+        letters = np.array([len(f"{tick:,.10g}") + 1 for tick in ticks])
+        if (np.diff(places) > (letters[1:] + letters[:-1]) / 2 * LETTER * FONT / 72).all():
+            return steps
+    return TICKS[-1]
 
 
 def _lines(axes: Axes, part: pd.DataFrame, size: float = 7) -> list[Point]:
@@ -150,46 +156,33 @@ def _lines(axes: Axes, part: pd.DataFrame, size: float = 7) -> list[Point]:
     return ends
 
 
-def _along(part: pd.DataFrame) -> list[tuple[float, float]]:
-    """Points along all lines, where no name may stand."""
-    found: list[tuple[float, float]] = []
+def _drawn(part: pd.DataFrame) -> list[tuple[float, float]]:
+    """Points along all lines and intervals, where no name should stand."""
+    found = list(zip(part["cost"], part["mean"], strict=True))
     for _, line in part[part["on_line"]].groupby("label"):
         x = np.log(line["cost"].to_numpy(dtype=float))
         steps = np.linspace(x[0], x[-1], 60)
         found += zip(np.exp(steps), np.interp(steps, x, line["mean"].to_numpy(dtype=float)), strict=True)
+    for row in part[np.isfinite(part["low"])].itertuples():
+        found += [(row.cost, y) for y in np.linspace(row.low, row.high, 12)]
     return found
 
 
-def _references(axes: Axes, part: pd.DataFrame) -> list[tuple[float, float]]:
-    """Dotted lines at what full supervision and masks alone reach with all their labels; returns where their names stand.
+def _references(axes: Axes, part: pd.DataFrame) -> list[tuple[float, str]]:
+    """Draw dotted lines at what full supervision (else mattes alone) and masks alone reach with all their labels.
 
-    A name stands at the left, or at the right where its method's own point is at the left.
+    Returns their heights and names.
     """
-    low, high = axes.get_xlim()
-    covered: list[tuple[float, float]] = []
-    present = set(part["label"])
-    lines = [line for line in REFERENCES if line[0] in present]
-    if "oracle" in present:
-        lines = [line for line in lines if line[0] != "matte_only"]
-    for name, kind, words in lines:
+    lines = {}
+    for name in method_order(part["label"]):
         own = part[part["label"] == name]
-        most = own.loc[own[kind].idxmax()]
-        right = most["cost"] < low * (high / low) ** LEFT
+        used = [kind for kind in ("mattes", "masks") if own[kind].any()]
+        if described(name).true_mattes:
+            lines["mattes"] = name, "fully supervised", own.loc[own["mattes"].idxmax()]
+        elif len(used) == 1:
+            lines.setdefault(used[0], (name, f"{used[0]} only", own.loc[own[used[0]].idxmax()]))
+    found = []
+    for kind, (name, words, most) in sorted(lines.items(), reverse=True):
         axes.axhline(most["mean"], color=MUTED, linewidth=1.0, linestyle=(0, (1, 2)), zorder=1)
-        axes.annotate(
-            f"{words}: {name}, {most[kind]:,.0f} {kind}",
-            (0.995 if right else 0.005, most["mean"]),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            fontsize=8,
-            color=INK,
-            va="bottom",
-            ha="right" if right else "left",
-        )
-        start, end = (high * (low / high) ** LEFT, high) if right else (low, low * (high / low) ** LEFT)
-        at = axes.transData.transform((start, most["mean"]))
-        at[1] += 7 * axes.figure.dpi / 72  # where the letters stand
-        above = axes.transData.inverted().transform(at)[1]
-        covered += [(float(x), y) for x in np.geomspace(start, end, 30) for y in (most["mean"], float(above))]
-    return covered
+        found.append((float(most["mean"]), f"{words}: {name}, {most[kind]:,.0f} {kind}"))
+    return found

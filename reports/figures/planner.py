@@ -11,11 +11,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from reports.comparison import BY_NAME
-from reports.figures.style import INK, MUTED, PAPER, WIDTH, log_axis
+from reports.figures.style import INK, MUTED, PAPER, WIDTH, key, legend_below, log_axis
+from reports.measures import BY_NAME
 
 if TYPE_CHECKING:
     from reports.splits import Plan
@@ -29,6 +28,7 @@ STEPS = 48  # of the map, each way
 MARGIN = 1.5
 LINES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = "oDs^v"
+MARK: Any = {"color": INK, "markerfacecolor": PAPER, "markeredgewidth": 2, "clip_on": False}
 MOST_MISSED = 0.02  # the least deviation that the dots' colours span
 HIGHEST = 2.0  # times the least SAD: the cut shows no more, as its ends may be far above
 
@@ -77,17 +77,10 @@ def draw(frame: pd.DataFrame) -> Figure:
     bar.set_label("measured SAD above (+) or below (−) the law (%)")
     bar.outline.set_visible(False)
     handles = [
-        Line2D(
-            [], [], color=INK, linestyle=line, marker=mark, markerfacecolor=PAPER, markersize=7, label=_name(frame, r)
-        )
-        for r, (line, mark) in looks.items()
+        key(_name(frame, ratio), color=INK, linestyle=line, marker=mark, markerfacecolor=PAPER, markersize=7)
+        for ratio, (line, mark) in looks.items()
     ]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=2 if len(handles) == 4 else min(3, len(handles)),
-        fontsize=8.5,
-    )
+    legend_below(figure, handles, 2 if len(handles) == 4 else min(3, len(handles)))
     return figure
 
 
@@ -112,14 +105,10 @@ def _map(axes: Axes, frame: pd.DataFrame, looks: dict) -> PathCollection:
     for ratio, (style, mark) in looks.items():
         part = frame[frame["ratio"] == ratio]
         line, split = part[part["kind"] == "line"], part[part["kind"] == "split"].iloc[0]
-        reach = [np.maximum(line[kind].to_numpy(float), 1e-3) for kind in ("masks", "mattes")]
-        axes.plot(*reach, color=INK, linestyle=style, linewidth=1.4, path_effects=outline, zorder=3)
-        likely = line["mattes"].between(split["mattes_low"], split["mattes_high"]).to_numpy()
-        axes.plot(reach[0][likely], reach[1][likely], color=INK, linewidth=4, solid_capstyle="butt", zorder=4)
-        axes.plot(
-            *(max(split["masks"], x[0]), max(split["mattes"], y[0]), mark),
-            markersize=11, color=INK, markerfacecolor=PAPER, markeredgewidth=2, zorder=6, clip_on=False,
-        )  # fmt: skip
+        masks, mattes = (np.maximum(line[kind].to_numpy(float), 1e-3) for kind in ("masks", "mattes"))
+        _line(axes, masks, mattes, line, split, style, path_effects=outline)
+        place = max(split["masks"], x[0]), max(split["mattes"], y[0])
+        axes.plot(*place, mark, markersize=11, zorder=6, **MARK)
     span = 100 * max(MOST_MISSED, cells["residual"].abs().max())
     dots = axes.scatter(
         np.maximum(cells["masks"], x[0]), np.maximum(cells["mattes"], y[0]), c=100 * cells["residual"], cmap="PuOr_r",
@@ -131,6 +120,15 @@ def _map(axes: Axes, frame: pd.DataFrame, looks: dict) -> PathCollection:
     axes.set_xlabel("masks (logarithmic)")
     axes.set_ylabel("mattes (logarithmic)")
     return dots
+
+
+def _line(
+    axes: Axes, x: np.ndarray, y: np.ndarray, line: pd.DataFrame, split: pd.Series, style: Any, **look: Any
+) -> None:
+    """What a budget buys, thick where the interval of the best split lies."""
+    axes.plot(x, y, color=INK, linestyle=style, linewidth=1.4, zorder=3, **look)
+    likely = line["mattes"].between(split["mattes_low"], split["mattes_high"]).to_numpy()
+    axes.plot(x[likely], y[likely], color=INK, linewidth=4, solid_capstyle="butt", zorder=4)
 
 
 def _levels(low: float, high: float) -> list[float]:
@@ -192,19 +190,13 @@ def _cut(axes: Axes, frame: pd.DataFrame, looks: dict) -> None:
         share = 100 * line["share"].to_numpy()
         if rank == 0:
             axes.fill_between(share, line["low"], line["high"], color="#0072b2", alpha=0.16, linewidth=0)
-        axes.plot(share, line["sad"], color=INK, linestyle=style, linewidth=1.4, zorder=3)
-        likely = line["mattes"].between(split["mattes_low"], split["mattes_high"]).to_numpy()
-        axes.plot(share[likely], line["sad"][likely], color=INK, linewidth=4, solid_capstyle="butt", zorder=4)
-        axes.plot(
-            *(100 * split["share"], split["sad"], mark),
-            markersize=10, color=INK, markerfacecolor=PAPER, markeredgewidth=2, zorder=5, clip_on=False,
-        )  # fmt: skip
+        _line(axes, share, line["sad"].to_numpy(), line, split, style)
+        axes.plot(100 * split["share"], split["sad"], mark, markersize=10, zorder=5, **MARK)
     splits = frame[frame["kind"] == "split"]
     least = float(splits["low"].min())
-    axes.set_ylim(
-        0.93 * least, min(HIGHEST * splits["sad"].max(), 1.05 * frame.loc[frame["kind"] == "line", "high"].max())
-    )
+    most = 1.05 * frame.loc[frame["kind"] == "line", "high"].max()
+    axes.set_ylim(0.93 * least, min(HIGHEST * splits["sad"].max(), most))
     axes.set_xlim(-1, 101)
     axes.set_title("Along each line: what part of the money goes to mattes")
     axes.set_xlabel("spent on mattes (%); the rest on masks")
-    axes.set_ylabel(f"predicted {BY_NAME['sad'].title}; lower is better")
+    axes.set_ylabel(f"predicted {BY_NAME['sad'].axis()}")

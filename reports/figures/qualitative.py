@@ -1,12 +1,14 @@
 """What the labels and the mattes look like: a row per image, from photo to truth, one matte per method.
 
-The last column is an error map of `mlb` (else of the method with the lowest SAD): |matte - truth|, black where there is none.
+The last column is an error map of `mlb` (else of the method with the lowest SAD): |matte - truth|, black where it is 0.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import textwrap
+import warnings
 
 import matplotlib.image
 import numpy as np
@@ -14,90 +16,79 @@ import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
-from reports import selection
-from reports.comparison import BY_NAME, REFERENCE, Budget, Comparison, method_order
+from reports.comparison import REFERENCE, Budget, Comparison, method_order
 from reports.figures.style import INK, MUTED, colours
+from reports.measures import BY_NAME
 
 ROWS = 8
 METHODS = 7  # columns of mattes
 CELL = 1.25  # inches
+MOST_PIXELS = 2**24  # of a sample picture that is decoded
+SHOWN = 1024  # px of its longer side that are kept: a cell shows fewer
 SHARED = {"photo": "photo", "mask": "mask", "truth": "truth"}
-OF_MLB = {"teacher": "teacher matte", "label": "blended label"}
+OF_A_BLEND = {"teacher": "teacher matte", "label": "blended label"}
 
 
 def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     """One row per picture that is shown: image, column (heading), label (of a method's matte), run_id, png, sad.
 
     Every method is shown by its run with the lowest seed. Photo, mask and truth are the same for all runs; teacher and
-    blended label are those of the `mlb` run.
+    blended label are those of the `mlb` run, else of the first that has them.
     """
-    cells = selection.shown(comparison)
-    once = cells[cells["cell"].isin(comparison.at(budget))].drop_duplicates("cell")
-    chosen = {cell.label: _first_seed(runs, cell.run_ids) for cell in once.head(METHODS).itertuples()}
-    dataset = comparison.ground["dataset"]
+    cells = comparison.shown()
+    cells = cells[cells["cell"].isin(comparison.at(budget))]
+    seeds = runs.sort_values(["seed", "run_id"])["run_id"]
+    once = cells.drop_duplicates("cell").head(METHODS)
+    chosen = {cell.label: seeds[seeds.isin(cell.run_ids)].iloc[0] for cell in once.itertuples()}
     every = set(comparison.cells["run_ids"].explode())
-    part = samples[(samples["dataset"] == dataset) & samples["run_id"].isin(every) & samples["png"].notna()]
-    teacher = chosen.get(REFERENCE)
-    mattes = part[part["run_id"].isin(chosen.values()) & (part["kind"] == "matte")]
-    images = sorted(mattes["image"].unique())[:ROWS]
+    part = samples[(samples["dataset"] == comparison.ground["dataset"]) & samples["run_id"].isin(every)]
+    part = part[part["png"].notna()]
+    blends = set(part.loc[part["kind"] == "label", "run_id"])
+    first = sorted(chosen, key=lambda label: label != REFERENCE)
+    teacher = next((chosen[label] for label in first if chosen[label] in blends), None)
+    erring = REFERENCE if REFERENCE in chosen else None
+    sad = cells[(cells["measure"] == "sad") & cells["label"].isin(chosen)]
+    if erring is None and len(sad):
+        erring = sad.loc[sad["mean"].idxmin(), "label"]
     values = comparison.values(BY_NAME["sad"])
     pictures: list[dict] = []
-    for image in images:
+
+    def add(rows: pd.DataFrame, heading: str, **further: object) -> None:
+        for row in rows.head(1).itertuples():
+            pictures.append({"image": row.image, "column": heading, "run_id": row.run_id, "png": row.png, **further})
+
+    mattes = part[part["run_id"].isin(chosen.values()) & (part["kind"] == "matte")]
+    for image in sorted(mattes["image"].unique())[:ROWS]:
         here = part[part["image"] == image]
         for kind, heading in SHARED.items():
-            pictures += _first(here[here["kind"] == kind], heading)
-        for kind, heading in OF_MLB.items():
-            pictures += _first(here[(here["run_id"] == teacher) & (here["kind"] == kind)], heading)
+            add(here[here["kind"] == kind], heading)
+        for kind, heading in OF_A_BLEND.items():
+            add(here[(here["run_id"] == teacher) & (here["kind"] == kind)], heading)
         for label, run_id in chosen.items():
-            found = _first(here[(here["run_id"] == run_id) & (here["kind"] == "matte")], label, label)
-            pictures += [row | {"sad": _sad(values, run_id, image)} for row in found]
-        label = _erring(cells, once, chosen)
-        if label is not None:
-            pictures += _error(here[here["run_id"] == chosen[label]], here, f"error of {label}")
+            own = here[(here["run_id"] == run_id) & (here["kind"] == "matte")]
+            add(own, label, label=label, sad=float(values[run_id].get(image, np.nan)))
+        if erring is not None:
+            add(_error(here[here["run_id"] == chosen[erring]], here), f"error of {erring}")
     return pd.DataFrame(pictures, columns=["image", "column", "label", "run_id", "png", "sad"])
 
 
-def _first_seed(runs: pd.DataFrame, run_ids: list[str]) -> str:
-    own = runs[runs["run_id"].isin(run_ids)].sort_values(["seed", "run_id"])
-    return str(own["run_id"].iloc[0])
-
-
-def _erring(cells: pd.DataFrame, once: pd.DataFrame, chosen: dict[str, str]) -> str | None:
-    """Whose error map is shown."""
-    if REFERENCE in chosen:
-        return REFERENCE
-    sad = cells[(cells["measure"] == "sad") & cells["cell"].isin(once["cell"]) & cells["label"].isin(chosen)]
-    return None if sad.empty else str(sad.loc[sad["mean"].idxmin(), "label"])
-
-
-def _error(own: pd.DataFrame, here: pd.DataFrame, heading: str) -> list[dict]:
+def _error(own: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
     """The run's own error map, else the difference of its matte to the truth, where both are whole and of one size."""
-    kept = _first(own[own["kind"] == "error"], heading)
-    if kept:
+    kept, matte, truth = own[own["kind"] == "error"], own[own["kind"] == "matte"], here[here["kind"] == "truth"]
+    if len(kept) or matte.empty or truth.empty:
         return kept
-    matte, truth = own[own["kind"] == "matte"], here[here["kind"] == "truth"]
-    if matte.empty or truth.empty:
-        return []
-    two = [picture for rows in (matte, truth) if (picture := _picture(rows["png"].iloc[0])) is not None]
-    if len(two) < 2 or two[0].shape[:2] != two[1].shape[:2]:
-        return []
-    first, second = (picture if picture.ndim == 2 else picture[..., :3].mean(axis=-1) for picture in two)
+    first, second = (_grey(_picture(rows["png"].iloc[0])) for rows in (matte, truth))
+    if first is None or second is None or first.shape != second.shape:
+        return kept
     content = io.BytesIO()
     matplotlib.image.imsave(content, np.abs(first - second), format="png", cmap="gray", vmin=0, vmax=1)
-    row = {"image": matte["image"].iloc[0], "column": heading, "label": None, "run_id": matte["run_id"].iloc[0]}
-    return [{**row, "png": content.getvalue()}]
+    return matte.head(1).assign(png=[content.getvalue()])
 
 
-def _first(rows: pd.DataFrame, heading: str, label: str | None = None) -> list[dict]:
-    return [
-        {"image": row.image, "column": heading, "label": label, "run_id": row.run_id, "png": row.png}
-        for row in rows.head(1).itertuples()
-    ]
-
-
-def _sad(values: pd.DataFrame, run_id: str, image: str) -> float:
-    return float(values[run_id].get(image, np.nan))
+def _grey(picture: np.ndarray | None) -> np.ndarray | None:
+    return picture if picture is None or picture.ndim == 2 else picture[..., :3].mean(axis=-1)
 
 
 def draw(frame: pd.DataFrame) -> Figure:
@@ -105,14 +96,9 @@ def draw(frame: pd.DataFrame) -> Figure:
     images = list(dict.fromkeys(frame["image"]))
     present = list(dict.fromkeys(frame["column"]))
     methods = method_order([label for label in frame["label"] if isinstance(label, str)])
-    headings = ["photo", "mask", *OF_MLB.values()]
     errors = [name for name in present if name.startswith("error of ") and name not in methods]
-    columns = [
-        *(name for name in headings if name in present),
-        *methods,
-        *(name for name in ("truth",) if name in present),
-        *errors,
-    ]
+    order = ["photo", "mask", *OF_A_BLEND.values(), *methods, "truth", *errors]
+    columns = [name for name in order if name in present]
     colour = colours(methods)
     pictures = {(row.image, row.column): row for row in frame.itertuples()}
     figure = Figure(
@@ -126,20 +112,14 @@ def draw(frame: pd.DataFrame) -> Figure:
             row = pictures.get((image, column))
             picture = None if row is None else _picture(row.png)
             if index == 0:
-                axes.set_title(
-                    textwrap.fill(column, 15),
-                    loc="center",
-                    fontsize=8.5,
-                    color=INK,
-                    fontweight="bold" if column == "mlb" else "normal",
-                )
+                weight = "bold" if column == REFERENCE else "normal"
+                axes.set_title(textwrap.fill(column, 15), loc="center", fontsize=8.5, color=INK, fontweight=weight)
             if row is None or picture is None:
-                text = "no picture" if row is None else "damaged"
+                text = "no picture" if row is None else "damaged\nor too large"
                 axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7.5, color=MUTED)
                 continue
             if column in errors:
-                shade = picture if picture.ndim == 2 else picture[..., :3].mean(axis=-1)
-                axes.imshow(shade, cmap="magma", norm=PowerNorm(0.5, 0, 1))  # small errors are seen too
+                axes.imshow(_grey(picture), cmap="magma", norm=PowerNorm(0.5, 0, 1))  # small errors are seen too
                 continue
             axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
             if isinstance(row.label, str):
@@ -150,8 +130,19 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def _picture(content: bytes) -> np.ndarray | None:
-    """The picture, or None where it is damaged: no reason to lose the report."""
+    """The picture, at most `SHOWN` px wide and high; None where it is damaged, or larger than any that the suite stores.
+
+    That is no reason to lose the report. The size is looked at before anything is decoded: a few kilobytes can stand for
+    gigabytes.
+    """
     try:
-        return matplotlib.image.imread(io.BytesIO(content), format="png")
-    except (OSError, SyntaxError, ValueError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as header:
+                if header.width * header.height > MOST_PIXELS:
+                    return None
+        picture = matplotlib.image.imread(io.BytesIO(content), format="png")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
+    step = math.ceil(max(picture.shape[:2]) / SHOWN)
+    return np.ascontiguousarray(picture[::step, ::step])

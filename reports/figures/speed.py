@@ -1,7 +1,8 @@
 """Frame rate against error: what can be had at the frame rate one must hold.
 
 A panel holds only what was timed alike: scope, device, engine, precision, layout, size, all at batch 1; and only what
-was trained alike: one method with one number of labels, each network by its own run. Area shows parameters.
+was trained alike: one method with one number of labels, each network by its own run. A rate stands beside an error only
+where it was timed at the input that was scored; other sizes have panels of rates alone. Area shows parameters.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from reports.comparison import BY_NAME, REFERENCE, Comparison
+from reports import timings
+from reports.comparison import REFERENCE, Comparison
 from reports.document import shortened
+from reports.figures.forest import forest, name_rows
 from reports.figures.labels import name_apart
-from reports.figures.style import INK, MUTED, WIDTH, Point, apart, fit_y, log_axis
+from reports.figures.style import INK, MUTED, WIDTH, Point, apart, fit_y, key, log_axis
+from reports.load import settings
+from reports.measures import BY_NAME
 from reports.pareto import front
 
 MEASURE = "sad"
-CONDITIONS = ("scope", "device", "engine", "precision", "layout", "height", "width")
 PANELS = 4
 NAMED = 12  # more timed-only backbones than this stay unnamed ticks: the table names them
 FRONT_NAMED, OTHERS_NAMED = 14, 6  # of a crowded panel
@@ -30,8 +33,8 @@ CROWDED = 60  # networks: more are drawn smaller
 TIMED_ROWS = 40  # of a panel without errors
 ON_FRONT, BEHIND = "#0072b2", "#8fa9bf"
 COLUMNS = [
-    *("panel", "kind", "network", "model", "architecture", "backbone", "label", "mattes", "masks", "seeds", "params"),
-    *("fps", "fps_low", "fps_high", "mean", "low", "high", "on_front"),
+    *("panel", "scope", "setting", "kind", "network", "model", "architecture", "backbone", "label", "mattes", "masks"),
+    *("seeds", "params", "fps", "fps_low", "fps_high", "mean", "low", "high", "on_front"),
 ]
 
 
@@ -43,30 +46,36 @@ class Shared:
     label: str
     mattes: float
     masks: float
+    settings: str  # what sets the variant apart; empty if the method has only one
 
     def __str__(self) -> str:
         return f"{self.method} with {self.mattes:,.0f} mattes + {self.masks:,.0f} masks"
 
 
 def shared(comparisons: list[Comparison]) -> Shared | None:
-    """The variant and labels that most networks of one ground were trained with; of equals mlb, then the most labels.
+    """The variant and labels that most networks of one ground were trained with; of equals mlb, then the most labels,
+    then the variant that stands for the method in the tables.
 
     Not each network's best variant: one was searched over and another not.
     """
     every = _cells(comparisons)
-    counts = every.groupby(["method", "label", "mattes", "masks"], sort=False)["network"].nunique()
-    if counts.empty:
+    if every.empty:
         return None
+    groups = every.groupby(["method", "label", "mattes", "masks"], sort=False)
+    counts, stands = groups["network"].nunique(), groups["shown"].sum()
     most = [key for key, count in counts.items() if count == counts.max()]
-    return Shared(*max(most, key=lambda key: (key[0] == REFERENCE, key[2], key[3], key[1])))
+    best = max(most, key=lambda key: (key[0] == REFERENCE, key[2], key[3], stands[key], key[1]))
+    method, label, mattes, masks = best
+    variant = every.loc[every["label"] == label, "variant"].iloc[0]
+    return Shared(method, label, mattes, masks, ", ".join(settings(variant)))
 
 
 def _cells(comparisons: list[Comparison]) -> pd.DataFrame:
     """The contenders' cells with known labels, `network` being the comparison's place in the list."""
     if not comparisons:
-        return pd.DataFrame(columns=["method", "label", "mattes", "masks", "network"])
+        return pd.DataFrame()
     every = pd.concat([comparison.cells for comparison in comparisons], keys=range(len(comparisons)), names=["network"])
-    every = every[(every["measure"] == MEASURE) & every["mattes"].notna() & ~every["control"].astype(bool)]
+    every = every[(every["measure"] == MEASURE) & every["mattes"].notna() & ~every["control"]]
     return every.reset_index("network").reset_index(drop=True)
 
 
@@ -74,79 +83,58 @@ def data(comparisons: list[Comparison], speed: pd.DataFrame) -> pd.DataFrame:
     """One row per network trained as `shared` says, and per model that was only timed, in each panel of equal conditions.
 
     `comparisons` are those of one ground. A network takes its frame rate from a timing of its own run, else from that
-    of its architecture and backbone. Empty where nothing was timed at batch 1.
+    of its architecture and backbone. `kind` is `trained` (rate and error of one input), `timed` (no run was trained with
+    it) or `apart`: a trained network timed at another size than its error was measured at, whose row has no error.
+    Panels of the scored input come first. Empty where nothing was timed at batch 1.
     """
-    timed = speed[(speed["status"] == "ok") & speed["fps"].notna() & (speed["batch"] == 1)].copy()
+    timed = timings.usable(speed)
     if timed.empty:
         return pd.DataFrame(columns=COLUMNS)
-    timed["panel"] = conditions(timed)
-    timed = timed.sort_values("started", kind="stable")
-    counts = timed["panel"].value_counts(sort=False)
-    largest = sorted(counts.index, key=lambda panel: (-counts[panel], split(panel)[1], split(panel)[0] != "model only"))
-    trained = _trained(comparisons)
+    timed = timings.with_conditions(timed).sort_values("started", kind="stable")
+    cells = trained(comparisons)
+    protocol = comparisons[0].ground["protocol"] if comparisons else ""
+    matching = set(timed.loc[timings.matches(timed, protocol), "panel"]) if cells else set()
+    panels = [
+        (panel not in matching, -len(part), setting, scope != "model only", part)
+        for (panel, setting, scope), part in timed.groupby(["panel", "setting", "scope"])
+    ]
     rows: list[dict] = []
-    for panel in largest[:PANELS]:
-        part = timed[timed["panel"] == panel]
+    for elsewhere, *_, part in sorted(panels, key=lambda panel: panel[:-1])[:PANELS]:
         own = part[part["run_id"].notna()].drop_duplicates("run_id", keep="last").set_index("run_id")
         # A timing that belongs to no run goes before one that belongs to another network's.
         general = part.assign(of_run=part["run_id"].notna()).sort_values("of_run", ascending=False, kind="stable")
         general = general.drop_duplicates(["architecture", "backbone"], keep="last")
         by_network = general.set_index(["architecture", "backbone"])
         found = []
-        for cell in trained:
+        for cell in () if elsewhere else cells:
             runs = [run for run in cell["run_ids"] if run in own.index]
             key = (cell["architecture"], cell["backbone"])
             if runs or key in by_network.index:
                 timing = own.loc[runs[-1]] if runs else by_network.loc[key]
-                found.append({**cell, "kind": "trained", **_rates(timing)})
-        seen = {(row["architecture"], row["backbone"]) for row in trained}
-        rest = general[[key not in seen for key in zip(general["architecture"], general["backbone"], strict=True)]]
-        found = _with_front(found)
-        found += [
-            {"kind": "timed", "network": row["model"], "on_front": False, **_rates(row)}
-            | {key: row[key] for key in ("architecture", "backbone")}
-            for row in rest.to_dict("records")
-        ]
-        rows += [{"panel": panel, **row} for row in found]
+                found.append({**cell, "kind": "trained", "model": timing["model"], "params": timing["params"]})
+                found[-1] |= timings.rates(timing)
+        best = set(front([[-row["fps"], row["mean"]] for row in found]).tolist())
+        found = [row | {"on_front": place in best} for place, row in enumerate(found)]
+        seen = {(row["architecture"], row["backbone"]) for row in cells}
+        for row in general.to_dict("records"):
+            known = (row["architecture"], row["backbone"]) in seen
+            if elsewhere or not known:
+                names = {key: row[key] for key in ("architecture", "backbone", "model", "params")}
+                kind = {"kind": "apart" if known else "timed", "network": row["model"], "on_front": False}
+                found.append(names | kind | timings.rates(row))
+        rows += [{**row, **{key: part[key].iloc[0] for key in ("panel", "scope", "setting")}} for row in found]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def conditions(timed: pd.DataFrame) -> list[str]:
-    """What two timings must share to be put side by side, as text, of every row."""
-    parts = timed[list(CONDITIONS)].drop_duplicates()
-    texts = {tuple(row): condition(pd.Series(dict(zip(CONDITIONS, row, strict=True)))) for row in _tuples(parts)}
-    return [texts[row] for row in _tuples(timed[list(CONDITIONS)])]
-
-
-def condition(row: pd.Series) -> str:
-    """The same of one row."""
-    scope = "model only" if row["scope"] == "model" else "end to end"
-    size = f"{row['width']:.0f}×{row['height']:.0f}"
-    parts = [scope, row["device"], row["engine"], row["precision"], row["layout"], size]
-    return ", ".join(str(part) for part in parts if pd.notna(part))
-
-
-def split(panel: str) -> tuple[str, str]:
-    """A panel's scope and its other conditions."""
-    scope, _, rest = panel.partition(", ")
-    return scope, rest
-
-
-def _tuples(frame: pd.DataFrame) -> list[tuple]:
-    return list(frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None))
-
-
-def _trained(comparisons: list[Comparison]) -> list[dict]:
-    """The cell of every network that was trained as `shared` says."""
+def trained(comparisons: list[Comparison]) -> list[dict]:
+    """The cell of every network that was trained as `shared` says; `comparison` is its place in the list."""
     chosen, every = shared(comparisons), _cells(comparisons)
     if chosen is None:
         return []
     networks = [comparison.network for comparison in comparisons]
     architectures = Counter(network["architecture"] for network in networks)
     usual = max(architectures, key=lambda name: architectures[name])
-    origins: dict[tuple[str, str], set[str]] = {}
-    for network in networks:
-        origins.setdefault((network["architecture"], network["backbone"]), set()).add(network["weights"])
+    weights = Counter((network["architecture"], network["backbone"]) for network in networks)
     own = every[(every["label"] == chosen.label) & (every["mattes"] == chosen.mattes)]
     own = own[own["masks"] == chosen.masks].drop_duplicates("network")
     kept = ("label", "mattes", "masks", "seeds", "mean", "low", "high", "run_ids")
@@ -156,21 +144,10 @@ def _trained(comparisons: list[Comparison]) -> list[dict]:
         name = network["backbone"]
         if network["architecture"] != usual:
             name = f"{network['architecture']}/{name}"
-        if len(origins[network["architecture"], network["backbone"]]) > 1:
+        if weights[network["architecture"], network["backbone"]] > 1:
             name += f" ({shortened(network['weights'], 16)})"
-        rows.append({**network, **{key: cell[key] for key in kept}, "network": name})
+        rows.append({**network, **{key: cell[key] for key in kept}, "network": name, "comparison": cell["network"]})
     return rows
-
-
-def _rates(row: pd.Series) -> dict[str, object]:
-    slow, fast = (row[key] if pd.notna(row[key]) else row["p50_ms"] for key in ("median_high_ms", "median_low_ms"))
-    ends = {"fps_low": 1000 / slow, "fps_high": 1000 / fast} if slow and fast else {}
-    return {"model": row["model"], "params": row["params"], "fps": row["fps"], **ends}
-
-
-def _with_front(rows: list[dict]) -> list[dict]:
-    best = set(front([[-row["fps"], row["mean"]] for row in rows]).tolist())
-    return [{**row, "on_front": index in best} for index, row in enumerate(rows)]
 
 
 def draw(frame: pd.DataFrame) -> Figure:
@@ -185,7 +162,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     most = float(frame["params"].max())
     waiting = []
     for axes, (name, part) in zip(grid[:, 0], panels, strict=True):
-        trained, timed = part[part["kind"] == "trained"], part[part["kind"] == "timed"]
+        trained, timed = part[part["kind"] == "trained"], part[part["kind"] != "trained"]
         axes.set_title(name)
         axes.set_xlabel("frames per second (logarithmic), more is better")
         if len(trained):
@@ -249,7 +226,7 @@ def _trained_panel(axes: Axes, trained: pd.DataFrame, most: float) -> None:
         )
     ends = trained[["mean", "low", "high"]].astype(float)
     log = fit_y(axes, ends.min(axis=None), ends.max(axis=None))
-    axes.set_ylabel(f"{BY_NAME[MEASURE].title}{', logarithmic' if log else ''}; lower is better")
+    axes.set_ylabel(BY_NAME[MEASURE].axis("logarithmic" if log else ""))
 
 
 def _sizes(figure: Figure, most: float) -> None:
@@ -257,27 +234,21 @@ def _sizes(figure: Figure, most: float) -> None:
     steps: list[float] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
     reach = next((step for step in steps if step * 1e6 >= most), most / 1e6)  # the largest dot lies within the key
     shown = [*[step for step in steps if step < reach][-3:], reach]
-    handles = [
-        Line2D(
-            [], [], marker="o", linestyle="", color=BEHIND, markersize=_area(step * 1e6, most) ** 0.5, markeredgewidth=0
-        )
-        for step in shown
-    ]
-    texts = [f"{step:.3g} · 10⁶ parameters" for step in shown]
-    figure.legend(handles, texts, loc="outside lower center", fontsize=8, ncols=len(handles), handletextpad=0.6)
+    look = {"marker": "o", "linestyle": "", "color": BEHIND, "markeredgewidth": 0}
+    handles = [key(f"{step:.3g} · 10⁶ parameters", markersize=_area(step * 1e6, most) ** 0.5, **look) for step in shown]
+    figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=len(handles), handletextpad=0.6)
 
 
 def _timed_panel(axes: Axes, timed: pd.DataFrame) -> None:
     """Without any error to set them against, models in the order of their frame rates."""
     timed = timed.sort_values("fps").tail(TIMED_ROWS)
-    axes.hlines(range(len(timed)), timed["fps_low"], timed["fps_high"], color=MUTED, linewidth=1.8)
-    axes.plot(timed["fps"], range(len(timed)), "o", color=INK, markersize=5, linestyle="")
-    axes.set_yticks(range(len(timed)), [shortened(name, 40) for name in timed["network"]])
-    axes.set_ylim(-0.6, len(timed) - 0.4)
+    name_rows(axes, [shortened(name, 40) for name in timed["network"]], lines=False)
+    dots = timed.assign(
+        y=range(len(timed)), value=timed["fps"], low=timed["fps_low"], high=timed["fps_high"], colour=INK
+    )
+    forest(axes, dots, size=5)
     axes.set_xlim(timed["fps_low"].min() * 0.9, timed["fps_high"].max() * 1.1)
     log_axis(axes)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
 
 
 def _ticks(axes: Axes, timed: pd.DataFrame, room: bool) -> None:
@@ -290,7 +261,7 @@ def _ticks(axes: Axes, timed: pd.DataFrame, room: bool) -> None:
     to_axes = axes.transData + axes.transAxes.inverted()
     wanted = [to_axes.transform((fps, 0))[0] - 0.012 for fps in timed["fps"]]
     for name, x in zip(timed["network"], apart(wanted, 0.021), strict=True):
-        text = f"{shortened(name, 40)} (timed, not trained)"
+        text = f"{shortened(name, 28)} (timed only)"  # no longer than a panel is high
         axes.text(
             x, 0.02, text, transform=axes.transAxes, rotation=90, ha="center", va="bottom", fontsize=8.5, color=MUTED
         )

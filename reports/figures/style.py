@@ -1,4 +1,4 @@
-"""The one look of all figures: a colour and a marker per method, quiet axes, text that stays text.
+"""The style shared by all figures: a colour and a marker per method, quiet axes, text that stays text.
 
 Figures are drawn for white paper. On the page their SVG stands inline, with the neutral colours turned into CSS
 variables, so that the same drawing is also right on a dark screen.
@@ -17,34 +17,25 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from scipy.optimize import isotonic_regression
+
+from reports.figures.scripts import legible
+from wsshm.methods import described
 
 mpl.use("Agg")
 
 PAPER, INK, MUTED, GRID = "#fefefe", "#1c2127", "#626b75", "#dfe3e8"
 CSS_VARIABLES = {PAPER: "var(--paper)", INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
 WIDTH = 9.0  # inches, of every figure but the qualitative sheet
+LETTER = 0.65  # width of a letter, in units of its font's size
+BESIDE = 5.0  # the same of a legend's mark and the gap after a column
 
-# Okabe and Ito's colours, told apart by people with any kind of colour vision; markers carry the same in grey.
-COLOURS = {
-    "matte_only": "#cc79a7",
-    "seg_only": "#e69f00",
-    "joint": "#009e73",
-    "matte_then_seg": "#56b4e9",
-    "mlb": "#0072b2",
-    "mlb_masklabel": "#8a8f98",
-    "oracle": "#8a8f98",
-}
+# Okabe and Ito's colours, distinguishable with any kind of colour vision; those of methods are declared in their files,
+# with a marker that identifies them in greyscale.
+BLUE = "#0072b2"
 OTHER_COLOURS = ("#d55e00", "#b8a600", "#7a5195", "#a05a2c")
-MARKERS = {
-    "matte_only": "v",
-    "seg_only": "s",
-    "joint": "D",
-    "matte_then_seg": "^",
-    "mlb": "o",
-    "mlb_masklabel": "P",
-    "oracle": "*",
-}
 
 RC: Any = {
     "figure.facecolor": PAPER,
@@ -100,21 +91,22 @@ def theme() -> Iterator[None]:
         yield
 
 
-def colours(labels: Sequence[str]) -> dict[str, str]:
-    """The colour of each label: its method's; methods unknown here, and further variants, take spare ones in turn."""
+def colours(methods: Sequence[str]) -> dict[str, str]:
+    """The colour of each method; those that declare none, or that of another one, take spare ones in turn."""
     chosen: dict[str, str] = {}
     spare = 0
-    for label in labels:
-        own = COLOURS.get(label.split(",")[0])
-        if own is None or (own in chosen.values() and own != COLOURS["oracle"]):
+    for name in methods:
+        method = described(name)
+        own = method.colour
+        if own is None or (own in chosen.values() and not method.control):
             own = OTHER_COLOURS[spare % len(OTHER_COLOURS)]
             spare += 1
-        chosen[label] = own
+        chosen[name] = own
     return chosen
 
 
-def marker(label: str) -> str:
-    return MARKERS.get(label.split(",")[0], "X")
+def marker(method: str) -> str:
+    return described(method).marker
 
 
 def log_axis(axes: Axes, which: str = "x") -> None:
@@ -133,58 +125,32 @@ def log_axis(axes: Axes, which: str = "x") -> None:
 def apart(positions: Sequence[float], gap: float) -> list[float]:
     """`positions` moved as little as keeps neighbours at least `gap` apart, in the order given.
 
-    Less `gap` per rank the sorted positions only have to be non-decreasing: least squares by pooling neighbours.
+    Less `gap` per rank the sorted positions only have to be non-decreasing: an isotonic regression.
     """
-    order = np.argsort(positions, kind="stable")
-    pools: list[tuple[float, int]] = []
-    for rank, index in enumerate(order):
-        mean, count = float(positions[index]) - gap * rank, 1
-        while pools and pools[-1][0] > mean:
-            before, size = pools.pop()
-            mean, count = (before * size + mean * count) / (size + count), size + count
-        pools.append((mean, count))
-    levels = [mean for mean, count in pools for _ in range(count)]
-    moved = [0.0] * len(levels)
-    for rank, index in enumerate(order):
-        moved[index] = levels[rank] + gap * rank
-    return moved
+    order, steps = np.argsort(positions, kind="stable"), gap * np.arange(len(positions))
+    moved = np.empty(len(positions))
+    moved[order] = isotonic_regression(np.asarray(positions, dtype=float)[order] - steps).x + steps
+    return moved.tolist()
 
 
-def name_points(axes: Axes, points: Sequence[Point], near: float = 0.16, gap: float = 0.058) -> None:
-    """Write each point's name right of it, in columns: points nearer than `near` share one right of the last of them.
+def key(label: str, **look: Any) -> Line2D:
+    """An entry of a legend: a line and mark that look like this."""
+    return Line2D([], [], label=label, **look)
 
-    Distances are fractions of the axes, whose limits must be set. A thin line leads to a name that had to move.
-    """
-    to_axes = axes.transData + axes.transAxes.inverted()
-    placed = [(*to_axes.transform((point.x, point.y)), point) for point in points]
-    columns: list[list[tuple[float, float, Point]]] = []
-    for x, y, point in sorted(placed, key=lambda item: item[0]):
-        if columns and x - columns[-1][-1][0] < near:
-            columns[-1].append((x, y, point))
-        else:
-            columns.append([(x, y, point)])
-    for column in columns:
-        right = max(x for x, _, _ in column) + 0.035
-        for (_, _, point), height in zip(column, apart([y for _, y, _ in column], gap), strict=True):
-            axes.annotate(
-                f"{point.name} (control)" if point.control else point.name,
-                (point.x, point.y),
-                xytext=(right, height),
-                textcoords="axes fraction",
-                va="center",
-                fontsize=9,
-                color=INK,
-                fontweight="bold" if point.name == "mlb" else "normal",
-                annotation_clip=False,
-                arrowprops={
-                    "arrowstyle": "-",
-                    "color": point.colour,
-                    "linestyle": (0, (1, 2)),
-                    "shrinkA": 1,
-                    "shrinkB": 5,
-                },
-                zorder=5,
-            )
+
+def legend_below(figure: Figure, entries: Sequence[Line2D], columns: int = 0) -> None:
+    """A legend below the panels, in as many `columns` as fit if they are not given."""
+    columns = columns or legend_columns([str(entry.get_label()) for entry in entries])
+    figure.legend(handles=entries, loc="outside lower center", ncols=columns, fontsize=8.5)
+
+
+def legend_columns(names: Sequence[str], size: float = 8.5) -> int:
+    """How many columns of a legend with these names fit below a figure of `WIDTH`, the letters `size` points high."""
+    for columns in range(len(names), 1, -1):
+        longest = [max(part) for part in np.array_split([len(name) for name in names], columns)]
+        if sum(letters * LETTER + BESIDE for letters in longest) * size / 72 <= WIDTH:
+            return columns
+    return 1
 
 
 def fit_y(axes: Axes, low: float, high: float) -> bool:
@@ -201,18 +167,20 @@ def fit_y(axes: Axes, low: float, high: float) -> bool:
     return False
 
 
-def png_svg_pdf(figure: Figure) -> tuple[bytes, str, bytes]:
-    """The figure as PNG, at twice a screen's resolution, and as SVG and PDF with text as text.
+def png_svg_pdf(figure: Figure) -> dict[str, bytes]:
+    """The figure as .png, at twice a screen's resolution, and as .svg and .pdf with text as text.
 
     The same data gives the same bytes. The layout is worked out once, for the PNG.
     """
     with theme():
         raster, drawing, page = io.BytesIO(), io.BytesIO(), io.BytesIO()
-        figure.savefig(raster, format="png", dpi=200, metadata={"Software": None})
-        figure.set_layout_engine(None)
-        figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(page, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return raster.getvalue(), drawing.getvalue().decode(), page.getvalue()
+        with legible(figure, rasters=True):
+            figure.savefig(raster, format="png", dpi=200, metadata={"Software": None})
+            figure.set_layout_engine(None)
+            figure.savefig(page, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        with legible(figure, rasters=False):
+            figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+    return {".png": raster.getvalue(), ".svg": drawing.getvalue(), ".pdf": page.getvalue()}
 
 
 def inline(svg_text: str, name: str) -> str:

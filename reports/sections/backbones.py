@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
-import math
+import re
 
 import pandas as pd
 
-from reports import selection, tables
-from reports.comparison import Comparison
-from reports.document import Cell, Column, Picture, Section, Table, between, counted, decimals, number
+from reports import printed, tables, timings
+from reports.comparison import GROUNDS, Comparison, by_ground
+from reports.document import (
+    ABSENT,
+    Cell,
+    Column,
+    Picture,
+    Section,
+    Table,
+    counted,
+    decimals,
+    listed,
+    numbers,
+    ranged,
+    texts,
+)
 from reports.figures import speed as figure
 from reports.load import Frames
+from reports.sections import PageSection, register
 
 BEST = 12  # networks behind the front that the table shows, by their error
 TIMINGS = 30  # rows of the table of timings
-TIME = "python -m bench speed --sizes 512"
+TIME = "wsshm bench speed --sizes 512"  # for a store without runs
 
 
 def section(frames: Frames, comparisons: list[Comparison]) -> Section:
     """The figure and tables of every ground; timings alone where nothing was trained."""
-    result = Section("speed", "Backbones: frame rate against error", missing=f"Nothing was timed; {TIME}")
+    result = Section("speed", "Backbones: frame rate against error", missing="")
     if frames.speed.empty:
+        result.missing = printed.missing("Nothing was timed", _command(frames, comparisons))
         return result
-    groups = selection.by_ground(comparisons)
+    groups = by_ground(comparisons)
     usable = [group for group in groups if figure.shared(group) is not None] or groups[:1] or [[]]
+    if said := timings.unused(frames.speed):
+        result.text.append(said)
+    if not (frames.speed["status"] == "ok").any():
+        result.text[0] += f" Time them again with nothing else running: `{_command(frames, comparisons)}`"
+    result.text += apart(frames, usable[:GROUNDS])
     front: set[str] = set()
-    for index, group in enumerate(usable[: selection.GROUNDS]):
+    for index, group in enumerate(usable[:GROUNDS]):
         frame = figure.data(group, frames.speed)
-        if frame.empty or (index and not (frame["kind"] == "trained").any()):
+        trained = frame[frame["kind"] == "trained"]
+        if index:  # rates alone stand in the first figure
+            frame = frame[frame["panel"].isin(trained["panel"])]
+        if frame.empty:
             continue
         name = f"-{index + 1}" if index else ""
         result.blocks.append(_picture(f"speed{name}", group, frame))
-        trained = frame[frame["kind"] == "trained"]
         if len(set(trained["network"])) > 1:
             result.blocks.append(_front_table(f"backbones{name}", trained))
         front |= set(trained.loc[trained["on_front"].astype(bool), "backbone"])
@@ -39,17 +61,76 @@ def section(frames: Frames, comparisons: list[Comparison]) -> Section:
     return result
 
 
+def apart(frames: Frames, groups: list[list[Comparison]]) -> list[str]:
+    """What of the errors and the store's rates is not of one input, and the commands that would time it."""
+    sets: dict[str, list[str]] = {}  # what holds for several test sets is said once
+    for group in groups:
+        if said := _apart(frames, group):
+            sets.setdefault(said, []).append(group[0].ground["dataset"])
+    return [said.format(sets=listed(dict.fromkeys(names))) for said, names in sets.items()]
+
+
+def _apart(frames: Frames, group: list[Comparison]) -> str:
+    """The same of one ground, with `{sets}` where its name belongs."""
+    cells = figure.trained(group)
+    timed = timings.usable(frames.speed)
+    if not cells or timed.empty:
+        return ""
+    protocol = group[0].ground["protocol"]
+    same = timings.matches(timed, protocol)
+    own, others = timed[same], timed[[not match for match in same]]
+    known = set(zip(own["architecture"], own["backbone"], strict=True)) | set(own["run_id"].dropna())
+    lacking = [
+        cell
+        for cell in cells
+        if (cell["architecture"], cell["backbone"]) not in known and known.isdisjoint(cell["run_ids"])
+    ]
+    said = []
+    if len(others):
+        said.append(
+            f"Rates at {timings.sizes(others)} are not on one axis with errors: on {{sets}} these were measured at protocol "
+            f"{_literal(protocol)}."
+        )
+    side = re.fullmatch(r"short(\d+)", protocol)
+    if lacking and side:
+        many = counted(len(lacking), "trained network")
+        verb = "was" if len(lacking) == 1 else "were"
+        commands = _literal(printed.several(printed.timing(frames, lacking, int(side[1]))))
+        said.append(f"{many} {verb} not timed at the size that was scored on {{sets}}; to do so: {commands}.")
+    elif lacking:
+        said.append(
+            "No timing is of that input, as its pictures have any size; score the models at the size that was timed "
+            "(`wsshm bench accuracy --help`)."
+        )
+    return " ".join(said)
+
+
+def _literal(text: str) -> str:
+    """Text that `str.format` leaves as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _command(frames: Frames, comparisons: list[Comparison]) -> str:
+    """`wsshm bench speed` of the trained networks at the size that was scored."""
+    group = next((group for group in by_ground(comparisons) if figure.trained(group)), [])
+    side = re.fullmatch(r"short(\d+)", group[0].ground["protocol"]) if group else None
+    if side is None:
+        return f"{TIME} --store {printed.store(frames)}"
+    return printed.timing(frames, figure.trained(group), int(side[1]))[0]
+
+
 def _picture(name: str, group: list[Comparison], frame: pd.DataFrame) -> Picture:
-    trained, timed = (frame[frame["kind"] == kind] for kind in ("trained", "timed"))
+    trained, timed, elsewhere = (frame[frame["kind"] == kind] for kind in ("trained", "timed", "apart"))
     parts, title = [], "timed models"
     chosen = figure.shared(group)
     if chosen is not None and len(trained):
         ground = group[0].ground
         title = f"{ground['dataset']}, {chosen}"
+        settings = f" ({chosen.settings})" if chosen.settings else ""
         networks = trained["network"].nunique()
         seeds = sorted(set(trained["seeds"]))
         parts.append(
-            f"{counted(networks, 'network')} trained as {chosen}{_variant(chosen)}, scored on {ground['dataset']} (protocol "
+            f"{counted(networks, 'network')} trained as {chosen}{settings}, scored on {ground['dataset']} (protocol "
             f"{ground['protocol']}), {f'{seeds[0]:.0f} to ' if len(seeds) > 1 else ''}"
             f"{counted(int(seeds[-1]), 'seed')} each; frame rate as timed under the conditions above each "
             "panel, batch 1. Bars are 95 % intervals, of the error over images and of the median time. Joined by steps: the "
@@ -57,23 +138,22 @@ def _picture(name: str, group: list[Comparison], frame: pd.DataFrame) -> Picture
         )
         if left := len(group) - networks:
             parts.append(
-                f"{counted(left, 'network')} without these labels or a timing {'is' if left == 1 else 'are'} left out."
+                f"{counted(left, 'network')} without these labels, or not timed at the scored size, "
+                f"{'is' if left == 1 else 'are'} left out."
             )
         if networks > figure.FRONT_NAMED + figure.OTHERS_NAMED:
             others = "" if networks > figure.CROWDED else " and the most accurate behind it"
             parts.append(f"Named: the front (bold){others}, where there is room.")
-    if len(timed):
+    if panels := set(timed["panel"]) & set(trained["panel"]):
+        marks = timed.loc[timed["panel"].isin(panels), "network"].nunique()
         parts.append(
-            "Dotted lines or short marks on the axis, and panels without errors, are models that were timed but that "
-            "no finished run was trained with."
+            f"Dotted lines or short marks on the axis: {counted(marks, 'model')} timed, that no finished run was trained with."
         )
+    if set(frame["panel"]) - set(trained["panel"]):
+        both = (elsewhere, "timed at another size than was scored"), (timed, "never trained")
+        kinds = [words for part, words in both if len(part)]
+        parts.append(f"Panels without an error axis are of models {' or '.join(kinds)}: rates alone.")
     return Picture(name, title, " ".join(parts), figure.draw(frame), frame)
-
-
-def _variant(chosen: figure.Shared) -> str:
-    """The variant, where the method has several."""
-    _, comma, settings = chosen.label.partition(", ")
-    return f" ({settings})" if comma else ""
 
 
 def _front_table(name: str, trained: pd.DataFrame) -> Table:
@@ -83,35 +163,35 @@ def _front_table(name: str, trained: pd.DataFrame) -> Table:
     on_front = trained[trained["on_front"].astype(bool)]
     best = once.index[once.index.isin(on_front["network"])]
     behind = once.index[~once.index.isin(on_front["network"])][:BEST]
-    columns = [Column("network", False), Column("SAD ↓", unit="10³ px"), Column("params", unit="10⁶"), Column("seeds")]
-    columns += [Column(f"FPS ↑, {figure.split(panel)[0]}", group=figure.split(panel)[1]) for panel in panels]
     places = decimals(trained["mean"])
     rates = {panel: part.set_index("network") for panel, part in trained.groupby("panel", sort=False)}
     digits = {panel: decimals(part["fps"]) for panel, part in rates.items()}
     fronts = set(zip(on_front["panel"], on_front["network"], strict=True))
-    rows = []
-    for network in once.index[once.index.isin([*best, *behind])]:
-        row = once.loc[network]
-        cells = [
-            Cell(network),
-            Cell(number(row["mean"], places), between(row["low"], row["high"], places)),
-            Cell(number(row["params"] / 1e6 if pd.notna(row["params"]) else math.nan, 1)),
-            Cell(f"{row['seeds']:.0f}"),
-        ]
-        for panel in panels:
-            if network not in rates[panel].index:
-                cells.append(Cell("–", tone="muted"))
-                continue
-            rate = rates[panel].loc[network]
-            interval = between(rate["fps_low"], rate["fps_high"], digits[panel])
-            cells.append(
-                Cell(number(rate["fps"], digits[panel]), interval, "best" if (panel, network) in fronts else "")
-            )
-        rows.append(cells)
+
+    def rate(panel: str) -> Column:
+        def show(row: dict) -> Cell:
+            if row["network"] not in rates[panel].index:
+                return ABSENT
+            own = rates[panel].loc[row["network"]]
+            bold = "best" if (panel, row["network"]) in fronts else ""
+            return ranged(own["fps"], own["fps_low"], own["fps_high"], digits[panel], tone=bold)
+
+        scope, setting = rates[panel][["scope", "setting"]].iloc[0]
+        return Column(f"FPS ↑, {scope}", show, True, group=setting)
+
+    columns = [
+        texts("network"),
+        numbers("SAD ↓", "mean", places, "10³ px", interval=("low", "high")),
+        *(numbers("params", places=1, unit="10⁶", scale=1e-6), numbers("seeds"), *map(rate, panels)),
+    ]
+    records = once[once.index.isin([*best, *behind])].reset_index().to_dict("records")
     caption = "Bold: on the Pareto front of that column's conditions. Below means and medians, their 95 % intervals."
-    if len(rows) < len(once):
+    if len(records) < len(once):
         caption += (
-            f" {len(rows)} of {counted(len(once), 'network')}: all that are on a front, and the most accurate behind; "
+            f" {len(records)} of {counted(len(once), 'network')}: all that are on a front, and the most accurate behind; "
             "the rest is in the CSV."
         )
-    return Table(name, caption, columns, rows, trained.reset_index(drop=True))
+    return Table(name, caption, columns, trained.reset_index(drop=True), records)
+
+
+register(PageSection("backbones", 60, lambda given: section(given.frames, given.comparisons)))

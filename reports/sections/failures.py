@@ -5,18 +5,20 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.store import FINISHED
-from reports.document import Attached, Cell, Column, Section, Table, counted, number, shortened
+from reports import printed
+from reports.document import Column, Section, Table, counted, numbers, shortened, texts
 from reports.load import Frames
+from reports.sections import PageSection, register
 
 ROWS = 30
 LETTERS = 160  # of an error
 KIND_LETTERS = 90
-RUN = "python -m sweeps run quickstart"
 
 
 def section(frames: Frames) -> Section:
     """Counts by kind of error, then single runs; full texts are in the CSV."""
-    result = Section("failures", "Failures", missing=f"There are no runs in the store; {RUN}")
+    missing = printed.missing("There are no runs in the store", printed.fill("quickstart", frames))
+    result = Section("failures", "Failures", missing=missing)
     runs = frames.runs
     if runs.empty:
         return result
@@ -35,10 +37,8 @@ def kind(error: object) -> str:
     lines = str(error).strip().splitlines() if isinstance(error, str) else []
     if not lines:
         return "no reason was recorded"
-    head, colon, rest = lines[0].partition(": ")
-    if colon and head.isidentifier():
-        return shortened(f"{head}: {rest}", KIND_LETTERS)
-    return shortened(head, KIND_LETTERS)
+    head, colon, _ = lines[0].partition(": ")
+    return shortened(lines[0] if colon and head.isidentifier() else head, KIND_LETTERS)
 
 
 def _kinds(failed: pd.DataFrame) -> Table:
@@ -46,42 +46,28 @@ def _kinds(failed: pd.DataFrame) -> Table:
     groups = named.groupby(["status", "kind"], sort=True)
     frame = groups.agg(runs=("run_id", "size"), backbones=("backbone", "nunique"), methods=("method", "nunique"))
     frame = frame.reset_index().sort_values("runs", ascending=False, kind="stable").reset_index(drop=True)
-    columns = [Column("status", False), Column("error", False), Column("runs"), Column("methods"), Column("backbones")]
-    rows = [
-        [
-            Cell(row["status"], tone="even" if row["status"] == "stopped" else "worse"),
-            Cell(row["kind"]),
-            *(Cell(f"{row[key]:,}") for key in ("runs", "methods", "backbones")),
-        ]
-        for row in frame.head(ROWS).to_dict("records")
-    ]
-    return Table(
-        "failures-by-kind", "Runs that did not finish, by status and the beginning of the error.", columns, rows, frame
-    )
+    columns = [texts("status", tone=_tone), texts("error", "kind"), *map(numbers, ("runs", "methods", "backbones"))]
+    caption = "Runs that did not finish, by status and the beginning of the error."
+    return Table("failures-by-kind", caption, columns, frame, frame.head(ROWS).to_dict("records"))
 
 
-def _single(failed: pd.DataFrame) -> Table | Attached:
+def _single(failed: pd.DataFrame) -> Table:
     kept = ["run_id", "method", "label", "architecture", "backbone", "mattes", "masks", "seed", "status", "error"]
     frame = failed[kept].reset_index(drop=True)
-    columns = [Column(name, False) for name in ("run", "method", "backbone")]
-    columns += [Column("mattes"), Column("masks"), Column("seed"), Column("status", False), Column("error", False)]
+    columns = [texts("run", "run_id"), texts("method"), texts("backbone")]
+    columns += [*map(numbers, ("mattes", "masks", "seed")), texts("status", tone=_tone), Column("error", _error)]
     order = {"failed": 0, "oom": 1, "stopped": 2}
     shown = frame.assign(order=frame["status"].map(order).fillna(3)).sort_values("order", kind="stable").head(ROWS)
-    rows = [
-        [Cell(_text(row[key])) for key in ("run_id", "method", "backbone")]
-        + [
-            Cell(number(float(row[key]) if pd.notna(row[key]) else float("nan"), 0))
-            for key in ("mattes", "masks", "seed")
-        ]
-        + [
-            Cell(_text(row["status"]), tone="even" if row["status"] == "stopped" else "worse"),
-            Cell(shortened(_text(row["error"]), LETTERS)),
-        ]
-        for row in shown.to_dict("records")
-    ]
-    caption = f"{len(rows)} of {counted(len(frame), 'run')} that did not finish; errors in full are in the CSV."
-    return Table("failures", caption, columns, rows, frame)
+    caption = f"{len(shown)} of {counted(len(frame), 'run')} that did not finish; errors in full are in the CSV."
+    return Table("failures", caption, columns, frame, shown.to_dict("records"))
 
 
-def _text(value: object) -> str:
-    return str(value) if pd.notna(value) else ""
+def _tone(row: dict) -> str:
+    return "even" if row["status"] == "stopped" else "worse"
+
+
+def _error(row: dict) -> str:
+    return shortened(row["error"], LETTERS) if pd.notna(row["error"]) else ""
+
+
+register(PageSection("failures", 120, lambda given: section(given.frames)))

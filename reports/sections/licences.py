@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.document import Cell, Column, Section, Table, counted, listed, shortened
+from reports import printed
+from reports.document import Cell, Column, Section, Table, counted, listed, shortened, texts
 from reports.load import Frames
+from reports.sections import PageSection, register
 
 FILE = Path(__file__).parents[1] / "licences.csv"
 NOT_STATED = "not stated by timm"
+STATED = ("tag", "licence", "hub_id", "origin", "timm_version")
 NOT_COMMERCIAL = ("-nc-", "noncommercial", "-amlr")
 ROWS = 30
 LETTERS = 44  # of an address
@@ -18,11 +21,8 @@ LETTERS = 44  # of an address
 
 def section(frames: Frames, path: Path = FILE) -> Section:
     """A row per backbone of the store: the weights that timm takes by default, their licence and where they come from."""
-    result = Section(
-        "licences",
-        "Licences of backbone weights",
-        missing="The store names no backbone; python -m sweeps run backbones",
-    )
+    missing = printed.missing("The store names no backbone", printed.fill("backbones", frames))
+    result = Section("licences", "Licences of backbone weights", missing=missing)
     used = pd.concat([frames.runs[["backbone", "weights"]], frames.speed[["backbone"]]]).dropna(subset=["backbone"])
     if used.empty:
         return result
@@ -52,18 +52,10 @@ def data(used: pd.DataFrame, path: Path = FILE) -> pd.DataFrame:
     for backbone, part in used.groupby("backbone", sort=True):
         name = str(backbone)
         source = tagged if name in tagged.index else default
-        found = source.loc[name] if name in source.index else None
-        rows.append(
-            {
-                "backbone": name,
-                "weights used": ", ".join(sorted(set(part["weights"].dropna().astype(str)))) or "none trained",
-                "tag": "" if found is None else found["tag"],
-                "licence": NOT_STATED if found is None or not found["licence"] else found["licence"],
-                "hub_id": "" if found is None else found["hub_id"],
-                "origin": "" if found is None else found["origin"],
-                "timm_version": "" if found is None else found["timm_version"],
-            }
-        )
+        found = source.loc[name] if name in source.index else dict.fromkeys(STATED, "")
+        used_weights = ", ".join(sorted(set(part["weights"].dropna().astype(str)))) or "none trained"
+        rows.append({"backbone": name, "weights used": used_weights, **{key: found[key] for key in STATED}})
+        rows[-1]["licence"] = found["licence"] or NOT_STATED
     return pd.DataFrame(rows)
 
 
@@ -71,30 +63,23 @@ def _table(frame: pd.DataFrame) -> Table:
     limited = frame["licence"].map(restricted)
     order = frame.assign(limited=~limited, plain=frame["licence"] != NOT_STATED)
     shown = order.sort_values(["limited", "plain", "backbone"], kind="stable").head(ROWS)
-    columns = [
-        Column(name, False) for name in ("backbone", "weights used", "default tag", "licence", "hub id", "origin")
-    ]
-    rows = [
-        [
-            Cell(row["backbone"]),
-            Cell(row["weights used"]),
-            Cell(row["tag"]),
-            Cell(
-                row["licence"],
-                "non-commercial, by its name" if restricted(row["licence"]) else "",
-                "worse" if restricted(row["licence"]) else "muted" if row["licence"] == NOT_STATED else "",
-            ),
-            Cell(row["hub_id"]),
-            Cell(shortened(row["origin"], LETTERS)),
-        ]
-        for row in shown.to_dict("records")
-    ]
-    caption = "Those with limits first. Made by: wsshm licences --out reports/licences.csv."
-    if len(rows) < len(frame):
-        caption = f"{len(rows)} of {len(frame):,}; all are in the CSV. {caption}"
-    return Table("licences", caption, columns, rows, frame)
+    columns = [texts("backbone"), texts("weights used"), texts("default tag", "tag"), Column("licence", _licence)]
+    columns += [texts("hub id", "hub_id"), Column("origin", lambda row: shortened(row["origin"], LETTERS))]
+    caption = "Those with limits first."
+    if len(shown) < len(frame):
+        caption = f"{len(shown)} of {len(frame):,}; all are in the CSV. {caption}"
+    return Table("licences", caption, columns, frame, shown.to_dict("records"))
+
+
+def _licence(row: dict) -> Cell:
+    if restricted(row["licence"]):
+        return Cell(row["licence"], "non-commercial, by its name", "worse")
+    return Cell(row["licence"], tone="muted" if row["licence"] == NOT_STATED else "")
 
 
 def restricted(licence: str) -> bool:
     """Whether a licence's name says that commercial use is excluded."""
     return any(part in licence.lower() for part in NOT_COMMERCIAL)
+
+
+register(PageSection("licences", 140, lambda given: section(given.frames)))

@@ -6,8 +6,10 @@ import pandas as pd
 
 from bench.cost import CostModel
 from bench.statistics import ROUNDS
-from reports.document import Cell, Column, Section, Table, counted
-from reports.load import Frames, as_document
+from bench.store import document as as_document
+from reports.document import Column, Section, Table, counted, texts
+from reports.load import Frames
+from reports.sections import PageSection, register
 
 VALUES = 12  # of one fact that the page shows
 
@@ -53,20 +55,25 @@ def _facts(runs: pd.DataFrame, scores: pd.DataFrame, speed: pd.DataFrame) -> Tab
             counts = counts.groupby(counts.index.map(_versions)).sum()
         facts += [(name, value, int(count), what) for value, count in sorted(counts.items()) if value and count]
     frame = pd.DataFrame(facts, columns=["fact", "value", "count", "of"])
-    rows: list[list[Cell]] = []
+    records: list[dict] = []
     for name, part in frame.groupby("fact", sort=False):
         most = part.sort_values("count", ascending=False, kind="stable").head(VALUES).sort_index()
-        for index, row in enumerate(most.to_dict("records")):
-            dirty = "worse" if "(uncommitted" in row["value"] else ""
-            head = Cell(str(name) if index == 0 else "")
-            rows.append([head, Cell(row["value"], tone=dirty), Cell(f"{row['count']:,}"), Cell(row["of"])])
+        own = most.assign(fact=[name, *[""] * (len(most) - 1)]).to_dict("records")
         if len(part) > VALUES:
-            rows.append(
-                [Cell(""), Cell(f"and {len(part) - VALUES} more, in the CSV", tone="muted"), Cell(""), Cell("")]
-            )
-    columns = [Column("fact", False), Column("value", False), Column("count"), Column("of", False)]
-    return Table("provenance", "Under what these results were made.", columns, rows, frame, sortable=False)
+            own.append({"fact": "", "value": f"and {len(part) - VALUES} more, in the CSV", "count": None, "of": ""})
+        records += own
+    columns = [texts("fact"), texts("value", tone=_tone)]
+    columns += [Column("count", lambda row: "" if row["count"] is None else f"{row['count']:,}", True), texts("of")]
+    caption = "Under what these results were made."
+    return Table("provenance", caption, columns, frame, records, sortable=False)
+
+
+def _tone(row: dict) -> str:
+    return "muted" if row["count"] is None else "worse" if "(uncommitted" in row["value"] else ""
 
 
 def _versions(text: str) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(as_document(text).items()) if version)
+
+
+register(PageSection("provenance", 150, lambda given: section(given.frames, given.cost)))

@@ -8,7 +8,8 @@ import pandas as pd
 import pydantic
 import yaml
 
-from reports.document import Cell, Column, Section, Table
+from reports.document import Cell, Column, Section, Table, listed, texts
+from reports.sections import PageSection, register
 from wsshm.errors import UserError
 
 FILE = Path(__file__).parents[1] / "published.yaml"
@@ -62,12 +63,9 @@ def read(path: Path = FILE) -> Published:
         raise UserError(f"{path} is not valid YAML ({' '.join(str(error).split())})") from None
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        table, *place = first["loc"] or ("the file",)
-        where = (
-            f"{table}, row {place[0] + 1}: {'.'.join(map(str, place[1:]))}"
-            if place and isinstance(place[0], int)
-            else table
-        )
+        where, *place = first["loc"] or ("the file",)
+        if place and isinstance(place[0], int):
+            where = f"{where}, row {place[0] + 1}: {'.'.join(map(str, place[1:]))}"
         raise UserError(f"{path} is wrong at {where} ({first['msg'].lower()}); correct that row") from None
 
 
@@ -81,22 +79,38 @@ def section(path: Path = FILE) -> Section:
         result.text = [
             "Taken from papers, READMEs and issues as they state them; nothing here was measured by this suite, and "
             "nothing here is comparable with what was. Sources differ in device, input size, number type and what they "
-            "counted, often without saying so; errors of one model on one data set differ by 10 % between papers with "
-            "the test protocol."
+            "counted, often without saying so."
         ]
-    speed = [("method", ""), ("size", "px"), ("device", ""), ("type", ""), ("fps", "as published"), ("counted", "")]
-    accuracy = [("method", ""), ("dataset", ""), ("measure", ""), ("value", "as published")]
-    if published.speed:
-        result.blocks.append(_table("published-speed", "Published frame rates.", speed, published.speed))
-    if published.accuracy:
-        caption = "Published errors: SAD in thousands of pixels, as each source computes them."
-        result.blocks.append(_table("published-accuracy", caption, accuracy, published.accuracy))
+        if said := spread(published.accuracy):
+            result.text.append(said)
+    headed = {"fps": "FPS", "dataset": "data set"}
+    units = {"size": "px", "fps": "as published", "value": "as published"}
+    for name, caption, rows in (
+        ("speed", "Published frame rates.", published.speed),
+        ("accuracy", "Published errors: SAD in thousands of pixels, as each source computes them.", published.accuracy),
+    ):
+        if rows:
+            own = [key for key in type(rows[0]).model_fields if key not in Row.model_fields]
+            columns = [texts(headed.get(key, key), key, units.get(key, "")) for key in ("method", *own)]
+            columns.append(Column("source", lambda row: Cell(row["source"], row["note"] or "")))
+            records = [row.model_dump() for row in rows]
+            result.blocks.append(Table(f"published-{name}", caption, columns, pd.DataFrame(records), records))
     return result
 
 
-def _table(name: str, caption: str, shown: list[tuple[str, str]], rows: list[Speed] | list[Accuracy]) -> Table:
-    frame = pd.DataFrame([row.model_dump() for row in rows])
-    headers = {"fps": "FPS", "dataset": "data set"}
-    columns = [Column(headers.get(key, key), False, unit=unit) for key, unit in shown] + [Column("source", False)]
-    cells = [[*(Cell(str(getattr(row, key))) for key, _ in shown), Cell(row.source, row.note or "")] for row in rows]
-    return Table(name, caption, columns, cells, frame)
+def spread(rows: list[Accuracy]) -> str:
+    """Where sources give one model other errors on the same data, in a sentence; nothing where they all agree."""
+    values: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        found = values.setdefault((row.method, row.dataset, row.measure), [])
+        if row.value not in found:
+            found.append(row.value)
+    differ = [
+        f"{method} on {dataset} has {measure} {' or '.join(found)}"
+        for (method, dataset, measure), found in values.items()
+        if len(found) > 1
+    ]
+    return f"The protocol is a part of a result: by source, {listed(differ)}." if differ else ""
+
+
+register(PageSection("published", 130, lambda given: section()))

@@ -1,4 +1,4 @@
-"""How much the seed alone changes: every seed's own mean, and their spread."""
+"""The effect of the seed alone: the mean of every seed, and their spread."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports import selection
-from reports.comparison import BY_NAME, Comparison, method_order
-from reports.document import Cell, Column, Picture, Section, Table, counted, decimals, number, shortened
-from reports.figures.style import GRID, INK, WIDTH, colours, marker
+from reports.comparison import Comparison, main_networks, method_order
+from reports.document import Picture, Section, Table, counted, decimals, number, numbers, shortened, texts
+from reports.figures.forest import forest, name_rows
+from reports.figures.style import INK, WIDTH, colours, marker
 from reports.load import Frames
-from reports.sections.methods import RUN
+from reports.measures import BY_NAME
+from reports.sections import PageSection, register
+from reports.sections.methods import unscored
 
 MEASURE = "sad"
 ROWS = 24
@@ -19,15 +21,15 @@ ROWS = 24
 
 def section(frames: Frames, comparisons: list[Comparison]) -> Section:
     """A strip of every seed's mean SAD per method and labels of the main networks; with one seed, a sentence."""
-    result = Section("seeds", "Seeds and spread", missing=f"No finished run was scored; {RUN}")
-    for comparison in selection.main(comparisons)[:1]:
+    result = Section("seeds", "Seeds and spread", missing=unscored(frames))
+    for comparison in main_networks(comparisons)[:1]:
         frame = data(frames.runs, comparison)
         if frame.empty:
             continue
         if not frame["seed"].groupby(frame["row"]).nunique().gt(1).any():
             result.text = [
-                "Every method was trained with one seed: how much of a difference is the seed's is not known. Give a "
-                "plan seeds: [0, 1, 2] to know it."
+                "Every method was trained with one seed, so how much of a difference is due to the seed is unknown. Set "
+                "seeds: [0, 1, 2] in the plan to measure it."
             ]
             continue
         kept = frame[frame["row"].isin(frame["row"].drop_duplicates().head(ROWS))]
@@ -48,30 +50,16 @@ def data(runs: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
 
     Predictions made elsewhere have no seed, and no row.
     """
-    cells = selection.shown(comparison)
-    cells = cells[(cells["measure"] == MEASURE) & ~cells["external"].astype(bool)]
-    owner = {run: cell for cell in cells.to_dict("records") for run in cell["run_ids"]}
-    means = comparison.values(BY_NAME[MEASURE])[list(owner)].mean()
-    seeds = runs.drop_duplicates("run_id", keep="last").set_index("run_id")["seed"]
-    order = method_order(list(cells["label"]))
-    rows = []
-    for run, mean in means.items():
-        cell = owner[str(run)]
-        labels = _labels(cell["mattes"], cell["masks"])
-        rows.append(
-            {
-                "row": f"{cell['label']}, {labels}",
-                **{key: cell[key] for key in ("label", "control", "mattes", "masks")},
-                "run_id": str(run),
-                "seed": seeds[run],
-                "mean": float(mean),
-                "rank": order.index(cell["label"]),
-            }
-        )
-    frame = pd.DataFrame(rows, columns=["row", "label", "control", "mattes", "masks", "run_id", "seed", "mean", "rank"])
+    cells = comparison.shown(MEASURE, own=True).drop(columns="mean")
+    order = method_order(cells["label"])
+    cells["rank"] = cells["label"].map(order.index)
+    cells["row"] = [f"{row.label}, {row.mattes:,.0f} + {row.masks:,.0f}" for row in cells.itertuples()]
+    frame = cells.explode("run_ids").rename(columns={"run_ids": "run_id"})
+    frame["mean"] = frame["run_id"].map(comparison.values(BY_NAME[MEASURE]).mean())
+    frame["seed"] = frame["run_id"].map(runs.drop_duplicates("run_id", keep="last").set_index("run_id")["seed"])
     order_by = ["rank", "mattes", "masks", "seed", "run_id"]
     frame = frame.sort_values(order_by, ascending=[True, False, False, True, True], kind="stable")
-    return frame.drop(columns="rank").reset_index(drop=True)
+    return frame[["row", "label", "control", "mattes", "masks", "run_id", "seed", "mean"]].reset_index(drop=True)
 
 
 def draw(frame: pd.DataFrame) -> Figure:
@@ -80,29 +68,21 @@ def draw(frame: pd.DataFrame) -> Figure:
     colour = colours(method_order(list(frame["label"])))
     figure = Figure(figsize=(WIDTH, 0.9 + 0.32 * len(names)), layout="constrained")
     axes = figure.subplots()
+    name_rows(axes, [shortened(name, 48) for name in names])
     for y, name in enumerate(names):
         own = frame[frame["row"] == name]
-        label = own["label"].iloc[0]
-        axes.axhline(y, color=GRID, linewidth=0.8, zorder=1)
+        own_colour, mean, spread = colour[own["label"].iloc[0]], own["mean"].mean(), own["mean"].std()
         if len(own) > 1:
-            mean, spread = own["mean"].mean(), own["mean"].std(ddof=1)
-            axes.barh(y, 2 * spread, left=mean - spread, height=0.6, color=colour[label], alpha=0.25, zorder=2)
+            axes.barh(y, 2 * spread, left=mean - spread, height=0.6, color=own_colour, alpha=0.25, zorder=2)
             axes.plot([mean] * 2, [y - 0.3, y + 0.3], color=INK, linewidth=1.4, zorder=3)
         places = y + 0.12 * (np.arange(len(own)) - (len(own) - 1) / 2) * min(1, 5 / len(own))
-        axes.plot(own["mean"], places, marker(label), color=colour[label], markersize=4.5, linestyle="", zorder=4)
-    axes.set_yticks(range(len(names)), [shortened(name, 48) for name in names])
-    axes.set_ylim(-0.7, len(names) - 0.3)
+        mark = marker(own["label"].iloc[0])
+        dots = own.assign(y=places, value=own["mean"], low=np.nan, colour=own_colour, marker=mark)
+        forest(axes, dots, size=4.5)
     low, high = frame["mean"].min(), frame["mean"].max()
     axes.set_xlim(low - 0.05 * (high - low or low), high + 0.05 * (high - low or high))
     axes.set_xlabel(f"{BY_NAME[MEASURE].title} of every seed; lower is better")
-    axes.grid(False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
     return figure
-
-
-def _labels(mattes: float, masks: float) -> str:
-    return f"{mattes:,.0f} + {masks:,.0f}"
 
 
 def _table(frame: pd.DataFrame) -> Table:
@@ -118,22 +98,16 @@ def _table(frame: pd.DataFrame) -> Table:
         most=("mean", "max"),
     ).reset_index(drop=True)
     places = decimals(summary["mean"])
-    columns = [Column("method", False), Column("mattes"), Column("masks"), Column("seeds")]
-    columns += [Column(name, unit="10³ px") for name in ("mean SAD", "sd over seeds", "lowest", "highest")]
-    rows = [
-        [Cell(row["label"]), Cell(number(row["mattes"], 0)), Cell(number(row["masks"], 0)), Cell(str(row["seeds"]))]
-        + [Cell(number(row["mean"], places))]
-        + (
-            [Cell(number(row[key], places)) for key in ("sd", "least", "most")]
-            if row["seeds"] > 1
-            else [Cell("one seed", tone="muted"), Cell("–", tone="muted"), Cell("–", tone="muted")]
-        )
-        for row in summary.to_dict("records")
-    ]
+    columns = [texts("method", "label"), *map(numbers, ("mattes", "masks", "seeds"))]
+    shown = {"mean SAD": "mean", "sd over seeds": "sd", "lowest": "least", "highest": "most"}
+    columns += [numbers(header, key, places, "10³ px") for header, key in shown.items()]
     pooled = summary.loc[summary["seeds"] > 1, "sd"]
     caption = (
         f"Spread over seeds, as the standard deviation (n - 1); its root mean square over these rows is "
-        f"{number(float(np.sqrt((pooled**2).mean())), places)} thousand pixels. With so few seeds one standard "
+        f"{number(float(np.sqrt((pooled**2).mean())), places)} thousand pixels. With so few seeds the standard "
         "deviation is itself uncertain."
     )
-    return Table("seeds", caption, columns, rows, summary)
+    return Table("seeds", caption, columns, summary)
+
+
+register(PageSection("seeds", 80, lambda given: section(given.frames, given.comparisons)))

@@ -1,8 +1,8 @@
 #!/bin/bash
 # One sweep on a Slurm cluster: Ray on all nodes of the allocation, the sweep on the first, everything ended with it.
 #
-#   sbatch --nodes=4 sweeps/clusters/slurm.sh methods --set base.train.gpus_per_worker=1 --set base.train.precision=bf16
-#   python -m sweeps status /shared/$USER/methods
+#   sbatch --nodes=4 sweeps/clusters/slurm.sh methods --set base.train.gpus_per_worker=1 --set base.train.loader_workers=7
+#   wsshm sweep status /shared/$USER/methods
 #
 # OUT (default below) has to lie on a file system that all nodes mount. Submit again, or let Slurm requeue it, and the
 # sweep goes on where it stopped. Before: put your partition and account here, and what activates your environment there.
@@ -17,7 +17,7 @@
 #SBATCH --output=%x-%j.log
 set -euo pipefail
 
-PLAN=${1:?usage: sbatch slurm.sh PLAN [options of sweeps run]}
+PLAN=${1:?usage: sbatch slurm.sh PLAN [options of wsshm sweep run]}
 shift
 OUT=${OUT:-/shared/$USER/$(basename "$PLAN" .yaml)}
 # --- here: module load ..., or your environment:

@@ -17,13 +17,13 @@ from bench.store import Store
 from tests.wsshm import tiny
 from wsshm import metrics
 from wsshm.blending import blend
-from wsshm.checkpoint import load_model
 from wsshm.config import BlendConfig
 from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import read_image, read_mask, read_matte, write_png
 from wsshm.errors import UserError
+from wsshm.models.checkpoint import load_model
 from wsshm.predict import predict_matte
-from wsshm.train import resolved, train
+from wsshm.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(root: Path) -> Path:
-    return train(resolved(tiny.config(root, "joint", steps=2)), root / "stages").model
+    return train(tiny.planned(tiny.config(root, "joint", steps=2)), root / "stages").model
 
 
 def test_rows_are_the_measures_of_the_models_own_matte(root: Path, model: Path) -> None:
@@ -89,7 +89,7 @@ def test_masks_are_scored_apart_from_mattes(root: Path, model: Path, tmp_path: P
     for truth in ("matte", "mask"):
         result = CliRunner().invoke(app, [*words, "--truth", truth])
         assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[1].split()[-2:] == ["iou", "boundary_f"]
+    assert " ".join(result.output.splitlines()[1].split()).endswith("images IoU ↑ boundary F ↑")
     scores = Store(tmp_path).read("scores")
     assert dict(scores.groupby("dataset")["truth"].unique().map(list)) == {"test": ["exact"], "test (masks)": ["mask"]}
     tests, (network, card) = Manifest.read(root / "test.parquet"), load_model(model)

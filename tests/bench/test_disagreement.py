@@ -1,4 +1,4 @@
-"""A teacher held against masks: rows that equal slow sums, the band along a mask's edge, and what is known already."""
+"""A teacher compared with masks: rows that equal slow sums, the band along a mask's edge, and what is known already."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from bench.store import Store
 from sweeps.place import Place
 from sweeps.trial import _judges, _measure, _unjudged
 from tests.wsshm import tiny
-from wsshm.checkpoint import load_model
 from wsshm.config import Budget
 from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import read_image, read_mask, write_png
 from wsshm.data.sources import budgeted, open_sources
 from wsshm.errors import UserError
+from wsshm.files.location import Location
+from wsshm.models.checkpoint import load_model
 from wsshm.predict import predict_matte
-from wsshm.storage import Location
-from wsshm.train import Trained, resolved, train
+from wsshm.training.planning import plan_run
+from wsshm.training.run import Trained, train
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(root: Path) -> Trained:
-    return train(resolved(tiny.config(root)), root / "out" / "stages")
+    return train(tiny.planned(tiny.config(root)), root / "out" / "stages")
 
 
 @settings(deadline=None, max_examples=30)
@@ -71,9 +72,9 @@ def test_rows_are_plain_sums_over_the_photo_and_the_band(root: Path, trained: Tr
 
 
 def test_a_finished_run_holds_its_teacher_against_the_masks(root: Path, trained: Trained) -> None:
-    place, config = Place(Location.of(root / "out")), resolved(tiny.config(root))
-    _, rows, _ = _measure(config, trained.run_id, place, trained.addresses)
-    assert {row["run_id"] for row in rows} == {f"teacher-{trained.addresses['teacher']}"}
+    place, run = Place(Location.of(root / "out")), tiny.planned(tiny.config(root))
+    _, rows, _ = _measure(run, place)
+    assert {row["run_id"] for row in rows} == {f"teacher-{run.named('teacher').address}"}
     assert {row["image"] for row in rows} == {f"photo{index}" for index in range(8)}
 
 
@@ -85,7 +86,7 @@ def test_a_teacher_is_held_against_each_photo_of_a_budget_once(root: Path, tmp_p
 
     def left(masks: int, address: str = "0a1b") -> set[str]:
         config = tiny.config(root).model_copy(update={"budget": Budget(masks=masks)})
-        return {sample.id for sample in _unjudged(config, sources, place, address).samples}
+        return {sample.id for sample in _unjudged(plan_run(config), place, address).samples}
 
     assert left(3) == budget(3)
     shared = {"run_id": "teacher-0a1b", "protocol": "short64", "convention": "p3m", "metric_version": "p3m-1"}
@@ -99,14 +100,14 @@ def test_a_teacher_is_held_against_each_photo_of_a_budget_once(root: Path, tmp_p
 
 def test_only_what_teaches_masks_without_having_seen_any_is_held_against_them(root: Path) -> None:
     def judges(method: str) -> list[str]:
-        return _judges(tiny.config(root, method))
+        return _judges(plan_run(tiny.config(root, method)))
 
     assert judges("mlb") == judges("mlb_masklabel") == ["teacher"]
     for method in ("matte_only", "seg_only", "joint", "matte_then_seg", "pseudo_label", "mean_teacher", "oracle"):
         assert judges(method) == []
     config = tiny.config(root, steps=8)
     rounds = config.method.model_copy(update={"blend": config.method.blend.model_copy(update={"refresh": 2})})
-    assert _judges(config.model_copy(update={"method": rounds})) == ["teacher"]
+    assert _judges(plan_run(config.model_copy(update={"method": rounds}))) == ["teacher"]
 
 
 def test_nothing_is_known_where_nothing_can_be_read(tmp_path: Path) -> None:

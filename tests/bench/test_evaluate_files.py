@@ -135,6 +135,36 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], str]] = {  # what
         [],
         "new.npy has shape (30, 24, 3)",
     ),
+    "NaN of a tiff": (
+        lambda r: Image.fromarray(np.full((HEIGHT, WIDTH), np.nan, np.float32)).save(r / "predictions" / "new.tif"),
+        [],
+        "new.tif holds NaN",
+    ),
+    "infinity": (
+        lambda r: np.save(r / "predictions" / "new.npy", np.full((HEIGHT, WIDTH), -np.inf)),
+        [],
+        "new.npy holds infinity",
+    ),
+    "8 bits in 16": (
+        lambda r: np.save(r / "predictions" / "new.npy", VALUES.astype(np.uint16)),
+        [],
+        f"new.npy has 16 bits but no value above {VALUES.max()} ",
+    ),
+    "an opaque composite": (
+        lambda r: write_png(
+            r / "predictions" / "new.png", np.dstack([VALUES, VALUES, 255 - VALUES, np.full_like(VALUES, 255)])
+        ),
+        [],
+        "new.png has an alpha channel that is full everywhere, over colours",
+    ),
+    "class indices": (
+        lambda r: write_png(r / "labels" / "000.png", np.where(matte(0) > 127, np.uint8(15), np.uint8(0))),
+        ["--truth", "mask"],
+        "000.png holds the values 0 (",
+    ),
+    "classes of mattes": (lambda r: None, ["--class", "15"], "give --truth mask with it"),
+    "class": (lambda r: None, ["--class", "person", "--truth", "mask"], "--class needs whole numbers"),
+    "suffix": (lambda r: None, ["--suffix", "_fgr"], "no files of the predictions whose names end in _fgr"),
     "colours": (lambda r: write_rgb(r / "predictions" / "new.png"), [], "new.png has colours"),
     "two files of one stem": (
         lambda r: np.save(r / "predictions" / "000.npy", VALUES),
@@ -144,7 +174,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], str]] = {  # what
     "empty folder": (
         lambda r: [path.unlink() for path in (r / "predictions").iterdir()],
         [],
-        "holds no file of the predictions",
+        "holds no files of the predictions",
     ),
     "missing folder": (lambda r: (r / "labels").rename(r / "moved"), [], "there is no folder"),
     "no common stem": (
@@ -167,17 +197,17 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], str]] = {  # what
     "a trimap of 0, 1, 2": (
         lambda r: [write_png(r / "trimaps" / f"{i:03d}.png", matte(i) // 100) for i in range(3)],
         ["--trimaps", "trimaps"],
-        "000.png holds values such as 0, 1, 2; give 0",
+        "000.png holds no value above 2; give 0",
     ),
     "convention": (lambda r: None, ["--convention", "p3n"], "the nearest valid choice is 'p3m'"),
     "truth": (lambda r: None, ["--truth", "masks"], "the nearest valid choice is 'mask'"),
     "quantised": (lambda r: None, ["--quantised", "round"], "the nearest valid choice is 'rounded'"),
     "masks have no convention": (lambda r: None, ["--truth", "mask", "--convention", "dim"], "takes neither"),
     "workers": (lambda r: None, ["--workers", "0"], "--workers must be at least 1"),
-    "ending": (lambda r: None, ["--out", "rows.csv"], "ends in .parquet"),
+    "ending": (lambda r: None, ["--out", "rows.xlsx"], "end it in .parquet, .csv or .md"),
     "out is a folder": (lambda r: (r / "a.parquet").mkdir(), ["--out", "a.parquet"], "is a folder"),
-    "out under a file": (lambda r: (r / "file").touch(), ["--out", "file/rows.parquet"], "no folder to write to"),
-    "store is a file": (lambda r: (r / "file").touch(), ["--store", "file"], "no folder to write to"),
+    "out under a file": (lambda r: (r / "file").touch(), ["--out", "file/rows.parquet"], "not a folder to write to"),
+    "store is a file": (lambda r: (r / "file").touch(), ["--store", "file"], "not a folder to write to"),
     "clips and frames": (
         lambda r: (r / "labels" / "clip").mkdir(),
         ["--sequences"],

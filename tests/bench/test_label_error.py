@@ -1,4 +1,4 @@
-"""Labels held against true mattes: plain sums, hand-worked labels, and the command."""
+"""Labels compared with true mattes: plain sums, hand-worked labels, and the command."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bench.cli import app
 from bench.label_error import MASK, TEACHER, _beside_the_edge, blends, judged, label_errors
 from tests.wsshm import tiny
 from wsshm.blending import blend
-from wsshm.checkpoint import load_model
 from wsshm.config import BlendConfig
 from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import read_image, read_mask, read_matte
 from wsshm.errors import UserError
+from wsshm.models.checkpoint import load_model
 from wsshm.predict import predict_matte
-from wsshm.train import resolved, train
+from wsshm.training.run import train
 
 CHOICES = {"variant": ["gated"], "threshold": ["0.3"], "band": ["0.04"], "feather": ["0"], "veto": ["none"]}
 
@@ -32,7 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def teacher(root: Path) -> Path:
-    return train(resolved(tiny.config(root)), root / "out" / "stages").folders["teacher"].model()
+    return train(tiny.planned(tiny.config(root)), root / "out" / "stages").folders["teacher"].model()
 
 
 def test_rows_are_plain_means_over_pixels(root: Path, teacher: Path) -> None:

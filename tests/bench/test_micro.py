@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.micro import blending, calibration
 from bench.micro import metrics as benchmark
+from bench.micro import published as reference
 from bench.micro.straightforward import measures
-from tests.reference import metrics as reference
 from wsshm.errors import UserError
+from wsshm.metrics import CONVENTIONS
 
 
 @pytest.mark.parametrize("kind", benchmark.MATTES)
@@ -77,3 +80,52 @@ def test_a_wrong_value_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mistakes_are_named(options: list[str], named: str) -> None:
     with pytest.raises(UserError, match=named):
         CliRunner().invoke(app, ["micro", "metrics", *options], catch_exceptions=False)
+
+
+def test_calibration_holds_every_convention_to_the_published_code() -> None:
+    result = CliRunner().invoke(app, ["micro", "calibration"])
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    for name, convention in CONVENTIONS.items():
+        for measure in ("sad", "mse", "mad", "grad", "conn", "iou"):
+            said = [line for line in lines if line[:3] == [name, convention.version, measure]]
+            assert len(said) == (measure != "sad" or convention.reports_sad), (name, measure)
+            assert all(float(line[4]) <= 1e-12 and line[5:] == ["ok"] for line in said)
+
+
+def test_calibration_finds_thresholds_that_are_not_the_published_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [pair for pair in calibration.pairs() if pair.name.startswith(("at thresholds", "empty"))]
+    monkeypatch.setattr(calibration, "pairs", lambda: made)
+    monkeypatch.setitem(CONVENTIONS, "p3m", replace(CONVENTIONS["p3m"], steps=CONVENTIONS["dim"].steps))
+    result = CliRunner().invoke(app, ["micro", "calibration"])
+    assert result.exit_code == 1, result.output
+    differing = [line.split()[:3] for line in result.output.splitlines() if "DIFFER" in line]
+    assert differing == [["p3m", "p3m-2", "conn"]]
+
+
+def test_calibration_pairs_are_twenty_of_8_bits() -> None:
+    made = list(calibration.pairs())
+    assert len({pair.name for pair in made}) == len(made) == 20
+    for pair in made:
+        for alpha in (pair.matte, pair.label):
+            np.testing.assert_array_equal(alpha, np.rint(alpha * 255) / 255)
+    assert sum((pair.matte == 153 / 255).sum() > 100 for pair in made) >= 5
+
+
+def test_the_blend_is_the_same_by_all_three_ways() -> None:
+    options = ["--sizes", "64,96", "--bands", "0.04,0.2", "--rounds", "1", "--backbone", "test_efficientnet"]
+    result = CliRunner().invoke(app, ["micro", "blending", *options])
+    assert result.exit_code == 0, result.output
+    for size in (64, 96):
+        for band in ("0.04", "0.2"):
+            [line] = [line for line in result.output.splitlines() if re.match(rf" *{size} +{band} ", line)]
+            assert re.search(r"\d% +\d+\.\d x *$", line)
+    assert "All labels are equal, pixel by pixel." in result.output
+
+
+def test_a_wrong_label_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blending, "_opencv", (blending._dilate_opencv, lambda values, size: values))
+    options = ["--sizes", "64", "--bands", "0.04", "--rounds", "1", "--backbone", "test_efficientnet"]
+    result = CliRunner().invoke(app, ["micro", "blending", *options])
+    assert result.exit_code == 1
+    assert "DIFFER" in result.output

@@ -1,4 +1,4 @@
-"""Intervals and verdicts, held against a slow loop, simulated data and properties."""
+"""Intervals and verdicts, compared with a slow loop, simulated data and properties."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_interval_of_two_values_is_worked_by_hand():
 def test_a_bound_at_zero_is_zero_and_tells_nothing_apart(ones):
     values = np.concatenate([np.zeros(7), np.ones(ones) / 3])
     found = paired_difference(values, np.zeros(len(values)), rounds=500, level=0.999)
-    assert (found.low, found.verdict) == (0.0, "not told apart")
+    assert (found.low, found.verdict) == (0.0, "no significant difference")
 
 
 def test_blocks_do_not_change_the_rounds(monkeypatch):
@@ -69,7 +69,7 @@ def test_verdict_is_rarely_wrong_where_nothing_differs():
     hardness = rng.normal(0, 5, size=(50, 2000))
     differences = (hardness + rng.normal(size=hardness.shape)) - (hardness + rng.normal(size=hardness.shape))
     verdicts = [verdict(interval) for interval in mean_intervals(differences, rounds=4000)]
-    assert np.mean([found != "not told apart" for found in verdicts]) == pytest.approx(0.05, abs=0.02)
+    assert np.mean([found != "no significant difference" for found in verdicts]) == pytest.approx(0.05, abs=0.02)
 
 
 def test_pairing_tells_apart_what_the_means_alone_do_not():
@@ -101,7 +101,7 @@ def test_intervals_move_and_stretch_with_their_values(values, shift, scale):
 @settings(deadline=None, max_examples=40)
 @given(columns)
 def test_a_method_does_not_differ_from_itself(values):
-    assert paired_difference(values, values, rounds=200).verdict == "not told apart"
+    assert paired_difference(values, values, rounds=200).verdict == "no significant difference"
 
 
 def test_columns_share_their_draws_with_a_single_one():
@@ -113,12 +113,12 @@ def test_one_image_has_a_mean_but_no_interval_and_no_verdict():
     alone = mean_interval([3.0])
     assert alone.mean == 3.0
     assert not alone.known
-    assert paired_difference([3.0], [1.0]).verdict == "not told apart"
+    assert paired_difference([3.0], [1.0]).verdict == "no significant difference"
 
 
 def test_an_interval_that_touches_zero_tells_nothing():
-    assert verdict(Interval(1.0, 0.0, 2.0)) == "not told apart"
-    assert verdict(Interval(-1.0, -2.0, 0.0)) == "not told apart"
+    assert verdict(Interval(1.0, 0.0, 2.0)) == "no significant difference"
+    assert verdict(Interval(-1.0, -2.0, 0.0)) == "no significant difference"
 
 
 @pytest.mark.parametrize("values", [[], [1.0, np.nan], [1.0, np.inf], [[1.0], [2.0]]])
@@ -221,7 +221,7 @@ def test_a_difference_without_spread_is_told_apart_and_disturbs_no_other():
     constant = np.column_stack([values, np.full(30, 0.1 + 0.2), np.zeros(30)])
     found = simultaneous(constant)
     assert found[2].low == found[2].high == found[2].mean
-    assert [verdict(interval) for interval in found[2:]] == ["worse", "not told apart"]
+    assert [verdict(interval) for interval in found[2:]] == ["worse", "no significant difference"]
     assert [interval.low for interval in found[:2]] == pytest.approx([i.low for i in simultaneous(values)])
 
 
@@ -229,7 +229,7 @@ def test_one_image_has_no_simultaneous_interval_either():
     [first, second] = simultaneous([[1.0, 2.0]])
     assert (first.mean, second.mean) == (1.0, 2.0)
     assert not first.known
-    assert verdict(second) == "not told apart"
+    assert verdict(second) == "no significant difference"
 
 
 def test_many_images_are_drawn_in_blocks_without_being_kept(monkeypatch):

@@ -2,7 +2,7 @@
 
 40 backbones, 5 budgets, 4 methods and a control, 3 seeds, a search over MLB's blend, two architectures, timings on two
 devices, failed, out-of-memory and stopped runs, gaps, and the predictions of a published model. The laws behind it are
-`sad_of`, `QUALITY` and `blend_penalty`, so that what a report finds can be held against what is true.
+`sad_of`, `QUALITY` and `blend_penalty`, so that what a report finds can be compared with what is true.
 """
 
 from __future__ import annotations
@@ -251,7 +251,13 @@ def _scores(row: dict[str, Any], level: float, hardness: np.ndarray, rng: np.ran
     for index, sad in enumerate(map(float, values)):
         key = {**shared, "image": f"test-{index:04d}"}
         lost = row["run_id"] == f"seg_only-{MAIN}-0-300-1" and index == 4  # a score that is not a number
-        whole = {"mse": sad / 30, "mad": sad / 16.4, "grad": 18 * sad**0.5, "conn": sad * 0.9, "iou": 1 - sad / 12}
+        whole = {
+            "mse": sad / 30,
+            "mad": sad / 16.4,
+            "grad": 18 * sad**0.5,
+            "conn": sad * 0.9,
+            "iou": max(0.0, 1 - sad / 12),
+        }
         rows.append({**key, "region": "whole", "sad": math.nan if lost else sad, **whole})
         rows.append({**key, "region": "unknown", "sad": sad * 0.5, "mad": 0.1 + sad / 12})
         rows += [
@@ -311,8 +317,8 @@ def _speed(rng: np.random.Generator) -> list[dict[str, Any]]:
                     "precision": precision,
                     "layout": "nchw",
                     "batch": batch,
-                    "height": 512,
-                    "width": 512,
+                    "height": 128,
+                    "width": 128,
                     "scope": scope,
                     "status": "ok",
                     "n": 1200 if engine == "compile" else 200,

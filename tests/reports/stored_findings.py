@@ -95,7 +95,7 @@ REAL = {"": ("photos.parquet", 45), " composites": ("composites/composites.parqu
 TABLES = {
     store + part: (store, *of) for store in STUDENTS for part, of in (REAL if "photos" in store else DRAWN).items()
 }
-# Whom the runs of a store are held against; and, of a blended label, the masks' label it should beat and the truth it cannot.
+# What the runs of a store are compared with; and, of a blended label, the masks' label it should beat and the truth it cannot.
 TWO: list[str] = ["joint", "mlb_masklabel"]
 RIVALS = {"methods": TWO, "schedules": ["joint"], "coarse": ["joint"], "shares": ["joint", "joint, three quarters"]}
 RIVALS |= {name: ["joint"] for name in ("larger", "larger-finer", "between")}

@@ -104,7 +104,7 @@ def test_mistakes_are_named(store: Store, tmp_path: Path) -> None:
     )
     manifest = pictured(tmp_path / "test.parquet", [{"hair": "long"}])
     both = mistake("table", store.root, "--against", "mlb", "--by", "hair", "--manifest", manifest)
-    assert "take one" in both
+    assert "use one of them" in both
     alone = Store(tmp_path / "alone")
     row = run_row("mlb", 40, 1000, 0)
     alone.write("runs", [row])
@@ -148,7 +148,7 @@ def test_each_variant_may_have_its_own_row(with_variants: Store) -> None:
     assert listed("--against", "mlb, band=0.04", "--variants") == others
     unknown = mistake("table", with_variants.root, "--against", "mlb, band=0.03", "--variants")
     assert "no finished runs of the method 'mlb, band=0.03'" in unknown
-    assert "--variants goes with --against" in mistake("table", with_variants.root, "--variants")
+    assert "--variants needs --against" in mistake("table", with_variants.root, "--variants")
 
 
 def test_the_figure_has_every_difference_at_its_place(with_variants: Store, tmp_path: Path) -> None:
@@ -180,6 +180,14 @@ def test_the_figure_has_every_difference_at_its_place(with_variants: Store, tmp_
         )
 
 
+def named(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with what its labels say as columns of their own, as the table has them."""
+    for label, prefix in (("label", ""), ("against", "against_")):
+        parts = frame[label].str.split(", ")
+        frame = frame.assign(**{f"{prefix}method": parts.str[0], f"{prefix}settings": parts.str[1:].map(json.dumps)})
+    return frame
+
+
 def test_a_figure_names_only_what_sets_a_row_apart() -> None:
     labels = ("mlb, band=1, a=1", "mlb, band=1, a=2", "mlb, band=2, a=1", "oracle, a=1")
     frame = pd.DataFrame(
@@ -197,7 +205,7 @@ def test_a_figure_names_only_what_sets_a_row_apart() -> None:
         ]
     )
     with style.theme():
-        axes = against.draw(frame).axes[0]
+        axes = against.draw(named(frame)).axes[0]
     said = [tick.get_text() for tick in axes.get_yticklabels()]
     assert said == [
         "mlb (1 seed)",
@@ -217,7 +225,7 @@ def test_a_row_far_off_is_a_number_at_the_edge() -> None:
         for label, p in percents.items()
     ]
     with style.theme():
-        axes = against.draw(pd.DataFrame(rows_)).axes[0]
+        axes = against.draw(named(pd.DataFrame(rows_))).axes[0]
     low, high = axes.get_xlim()
     assert -10 < low < -5 < 7 < high < 10
     assert [text.get_text() for text in axes.texts] == ["+500 % →", "← −400 %"]
@@ -233,8 +241,8 @@ def test_blocks_of_several_test_sets_say_of_which_they_are() -> None:
         {"table": "2", "dataset": "sets", "truth": "exact"},
     ]
     with style.theme():
-        titles = [p.get_suptitle() for p in against.draw(pd.DataFrame([common | of for of in sets])).subfigs]
-        alone = against.draw(pd.DataFrame([common | sets[0]])).subfigs[0].get_suptitle()
+        titles = [p.get_suptitle() for p in against.draw(named(pd.DataFrame([common | of for of in sets]))).subfigs]
+        alone = against.draw(named(pd.DataFrame([common | sets[0]]))).subfigs[0].get_suptitle()
     assert "photos, truth estimated" in titles[0]
     assert "sets, truth exact" in titles[1]
     assert alone.endswith("(b)")
@@ -242,7 +250,7 @@ def test_blocks_of_several_test_sets_say_of_which_they_are() -> None:
 
 def test_where_a_figure_may_go(with_variants: Store, tmp_path: Path) -> None:
     table = ("table", with_variants.root)
-    assert "--figure goes with --against" in mistake(*table, "--figure", tmp_path / "a.png")
+    assert "--figure needs --against" in mistake(*table, "--figure", tmp_path / "a.png")
     assert "does not say what to draw; end it in .png" in mistake(
         *table, "--against", "joint", "--figure", tmp_path / "a.jpg"
     )

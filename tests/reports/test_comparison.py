@@ -1,4 +1,4 @@
-"""Which rows are averaged, and what comes out, held against plain pandas."""
+"""Which rows are averaged, and what comes out, compared with plain pandas."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from bench.cost import CostModel
 from bench.statistics import means_and_differences
 from bench.store import Store
 from reports import averages
-from reports.comparison import BY_NAME, UNKNOWN, Budget, Comparison, compare
+from reports.comparison import UNKNOWN_BUDGET, Budget, Comparison, compare
 from reports.load import load
+from reports.measures import BY_NAME
 from tests.reference import statistics as reference
 from tests.reports.example_store import fill, run_row, score_rows
 
@@ -97,7 +98,7 @@ def test_intervals_are_those_of_a_loop_over_seed_averaged_values(example, monkey
     for (key, differences), (low, high) in zip(wanted.items(), intervals, strict=True):
         assert frame.loc[key, "mean"] == pytest.approx(differences.mean())
         assert (frame.loc[key, "low"], frame.loc[key, "high"]) == pytest.approx((low, high))
-        expected_verdict = "better" if high < 0 else "worse" if low > 0 else "not told apart"
+        expected_verdict = "better" if high < 0 else "worse" if low > 0 else "no significant difference"
         assert frame.loc[key, "verdict"] == expected_verdict
     assert {"better", "worse"} <= set(frame["verdict"])
 
@@ -205,7 +206,7 @@ def test_one_image_has_means_but_no_intervals(tmp_path):
     add_run(store, "seg_only", mattes=0, images=1, level=3.0)
     [comparison] = compared(store)
     assert np.isnan(value(comparison, "mlb")["low"])
-    assert set(comparison.differences["verdict"]) == {"not told apart"}
+    assert set(comparison.differences["verdict"]) == {"no significant difference"}
 
 
 def test_pictures_without_their_masks_are_told_apart_by_number(tmp_path):
@@ -268,8 +269,8 @@ def test_predictions_that_were_scored_otherwise_stand_apart(tmp_path):
     assert set(first.cells["label"]) == {"mlb"}
     assert sorted({part.cells["label"].iloc[0] for part in others}) == ["elsewhere", "fewer", "later"]
     for part in others:
-        assert part.budgets == [UNKNOWN]
-        assert part.at(UNKNOWN) == [0]
+        assert part.budgets == [UNKNOWN_BUDGET]
+        assert part.at(UNKNOWN_BUDGET) == [0]
         assert part.differences.empty
         assert ("lack images" in " ".join(part.notes)) == (part.cells["label"].iloc[0] == "fewer")
 
@@ -353,14 +354,13 @@ def test_differences_are_paired_over_the_seeds_that_both_have(tmp_path):
     assert "seg_only" in nothing
 
 
-@pytest.mark.parametrize("faulty", [np.inf, -np.inf, np.nan])
-def test_values_that_are_no_numbers_are_named_and_enter_no_mean(tmp_path, faulty):
+def test_values_that_are_no_numbers_are_named_and_enter_no_mean(tmp_path):
     store = Store(tmp_path)
     add_run(store, "seg_only", mattes=0)
     rows = score_rows("broken", 1.0, np.linspace(0.5, 1.5, 12), np.random.default_rng(0))
     for row in rows:
         if row["region"] == "whole" and row["image"] in ("test-0001", "test-0002"):
-            row["sad"] = faulty
+            row["sad"] = np.nan
     store.write("runs", [run_row("mlb", 40, 1000, 0, run_id="broken")])
     store.write("scores", rows)
     [comparison] = compared(store)
@@ -435,3 +435,27 @@ def test_measures_without_any_value_have_no_column(tmp_path):
     nothing = dict.fromkeys(("sad", "mse", "mad", "grad", "conn", "iou"))
     store.write("scores", [row | nothing | {"convention": "rvm"} for row in rows])
     assert compared(store) == []
+
+
+@pytest.mark.parametrize("seeds", [(0, 0), (0, 1)])
+def test_scores_of_a_superseded_version_are_compared_in_all_but_what_changed(tmp_path, seeds):
+    """A sweep that goes on with newer code: its old runs stand beside the new ones, without their Conn."""
+    store = Store(tmp_path)
+    methods = ("mlb", "joint") if seeds == (0, 0) else ("mlb", "mlb")
+    for method, seed, version in zip(methods, seeds, ("p3m-1", "p3m-2"), strict=True):
+        add_run(store, method, seed, metric_version=version)
+    [comparison] = compared(store)
+    measured = {(row["label"], row["measure"]): row for _, row in comparison.cells.iterrows()}
+    assert measured["mlb", "sad"]["seeds"] == len(set(seeds))
+    newer = "joint" if seeds == (0, 0) else None  # a mean over both seeds has no Conn at all
+    assert [label for label, measure in measured if measure == "conn"] == ([newer] if newer else [])
+    assert "metric version p3m-1 left out" in " ".join(load(tmp_path).notes)
+
+
+def test_scores_of_a_superseded_version_among_themselves_keep_all_they_show(tmp_path):
+    store = Store(tmp_path)
+    for method in ("mlb", "joint"):
+        add_run(store, method, metric_version="p3m-1")
+    [comparison] = compared(store)
+    assert set(comparison.cells.loc[comparison.cells["measure"] == "conn", "label"]) == {"mlb", "joint"}
+    assert comparison.ground["metric_version"] == "p3m-1"

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from reports.document import between, decimals, number
+from reports.write import prose, prose_markdown
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,12 @@ def test_numbers_have_a_true_minus_and_no_signed_zero(value, places, sign, text)
 def test_an_interval_that_is_not_known_is_not_shown():
     assert between(-1, 2, 1, sign=True) == "−1.0 to +2.0"
     assert between(math.nan, math.nan, 1) == ""
+
+
+def test_printed_commands_are_code_and_all_else_is_escaped():
+    text = "Of <b>a|b</b> `x` type `wsshm report build 'a b' --out <i>`."
+    assert prose(text) == (
+        "Of &lt;b&gt;a|b&lt;/b&gt; `x` type <code>wsshm report build &#39;a b&#39; --out &lt;i&gt;</code>."
+    )
+    assert prose_markdown(text).endswith("type `wsshm report build 'a b' --out <i>`.")
+    assert "<b>" not in prose_markdown(text)

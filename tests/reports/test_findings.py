@@ -32,7 +32,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 HELD = [(name, rival) for name, (store, *_) in TABLES.items() for rival in RIVALS[store]]
 WAYS = {("methods", "mlb"): ("mlb_masklabel", "oracle")}
 WAYS |= {(store, "mlb, one stage"): ("joint", "oracle, one stage") for store in ("methods", "larger")}
-# The plans of the stores that hold runs on the embedded set, as `python -m sweeps run` takes them.
+# The plans of the stores that hold runs on the embedded set, as `wsshm sweep run` takes them.
 PLANS = {name: name for name in ("methods", "quickstart")}
 PLANS |= {
     name: str(HERE / "findings" / f"{name}.yaml")
@@ -46,7 +46,7 @@ def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     size = (8, 8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WSSHM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(dataset, "_cpus", lambda: 1)  # drawn in this process, where the next lines hold
+        patch.setattr(dataset, "usable_cores", lambda: 1)  # drawn in this process, where the next lines hold
         for name in ("draw_photo", "draw_cutout"):
             patch.setattr(dataset, name, lambda *_: (np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8)))
         patch.setattr(dataset, "background", lambda *_: np.zeros((*size, 3), np.float32))
@@ -56,7 +56,7 @@ def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.mark.parametrize("store", PLANS)
 def test_a_sweep_knows_the_runs_of_a_copied_store(store: str, undrawn: None) -> None:
     plan, weights = load_plan(PLANS[store]), {"tf_efficientnet_lite0": "package"}
-    planned = {run.run_id: run.sources.fingerprint for run in expand(plan, weights)}
+    planned = {run.run_id: run.data_fingerprint for run in expand(plan, weights)}
     kept = pd.read_parquet(HERE / "findings" / store / "runs")
     assert {run.run_id: run.data_fingerprint for run in kept.itertuples()}.items() <= planned.items()
 
@@ -181,14 +181,16 @@ PRINTED_ONLY = {("15.3", "25.5")}
 @pytest.mark.parametrize("text", PROSE)
 def test_intervals_in_the_prose_are_those_of_a_table(text: str) -> None:
     cells = re.findall(r"\[[-+](\d+\.\d)%, [-+](\d+\.\d)%\]", TEXT)
-    said = re.findall(r"\([−+]?(\d+\.\d) to [−+]?(\d+\.\d)\)", PROSE[text])
-    said += re.findall(r", [−+]?(\d+\.\d) to [−+]?(\d+\.\d)\)", PROSE[text])
+    said = re.findall(r"\([−+]?(\d+\.\d) to [−+]?(\d+\.\d)[;)]", PROSE[text])
+    said += re.findall(r", [−+]?(\d+\.\d) to [−+]?(\d+\.\d)[;)]", PROSE[text])
     assert len(said) >= 5
     assert {tuple(sorted(pair)) for pair in said} - PRINTED_ONLY <= {tuple(sorted(pair)) for pair in cells}
 
 
 QUICKSTART = re.findall(
-    r"^\| `(\w+)`(, one stage|, two stages|) \| (\d+) \| ([\d,]+) \| ([\d.]+) h \|(.*)\|$", README, re.MULTILINE
+    r"^\| `(\w+)[^`]*`( \(one stage\)| \(two stages\)|) \| (\d+) \| ([\d,]+) \| ([\d.]+) h \|(.*)\|$",
+    README,
+    re.MULTILINE,
 )
 
 
@@ -200,7 +202,7 @@ def test_the_readmes_table_has_every_run_of_the_quickstart() -> None:
 def test_the_readmes_table_of_the_quickstart_is_that_of_its_rows(line: tuple[str, ...]) -> None:
     method, form, mattes, masks, hours, cells = line
     runs = pd.read_parquet(HERE / "findings" / "quickstart" / "runs")
-    teacher = {", one stage": "average"}.get(form, "stage")
+    teacher = {" (one stage)": "average"}.get(form, "stage")
     (run,) = (
         run
         for run in runs.itertuples()

@@ -1,4 +1,4 @@
-"""Which photos to have matted next: held against sums over pixels, and refused where there is nothing to say."""
+"""Which photos to have matted next: compared with sums over pixels, and refused where there is nothing to say."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_scores_are_sums_over_pixels_averaged_over_teachers(place: tuple[Path, P
     assert ranking.frame["iou"].to_numpy() == pytest.approx(0.75)
     assert ranking.notes == [
         "Left out: 1 photo with a matte already.",
-        "Not ranked: 1 photo that no teacher was held against (outside of the runs' budgets).",
+        "Not ranked: 1 photo that no teacher was compared with (outside of the runs' budgets).",
     ]
     assert "photo5" in set(rank(place[1], place[0], matted=True).frame["id"])
 
@@ -141,17 +141,19 @@ def test_of_several_data_sets_the_one_with_the_manifests_name_counts(place: tupl
     assert set(other.frame["teachers"]) == {1}
     assert "'photos.parquet'" in mistake("labels", place[0], "--store", place[1], "--dataset", "photo.parquet")
     renamed = photos(place[0].with_name("renamed.parquet"))
-    assert "name one by --dataset" in mistake("labels", renamed, "--store", place[1])
+    assert "choose one with --dataset" in mistake("labels", renamed, "--store", place[1])
 
 
 def test_what_cannot_be_ranked_is_refused_in_a_sentence(place: tuple[Path, Path], tmp_path: Path) -> None:
     rows_of_a_store = next(Path(place[1], "scores").glob("*.parquet"))
-    assert "is no manifest of samples: it has no column 'id'" in mistake("labels", rows_of_a_store, "--store", place[1])
+    assert "is not a manifest of samples: it has no column 'id'" in mistake(
+        "labels", rows_of_a_store, "--store", place[1]
+    )
     (tmp_path / "plan.yaml").write_text("name: mine\nbase: {}\n")
-    assert "it is no Parquet file" in mistake("labels", tmp_path / "plan.yaml", "--store", place[1])
+    assert "it is not a Parquet file" in mistake("labels", tmp_path / "plan.yaml", "--store", place[1])
     empty = Store(tmp_path / "other")
     empty.write("scores", [row | {"run_id": "a"} for row in score_rows(1, range(2))])
-    assert "holds no teacher against masks" in mistake("labels", place[0], "--store", tmp_path / "other")
+    assert "holds no comparison of a teacher with masks" in mistake("labels", place[0], "--store", tmp_path / "other")
     assert "no manifest at" in mistake("labels", tmp_path / "none.parquet", "--store", place[1])
     bare = Manifest(tmp_path, [Sample("photo0", "train", "photo", image="a.png")]).write(tmp_path / "bare.parquet")
     assert "no photo with a mask" in mistake("labels", bare, "--store", place[1])
@@ -162,7 +164,7 @@ def test_what_cannot_be_ranked_is_refused_in_a_sentence(place: tuple[Path, Path]
     strange = Manifest(tmp_path, [Sample("x", "train", "photo", image="a.png", mask="m.png")]).write(
         tmp_path / "x.parquet"
     )
-    assert "no teacher was held against a photo of" in mistake("labels", strange, "--store", place[1])
+    assert "no teacher was compared with a photo of" in mistake("labels", strange, "--store", place[1])
     unseen = [Sample("photo6", "train", "photo", image="a", mask="m"), full[0]]
     last = Manifest(tmp_path, unseen).write(tmp_path / "photos2.parquet")
     assert "a larger budget.masks" in mistake("labels", last, "--store", place[1])

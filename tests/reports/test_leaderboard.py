@@ -1,4 +1,4 @@
-"""One ranking of everything: order, values and ties held against plain pandas and the bootstrap in full."""
+"""One ranking of everything: order, values and ties compared with plain pandas and the bootstrap in full."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def cells(store: Store) -> pd.DataFrame:
     """Seed-averaged means of every cell, by plain pandas."""
-    scores = store.read("scores").query("region == 'whole' and protocol == 'whole-128'")
+    scores = store.read("scores").query("region == 'whole' and protocol == 'short128'")
     joined = scores.merge(store.read("runs").query("status == 'finished'"), on="run_id")
     by = ["method", "backbone", "mattes", "masks"]
     means = joined.groupby([*by, "image"])[["sad", "mse", "grad"]].mean().groupby(level=by).mean().reset_index()
@@ -65,7 +65,7 @@ def test_rows_are_ranked_by_the_measure_with_pandas_own_means(store: Store) -> N
 
 def test_ties_are_those_of_the_bootstrap_over_all_neighbours(store: Store) -> None:
     board = boards(load(store.root), CostModel(), "SAD")[0]
-    scores = store.read("scores").query("region == 'whole' and protocol == 'whole-128'")
+    scores = store.read("scores").query("region == 'whole' and protocol == 'short128'")
     table = scores.pivot_table("sad", "image", "run_id")
     values = [table[ids.split()].mean(axis=1).to_numpy() for ids in board.frame["run_ids"]]
     gaps = np.column_stack([below - above for above, below in itertools.pairwise(values)])
@@ -85,7 +85,7 @@ def test_ties_are_those_of_the_bootstrap_over_all_neighbours(store: Store) -> No
 
 def test_frame_rates_are_of_one_condition_and_sort_from_fast_to_slow(store: Store) -> None:
     board = boards(load(store.root), CostModel(), "FPS")[0]
-    assert board.condition.startswith("model only, Example CPU, 2 threads, eager, fp32")
+    assert board.condition.startswith("FPS: model only, Example CPU, 2 threads, eager, fp32")
     assert board.frame["backbone"].iloc[0] == OTHER
     assert board.frame["fps"].iloc[0] == 100.0
     speed = store.read("speed").query("batch == 1 and scope == 'model' and status == 'ok'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ import pytest
 from bench.cost import CostModel
 from bench.store import Store
 from reports.comparison import compare
-from reports.load import METHODS, READ_BY, load
+from reports.load import load
 from tests.reports.example_store import run_row, sample_rows, score_rows
+from wsshm import methods
 from wsshm.config import RunConfig, override, parse
 from wsshm.errors import UserError
-from wsshm.methods import METHODS as METHODS_OF_TRAINING
 from wsshm.methods import stages_of
 
 IMAGES = np.linspace(0.5, 1.5, 6)
@@ -53,7 +54,7 @@ def test_a_half_written_file_is_named_with_the_remedy(tmp_path, table, share):
     add(store, "a")
     path = next((tmp_path / table).iterdir())
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(UserError, match=rf"{path.name} cannot be read .*restore it, or delete it") as told:
+    with pytest.raises(UserError, match=rf"{path.name} was damaged .*restore it from a copy, or delete it") as told:
         load(tmp_path)
     one_sentence(str(told.value))
 
@@ -66,7 +67,7 @@ def test_damage_within_a_file_is_named_too(tmp_path, table):
     content = bytearray(path.read_bytes())
     content[4 : len(content) // 3] = b"\xff" * (len(content) // 3 - 4)
     path.write_bytes(bytes(content))
-    with pytest.raises(UserError, match=rf"{path.name} cannot be read"):
+    with pytest.raises(UserError, match=rf"{path.name} was damaged"):
         load(tmp_path)
 
 
@@ -82,7 +83,8 @@ def test_a_newer_schema_asks_for_a_newer_suite(tmp_path):
     store = Store(tmp_path)
     add(store, "a")
     path = next((tmp_path / "scores").iterdir())
-    pq.write_table(pq.read_table(path).replace_schema_metadata({"schema_version": "2.0"}), path)
+    newer = pq.read_table(path).replace_schema_metadata({"schema_version": "2.0"})
+    pq.write_table(newer, path.with_name(f"{1:020d}-{uuid.uuid4().hex}.parquet"))
     with pytest.raises(UserError, match=r"newer than .* install a newer wsshm-bench"):
         load(tmp_path)
 
@@ -100,14 +102,14 @@ def test_what_does_not_fit_together_is_noted(tmp_path):
     assert list(frames.scores["run_id"].cat.categories) == ["a"]
     assert frames.notes == [
         "Left out of every mean: scores of runs that did not finish (3).",
-        "Left out of comparisons: scores whose runs the store does not hold (1).",
-        "In no comparison: finished runs without a score (1).",
+        "Left out of comparisons: scores of runs that are not in the store (1).",
+        "Left out of comparisons: finished runs without a score (1).",
     ]
     assert len(frames.runs) == 5
 
 
 def test_scores_carry_what_their_runs_say(tmp_path):
-    """Held against a merge of the plain tables."""
+    """Compared with a merge of the plain tables."""
     store = Store(tmp_path)
     add(store, "a", backbone="one", mattes=7, weights=None)
     add(store, "b", backbone="two", seed=3)
@@ -140,7 +142,7 @@ def test_variants_are_named_by_the_keys_that_vary_within_their_method(tmp_path):
         "joint": {},
     }
     assert list(runs["label"]) == [
-        *("mlb, band=0.04, veto=mask", "mlb, band=0.08, veto=mask", "mlb, band=0.08, veto=unset"),
+        *("mlb, band=0.04, veto=mask", "mlb, band=0.08, veto=mask", "mlb, band=0.08, veto=default"),
         "joint",
     ]
 
@@ -178,13 +180,12 @@ OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS_OF_TRAINING)
-@pytest.mark.parametrize("key", READ_BY)
+@pytest.mark.parametrize("method", methods.names())
+@pytest.mark.parametrize("key", sorted(methods.read_by_some()))
 def test_a_method_has_other_stages_with_another_value_of_what_it_reads_alone(method: str, key: str) -> None:
-    assert set(METHODS_OF_TRAINING) == METHODS
     plain = override(RunConfig().model_dump(mode="json"), [f"method.name={method}"])
     before, after = (stages_of(parse(c)) for c in (plain, override(plain, [f"{key}={OTHERWISE[key]}"])))
-    assert (after != before) == (method in READ_BY[key])
+    assert (after != before) == (key in methods.get(method).reads)
 
 
 def test_pictures_are_read_for_the_runs_that_are_asked_for(tmp_path):

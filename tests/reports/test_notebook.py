@@ -49,7 +49,7 @@ def test_frames_hold_the_stores_own_means(report: Report, store: Store) -> None:
     assert (cost["cost"] == 20 * cost["mattes"] + 2 * cost["masks"]).all()
     assert set(cost["cost_unit"]) == {"EUR"}
     assert list(report.leaderboard()["sad"]) == pytest.approx(sorted(true))
-    assert set(report.differences()["verdict"]) <= {"better", "worse", "not told apart"}
+    assert set(report.differences()["verdict"]) <= {"better", "worse", "no significant difference"}
     assert len(report.runs) == len(store.read("runs"))
     assert len(report.speed_table()) == len(report.speed) == 7
 

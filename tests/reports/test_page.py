@@ -15,6 +15,7 @@ from bench.cost import CostModel
 from bench.store import Store
 from reports.__main__ import main
 from reports.page import build
+from tests.reports.commands import mistake
 from tests.reports.example_store import fill, run_row, speed_rows
 from tests.reports.pages import Page
 from wsshm.errors import UserError
@@ -98,9 +99,9 @@ def test_a_new_report_takes_the_old_ones_files_away_and_no_others(tmp_path):
     assert not [name for name in left if name.startswith("tables/speed")]
     report = left["report.md"].decode()
     assert "x \\| y" in report
-    assert "A matte costs 2 EUR" in report
-    assert "`python -m sweeps run quickstart`" in report
-    assert "`python -m bench speed" in report
+    assert "2 EUR per matte, 1 EUR per mask" in report
+    assert "no run finished, see Failures; rerun the command that made them." in report
+    assert "`wsshm bench speed" in report
 
 
 def test_one_seed_and_one_image_are_said_to_be_so(tmp_path):
@@ -109,7 +110,7 @@ def test_one_seed_and_one_image_are_said_to_be_so(tmp_path):
     assert "one seed only" in text
     assert "from one image, so without an interval" in text
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
-    assert "not told apart" in text
+    assert "one image: no verdict" in text
     assert "Every run in the store finished." in text
 
 
@@ -117,7 +118,7 @@ def test_timings_alone_make_a_report(tmp_path):
     Store(tmp_path / "store").write("speed", speed_rows(np.random.default_rng(0)))
     page = Page(build(tmp_path / "store", tmp_path / "report").read_text())
     assert "frames per second" in page.text
-    assert "No finished run was scored. python -m sweeps run quickstart" in page.text
+    assert "No finished run was scored. To fill this section: wsshm sweep run quickstart" in page.text
     assert "left-out" in page.ids
     assert "methods" not in page.ids
 
@@ -129,6 +130,29 @@ def test_no_store_and_an_empty_one_are_refused_before_anything_is_written(tmp_pa
     with pytest.raises(UserError, match="is empty"):
         build(tmp_path / "empty", tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+def test_a_report_goes_nowhere_into_the_store(tmp_path):
+    Store(tmp_path / "store").write("runs", [run_row("mlb", 1, 1, 0)])
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    before = sorted((tmp_path / "store").rglob("*"))
+    for out, said in (("store", "is the store"), ("link", "is the store"), ("store/report", "is in the store")):
+        told = mistake("build", tmp_path / "store", "--out", tmp_path / out)
+        assert f"--out {tmp_path / out} {said}; give a folder outside of it" in told
+        told = mistake("plan-budget", tmp_path / "store", "--budget", "30h", "--out", tmp_path / out)
+        assert said in told
+    assert sorted((tmp_path / "store").rglob("*")) == before
+
+
+def test_files_of_others_in_a_store_are_named(tmp_path):
+    (tmp_path / "store/runs").mkdir(parents=True)
+    (tmp_path / "store/runs/old.csv").write_text("a,b\n")
+    (tmp_path / "store/runs/.hidden.tmp").write_text("half")
+    told = mistake("build", tmp_path / "store", "--out", tmp_path / "report")
+    assert "is empty (1 file not written by this suite: runs/old.csv); fill it first" in told
+    fill(tmp_path / "store", seeds=(0,), images=2, budgets=((40, 1000),), failed=False, methods=("seg_only", "mlb"))
+    text = Page(build(tmp_path / "store", tmp_path / "report").read_text()).text
+    assert "Left out: 1 file not written by this suite: runs/old.csv." in text
 
 
 def test_a_file_in_the_way_is_named(tmp_path):
@@ -144,7 +168,7 @@ def test_building_imports_neither_torch_nor_ray(tmp_path):
     code = (
         "import sys; from pathlib import Path; from reports import cli, terminal; from reports.page import build; "
         "build(sys.argv[1], Path(sys.argv[2])); "
-        "print([name for name in ('torch', 'ray', 'timm', 'wsshm.config') if name in sys.modules])"
+        "print([name for name in ('torch', 'ray', 'timm') if name in sys.modules])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "store"), str(tmp_path / "report")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"

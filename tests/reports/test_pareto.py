@@ -1,4 +1,4 @@
-"""The Pareto front, held against every pair compared."""
+"""The Pareto front, compared with every pair compared."""
 
 from __future__ import annotations
 

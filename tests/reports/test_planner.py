@@ -19,8 +19,9 @@ from reports.figures import planner as figure
 from reports.figures.style import theme
 from reports.laws import fit
 from reports.load import load
-from reports.planner import Plan, measured, plan, plan_budget, section
-from reports.splits import affordable
+from reports.planner import measured, plan_budget
+from reports.sections.planner import section
+from reports.splits import Plan, affordable, plan
 from sweeps.plan import load_plan
 from tests.reports import example_store
 from tests.reports.simulated_runs import LAWS, MASKS, MATTES, fill, simulated
@@ -89,7 +90,7 @@ def test_grids_that_carry_an_answer_are_supported_and_said_in_words():
     assert "nan" not in text
     assert "extrapolated" not in str(planner.table([made]).rows)
     few = asked(simulated("sum", rng=3), budget=2000, most_mattes=12)
-    assert f"As much as can be on mattes (12 mattes + {few.answer.all_mattes.masks:,} masks)" in " ".join(
+    assert f"As much as possible on mattes (12 mattes + {few.answer.all_mattes.masks:,} masks)" in " ".join(
         few.sentences()
     )
     beyond = asked(simulated("sum", rng=3), budget=4000)
@@ -192,10 +193,10 @@ UNSUPPORTED = {
     "few cells": (
         steps((10, 40, 80)).query("mattes == 10 or masks == 100"),
         {},
-        "5 pairs of numbers of mattes and masks",
+        "5 combinations of mattes and masks",
     ),
     "one seed": (steps(seeds=1), {}, "one seed"),
-    "no effect": (simulated(lambda m, s: 1.0 + 0 * m, rng=2), {}, "does not fall with more labels of either kind"),
+    "no effect": (simulated(lambda m, s: 1.0 + 0 * m, rng=2), {}, "does not fall significantly with more labels"),
     "a rise": (simulated(lambda m, s: 0.2 * (m + 1) ** 0.3 + 5 / s), {}, "rises with more mattes"),
     "another law": (
         simulated(lambda m, s: 0.3 + (m < 30) + 0.5 * (s < 500), noise=0.01),
@@ -206,7 +207,7 @@ UNSUPPORTED = {
     "noise": (
         simulated("slow sum", rng=8, noise=0.6, seeds=2),
         {},
-        "another split may have a SAD lower by|does not fall",
+        "another split may have an SAD lower by|does not fall",
     ),
 }
 
@@ -214,28 +215,38 @@ UNSUPPORTED = {
 @pytest.mark.parametrize("case", UNSUPPORTED)
 def test_data_that_carry_no_answer_are_called_so_with_the_sweep_to_run(case):
     frame, options, said = UNSUPPORTED[case]
-    made = asked(frame, **options)
+    made = asked(frame, base={"method": {"name": "mlb"}, "train": {"steps": 80, "teacher_steps": 40}}, **options)
     assert made.status == "unsupported"
     text = " ".join(made.sentences())
     assert "the data do not support an answer" in text
     assert re.search(said, text), text
     assert "buy" not in made.sentences()[0]
-    suggested = load_plan("annotation-cost", assignments(made.command))
+    suggested = load_plan("annotation-cost", assignments(made.remedy))
     budgets = suggested.label_budgets()
     assert suggested.space == {"method.name": ["mlb"]}
     for kind in ("mattes", "masks"):
         assert len({getattr(budget, kind) for budget in budgets}) >= 3
-        assert max(getattr(budget, kind) for budget in budgets) >= frame[kind].max()
+        assert max(getattr(budget, kind) for budget in budgets) == frame[kind].max(), "labels that there may not be"
     measured_before = {tuple(row) for row in frame[["mattes", "masks", "seed"]].to_numpy()}
     wanted = {(budget.mattes, budget.masks, seed) for budget in budgets for seed in suggested.seeds}
     assert wanted - measured_before, "the sweep would measure nothing new"
     assert len(suggested.seeds) >= 3
 
 
-def assignments(command: str) -> list[str]:
-    words = shlex.split(command)
-    assert words[:5] == ["python", "-m", "sweeps", "run", "annotation-cost"]
+def assignments(remedy: str) -> list[str]:
+    words = shlex.split(remedy[remedy.index("wsshm ") :])
+    assert words[:4] == ["wsshm", "sweep", "run", "annotation-cost"]
     return [words[index + 1] for index, word in enumerate(words) if word == "--set"]
+
+
+def test_labels_that_must_be_bought_first_are_said_so():
+    assert "buy more" in asked(steps(), budget=40 * CORNER).remedy
+    assert "buy more" not in asked(steps(seeds=1)).remedy
+    few = asked(simulated("sum", mattes=(1, 2), masks=(100, 1000)))
+    assert (
+        few.remedy
+        == "annotate more labels first: runs with three numbers of each kind are needed, and there are only 2 mattes"
+    )
 
 
 def test_labels_without_effect_are_said_so():
@@ -273,8 +284,8 @@ def test_runs_are_read_on_one_ground_over_the_same_images(store, runs):
     assert {comparison.ground["dataset"] for comparison in found_grounds} == set(hardness)
     for comparison in found_grounds:
         scale = hardness[comparison.ground["dataset"]]
-        found, name, notes = measured(frames, comparison)
-        assert (name, notes) == ("mlb", [])
+        found, about, notes = measured(frames, comparison)
+        assert (about["method"], notes) == ("mlb", [])
         both = found.merge(runs, on=["mattes", "masks", "seed"], suffixes=("", "_true"))
         assert len(both) == len(runs)
         assert both["sad"].to_numpy() == pytest.approx(scale * both["sad_true"].to_numpy())
@@ -313,7 +324,7 @@ def test_a_store_with_two_budgets_gets_a_statement_not_an_error(tmp_path, capsys
     assert made.status == "unsupported"
     shown = capsys.readouterr().out
     assert "the data do not support an answer" in shown
-    assert "python -m sweeps run annotation-cost" in shown
+    assert "To fill the gap: wsshm sweep run annotation-cost --out runs/annotation-cost-" in shown
 
 
 def test_the_page_gets_a_section_where_the_store_has_a_grid(store, tmp_path):
@@ -327,11 +338,11 @@ def test_the_page_gets_a_section_where_the_store_has_a_grid(store, tmp_path):
     empty = section(few, compare(few, EUR), EUR)
     assert not empty.text
     assert not empty.blocks
-    assert empty.missing.endswith("; python -m sweeps run annotation-cost")
+    assert ": wsshm sweep run annotation-cost --out" in empty.missing
 
 
 def test_the_figures_data_are_the_plans(runs, fitted):
-    plans = [asked(runs, CORNER, cost, fitted=fitted) for cost in planner._priced(EUR, [5, 20])]
+    plans = [asked(runs, CORNER, cost, fitted=fitted) for cost in planner.priced(EUR, [5, 20])]
     frame = figure.data(plans)
     cells = frame[frame["kind"] == "cell"]
     assert cells["sad"].to_numpy() == pytest.approx(runs.groupby(["mattes", "masks"])["sad"].mean().to_numpy())

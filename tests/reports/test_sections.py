@@ -12,8 +12,20 @@ from bench.cost import CostModel
 from bench.store import Store
 from reports.comparison import compare
 from reports.document import Listing
+from reports.leaderboard import boards
 from reports.load import load
-from reports.sections import architectures, blending, failures, licences, methods, published, seeds
+from reports.sections import (
+    architectures,
+    backbones,
+    blending,
+    failures,
+    licences,
+    methods,
+    published,
+    qualitative,
+    seeds,
+)
+from tests.reports import stored_findings
 from tests.reports.example_store import fill
 from wsshm.errors import UserError
 
@@ -25,6 +37,25 @@ def test_the_published_figures_that_come_along_are_valid_and_have_their_sources(
     assert all(row.source for row in (*found.speed, *found.accuracy))
     tables = published.section().blocks
     assert [len(table.rows) for table in tables] == [len(found.speed), len(found.accuracy)]
+
+
+def test_published_figures_name_their_sources_and_where_these_disagree():
+    found = published.read()
+    assert not [
+        row for row in (*found.speed, *found.accuracy) if "not recorded" in row.source or "unknown" in row.source
+    ]
+    keys = [(row.method, row.dataset, row.measure, row.value, row.source) for row in found.accuracy]
+    assert len(set(keys)) == len(keys)
+    assert published.spread(found.accuracy) == (
+        "The protocol is a part of a result: by source, Matte Anything on P3M-500-NP has SAD 10.70 or 58.91 and MODNet on "
+        "PPM-100 has SAD 94.78 or 104.35."
+    )
+    assert published.spread(found.accuracy[:1] * 2) == ""
+    [both] = [row for row in found.speed if row.method == "MODNet HRNet-W18 (Paddle)"]
+    assert both.fps == "62.6 or 32.6"
+    assert "01402d74" in str(both.note)
+    summaries = [row for row in (*found.speed, *found.accuracy) if "arXiv 2606.27339" in row.source]
+    assert all("summary" in str(row.note) for row in summaries)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +122,8 @@ def test_with_one_seed_the_spread_is_said_to_be_unknown(tmp_path):
     assert not spread.blocks
     assert "One seed each" in methods.section(frames, comparisons, CostModel()).blocks[0].caption
     for section, command in (
-        (blending.section(frames, comparisons), "sweeps run blending"),
-        (architectures.section(comparisons), "sweeps run backbones"),
+        (blending.section(frames, comparisons), "wsshm sweep run blending"),
+        (architectures.section(comparisons), "train one with another"),
     ):
         assert not section.filled
         assert command in section.missing
@@ -133,7 +164,7 @@ def test_a_search_over_null_and_numbers_has_null_for_a_choice(simulated, tmp_pat
     store.write("epochs", epochs[epochs["run_id"].isin(search["run_id"])].to_dict("records"))
     frames = load(tmp_path)
     blocks = {block.name: block for block in blending.section(frames, compare(frames, CostModel())).blocks}
-    assert set(blocks["blending-slices"].frame["method.matte_share"]) == {"unset", "0.25", "0.5"}
+    assert set(blocks["blending-slices"].frame["method.matte_share"]) == {"default", "0.25", "0.5"}
     best = blocks["blending-best"].frame["run_ids"].iloc[0]
     share = json.loads(store.read("runs").set_index("run_id")["config"][best])["method"]["matte_share"]
     assert yaml.safe_load(blocks["blending-best.yaml"].text)["base"]["method"]["matte_share"] == share
@@ -149,3 +180,24 @@ def test_other_networks_are_named_and_their_cells_kept(simulated):
     cells = next(block for block in section.blocks if block.name == "cells").frame
     assert len(cells) == sum(len(comparison.cells) for comparison in comparisons)
     assert cells.groupby(["backbone", "architecture"]).ngroups == 42
+
+
+def test_a_copy_without_sample_pictures_is_not_said_to_have_failed():
+    frames = load(stored_findings.HERE / "findings" / "quickstart")
+    assert failures.section(frames).text == ["Every run in the store finished."]
+    sheet = qualitative.section(frames, compare(frames, CostModel()))
+    assert not sheet.filled
+    assert "if it is a copy, copy its folder samples as well" in sheet.missing
+    assert "Failures" not in sheet.missing
+
+
+def test_timings_of_a_busy_machine_are_said_to_be_left_out(tmp_path):
+    frames = load(fill(tmp_path, images=4).root)
+    assert backbones.section(frames, []).text[0].endswith("left out (1 unavailable).")
+    busy = type(frames)(**vars(frames) | {"speed": frames.speed.assign(status="unstable")})
+    section = backbones.section(busy, compare(busy, CostModel()))
+    count = len(busy.speed)
+    assert section.text[0].startswith(f"None of the {count} timings can be used ({count} unstable: a busy machine")
+    assert "`wsshm bench speed --models" in section.text[0]
+    assert [block.name for block in section.blocks] == ["speed"]
+    assert boards(busy, CostModel())[0].condition.startswith(f"None of the {count} timings can be used")

@@ -233,7 +233,7 @@ def crowd(root: Path, networks: int) -> tuple[Frames, list[Comparison]]:
     store, rng = Store(root), np.random.default_rng(0)
     names = [f"some_family_{index % 7}_of_networks_{index:03d}" for index in range(networks)]
     store.write("runs", [run_row("mlb", 40, 1000, 0, backbone=names[0])])
-    shared = {"dataset": "test", "protocol": "p", "convention": "p3m", "truth": "exact", "metric_version": "1"}
+    shared = {"dataset": "test", "protocol": "short512", "convention": "p3m", "truth": "exact", "metric_version": "1"}
     scores = [{**shared, "image": f"i{n}", "region": "whole", "sad": 1 + 0.1 * n} for n in range(5)]
     store.write("scores", [{**row, "run_id": "mlb-40-1000-0"} for row in scores])
     timings = []

@@ -13,7 +13,7 @@ from bench.statistics import mean_interval
 from bench.store import Store
 from reports.comparison import compare
 from reports.load import load
-from reports.slices import section
+from reports.sections.slices import section
 from tests.reports.commands import mistake, pictured, reports, rows
 from tests.reports.example_store import fill
 from wsshm.data.manifest import Manifest

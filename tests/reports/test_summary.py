@@ -11,7 +11,7 @@ from bench.cost import CostModel
 from bench.store import Store
 from reports.comparison import compare
 from reports.load import load
-from reports.summary import sentences
+from reports.sections.summary import sentences
 from tests.reports import simulated_store
 from tests.reports.example_store import fill, run_row, score_rows, speed_rows
 
@@ -62,7 +62,7 @@ def test_verdicts_are_those_of_the_comparison(tmp_path):
 def test_fewer_labels_take_one_sentence(tmp_path):
     fill(tmp_path, budgets=((80, 1000), (40, 1000), (20, 1000), (10, 1000), (5, 1000), (2, 1000)), seeds=(0,))
     told = said(tmp_path)
-    [sentence] = [line for line in told if "instead of" in line]
+    [sentence] = [line for line in told if "to other label budgets" in line]
     assert "40 mattes + 1,000 masks" in sentence
     assert "1 more budget in the tables" in sentence
     assert len(told) <= 12

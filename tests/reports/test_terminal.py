@@ -18,13 +18,17 @@ MONEY, TIME = CostModel.parse("matte=23EUR,mask=2EUR"), CostModel()
 
 
 def table(name: str = "t") -> Table:
-    columns = [Column("what it is called", False), Column("SAD", unit="10³ px"), Column("seen", False)]
+    columns = [
+        Column("what it is called", lambda row: row[0]),
+        Column("SAD", lambda row: row[1], True, "10³ px"),
+        Column("seen", lambda row: row[2]),
+    ]
     rows = [
-        [Cell("a name of several words <i>"), Cell("1,234.567", "1,200 to 1,300"), Cell("better", tone="better")],
-        [Cell("b"), Cell("−0.5"), Cell("")],
+        ("a name of several words <i>", Cell("1,234.567", "1,200 to 1,300"), Cell("better", tone="better")),
+        ("b", "−0.5", ""),
     ]
     frame = pd.DataFrame({"name": ["a", "b"], "sad": [1234.567, -0.5]})
-    return Table(name, "Title: about <b>it</b>.", columns, rows, frame)
+    return Table(name, "about <b>it</b>.", columns, frame, rows, title="Title")
 
 
 def printed(width: int | None, notes: bool = False) -> str:

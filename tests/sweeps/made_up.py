@@ -13,6 +13,7 @@ from bench.store import Store
 from sweeps.plan import RESOLVED_WEIGHTS, Plan, configurations
 from wsshm.config import RunConfig, parse
 from wsshm.methods import stages_of
+from wsshm.models import text_of
 
 START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
@@ -65,7 +66,7 @@ def run_row(
         "run_id": run_id,
         "plan": "made-up",
         "method": config.method.name,
-        "architecture": config.model.architecture,
+        "architecture": text_of(config.model.architecture),
         "backbone": config.model.backbone,
         "seed": config.train.seed,
         "mattes": config.budget.mattes or 100,

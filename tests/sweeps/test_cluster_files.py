@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import itertools
 import os
 import re
 import shlex
@@ -25,7 +26,9 @@ import yaml
 
 from bench import provenance
 from sweeps.cli import app
+from sweeps.cluster import Ask
 from sweeps.plan import load_plan
+from wsshm.config import RunConfig, parse
 
 CHECKOUT = provenance.CHECKOUT
 CLUSTERS = CHECKOUT / "sweeps" / "clusters"
@@ -113,6 +116,8 @@ WORKER = ("workerGroupSpecs", 0, "template", "spec")
         _typo(*POD, "volumes", 0, "persistentVolumeClaim", "claimName"),
         _typo(*POD, "securityContext", "fsGroup"),
         lambda spec: spec["authOptions"].update(mode="tokens"),
+        _typo(*WORKER, "securityContext", "seccompProfile"),
+        _typo("gcsFaultToleranceOptions", "redisAddress"),
         lambda spec: spec["workerGroupSpecs"][0].update(replicas="2"),
         lambda spec: spec["headGroupSpec"]["rayStartParams"].update({"num-cpus": 0}),
     ],
@@ -125,7 +130,60 @@ def test_a_typo_is_caught(change: Callable[[dict], None]) -> None:
 
 
 def test_both_kuberay_files_describe_the_same_cluster() -> None:
-    assert cluster_spec("RayJob") == document("RayCluster")["spec"]
+    """But for what outlives a lost head, which a job's cluster does not need to."""
+    standing = dict(document("RayCluster")["spec"])
+    host, port = standing.pop("gcsFaultToleranceOptions")["redisAddress"].split(":")
+    assert cluster_spec("RayJob") == standing
+    service, deployment, policy = yaml.safe_load_all((CLUSTERS / "redis.yaml").read_text())
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert (service["metadata"]["name"], service["spec"]["ports"]) == (host, [{"port": int(port)}])
+    assert service["spec"]["selector"] == labels == policy["spec"]["podSelector"]["matchLabels"]
+
+
+def all_pods() -> list[dict[str, Any]]:
+    """The specifications of every pod that the files for Kubernetes make."""
+    job = document("RayJob")["spec"]["submitterPodTemplate"]["spec"]
+    _, deployment, _ = yaml.safe_load_all((CLUSTERS / "redis.yaml").read_text())
+    return [job, deployment["spec"]["template"]["spec"], *(pod for kind in KUBERAY for pod in pods(kind).values())]
+
+
+def test_a_restricted_namespace_admits_every_pod() -> None:
+    """Kubernetes' standard `restricted`: https://kubernetes.io/docs/concepts/security/pod-security-standards."""
+    volumes = {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+    assert len(all_pods()) == 6
+    containers = [container for pod in all_pods() for container in pod["containers"]]
+    containers += [cluster_spec(kind)["autoscalerOptions"] for kind in KUBERAY]
+    for container in containers:
+        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        assert not any("hostPort" in port for port in container.get("ports", []))
+    for pod in all_pods():
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] > 0
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        for volume in pod.get("volumes", []):
+            assert set(volume) - {"name"} <= volumes
+
+
+@pytest.mark.parametrize("kind", KUBERAY)
+def test_what_deletes_a_cluster_deletes_no_results(kind: str) -> None:
+    kept = {d["kind"]: d for d in yaml.safe_load_all((CLUSTERS / "namespace.yaml").read_text())}
+    assert {d["kind"] for d in yaml.safe_load_all((CLUSTERS / KUBERAY[kind]).read_text())} == {kind}
+    assert set(kept) == {"PersistentVolumeClaim", "PodDisruptionBudget"}
+    assert kept["PersistentVolumeClaim"]["spec"]["accessModes"] == ["ReadWriteMany"]
+    for pod in pods(kind).values():
+        claimed = [v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v]
+        assert claimed == [kept["PersistentVolumeClaim"]["metadata"]["name"]]
 
 
 @pytest.mark.parametrize("kind", KUBERAY)
@@ -133,15 +191,13 @@ def test_kuberay_clusters_have_gpus_shared_storage_and_shared_memory(kind: str) 
     spec = cluster_spec(kind)
     assert spec["rayVersion"] == RAY
     assert spec["authOptions"] == {"mode": "token"}
-    claims = [d for d in yaml.safe_load_all((CLUSTERS / KUBERAY[kind]).read_text()) if d["kind"] != kind]
-    assert [c["spec"]["accessModes"] for c in claims] == [["ReadWriteMany"]]
     for pod in pods(kind).values():
         (container,) = pod["containers"]
         assert container["image"].endswith(f":{RAY}")
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         mounted = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
         assert mounted["/dev/shm"]["emptyDir"]["medium"] == "Memory"
-        assert mounted["/shared"]["persistentVolumeClaim"]["claimName"] == claims[0]["metadata"]["name"]
+        assert "persistentVolumeClaim" in mounted["/shared"]
         assert container["resources"]["limits"] == container["resources"]["requests"]
     head, gpu = pods(kind)["head"], pods(kind)["gpu"]
     assert "nvidia.com/gpu" not in head["containers"][0]["resources"]["limits"]
@@ -149,7 +205,7 @@ def test_kuberay_clusters_have_gpus_shared_storage_and_shared_memory(kind: str) 
     assert gpu["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert gpu["tolerations"]
     (group,) = spec["workerGroupSpecs"]
-    assert 0 < group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    assert 0 == group["minReplicas"] <= group["replicas"] < group["maxReplicas"]
     store = int(group["rayStartParams"]["object-store-memory"])
     assert store <= _bytes(next(v for v in gpu["volumes"] if v["name"] == "shm")["emptyDir"]["sizeLimit"]) / 2
 
@@ -165,6 +221,7 @@ def test_the_launchers_file_is_valid() -> None:
     validate_config(prepare_config(config))
     assert config["docker"]["image"].endswith(f":{RAY}")
     assert any("--shm-size" in option for option in config["docker"]["run_options"])
+    assert "--env NVIDIA_VISIBLE_DEVICES=all" in config["docker"]["worker_run_options"]
     for change in (_typo("docker", "run_options"), _typo("available_node_types", "gpu", "node_config"), _typo("auth")):
         broken = copy.deepcopy(config)
         change(broken)
@@ -173,16 +230,16 @@ def test_the_launchers_file_is_valid() -> None:
 
 
 def commands() -> list[tuple[str, list[str]]]:
-    """Every `python -m sweeps ...` that is written in the files, in comments too, with the name of its file."""
+    """Every `wsshm sweep ...` that is written in the files, in comments too, with the name of its file."""
     found = []
     for file in sorted(CLUSTERS.iterdir()):
         text = re.sub(r"\\\n#?", " ", file.read_text())
         if file.suffix == ".yaml":
             for resource in yaml.safe_load_all(text):
                 if resource.get("kind") == "RayJob":
-                    found.append((file.name, shlex.split(resource["spec"]["entrypoint"])[3:]))
+                    found.append((file.name, shlex.split(resource["spec"]["entrypoint"])[2:]))
         for line in text.splitlines():
-            match = re.match(r"#\s+(?:.*&& )?python -m sweeps (.+)$", line)
+            match = re.match(r"#\s+(?:.*&& )?wsshm sweep (.+)$", line)
             if match:
                 found.append((file.name, shlex.split(match[1])))
             match = re.match(r"#\s+sbatch (?:--\S+ )*sweeps/clusters/slurm\.sh (.+)$", line)
@@ -200,6 +257,60 @@ def test_every_command_in_the_files_is_a_true_one() -> None:
             values = context.params
         if "plan" in values:
             assert load_plan(values["plan"], values["assignments"]).name == values["plan"], file
+
+
+MACHINES = {"g5.2xlarge": {"CPU": 8.0, "GPU": 1.0}}  # AWS's own figures
+
+
+def workers_of(file: str) -> list[dict[str, float]]:
+    """What the nodes that train have, in a file's cluster at its largest."""
+    if file == "slurm.sh":
+        asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\d+)$", (CLUSTERS / file).read_text(), re.MULTILINE))
+        node = {"CPU": float(asked["cpus-per-task"]), "GPU": float(asked["gpus-per-node"])}
+        return [node] * int(asked["nodes"])
+    if file == "ray-launcher.yaml":
+        config = yaml.safe_load((CLUSTERS / file).read_text())
+        group = config["available_node_types"]["gpu"]
+        return [MACHINES[group["node_config"]["InstanceType"]]] * group["max_workers"]
+    kind = next(kind for kind, name in KUBERAY.items() if name == file)
+    (group,) = cluster_spec(kind)["workerGroupSpecs"]
+    limits = pods(kind)["gpu"]["containers"][0]["resources"]["limits"]
+    return [{"CPU": float(limits["cpu"]), "GPU": float(limits["nvidia.com/gpu"])}] * group["maxReplicas"]
+
+
+def on_gpus() -> dict[str, list[str]]:
+    """The shipped plans that run on GPUs, each with the settings that its head names for them."""
+    found = {}
+    for file in sorted((CHECKOUT / "sweeps" / "plans").glob("*.yaml")):
+        text = file.read_text()
+        line = re.search(r"^# On a GPU: (.+)$", text, re.MULTILINE)
+        if line:
+            found[file.stem] = [word for word in shlex.split(line[1]) if word != "--set"]
+        elif "gpus_per_worker: 1" in text:
+            found[file.stem] = []
+    return found
+
+
+def used_gpus(plan: str, settings: list[str], nodes: list[dict[str, float]]) -> float:
+    """How many GPUs a plan's runs take at once; the plan's own data need not be there."""
+    config = parse(load_plan(plan, settings).base, RunConfig)
+    ask = Ask.of(config)
+    return ask.at_once(nodes) * ask.most * config.train.gpus_per_worker
+
+
+@pytest.mark.parametrize("file", [*KUBERAY.values(), "ray-launcher.yaml", "slurm.sh"])
+@pytest.mark.parametrize(("plan", "settings"), on_gpus().items())
+def test_every_shipped_plan_takes_every_gpu(file: str, plan: str, settings: list[str]) -> None:
+    nodes = workers_of(file)
+    assert used_gpus(plan, settings, nodes) == sum(node["GPU"] for node in nodes) >= 8
+
+
+def test_the_commands_in_the_files_take_every_gpu() -> None:
+    for file, (name, *arguments) in commands():
+        settings = [value for option, value in itertools.pairwise(arguments) if option == "--set"]
+        if name in ("run", "submit"):
+            nodes = workers_of(file)
+            assert used_gpus(arguments[0], settings, nodes) == sum(node["GPU"] for node in nodes), file
 
 
 def test_the_image_is_built_from_files_that_are_there() -> None:

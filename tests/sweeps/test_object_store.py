@@ -1,4 +1,4 @@
-"""A whole sweep on an object store: finished, reported, told of, and asked again."""
+"""A whole sweep on an object store: finished, reported, shown by `status`, and rerun."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from bench.store import Store
 from tests.object_store import bucket
 from tests.sweeps.asking import ROOT, scores_of, sweep
-from wsshm.storage import Location
+from wsshm.files.location import Location
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 OPTIONS = [
@@ -38,7 +38,7 @@ def test_a_sweep_on_an_object_store(uri: str, tmp_path: Path) -> None:
     assert f"report: {Location.of(uri) / 'report' / 'index.html'}" in process.out  # type: ignore[attr-defined]
     out = Location.of(uri)
     assert sorted(place.name for place in out.listing()) == [
-        *("models", "plan.yaml", "report", "runs.json", "stages", "store")
+        *("best.json", "models", "plan.yaml", "report", "runs.json", "stages", "store")
     ]
     store = Store(str(out / "store"))
     (run_id,) = store.finished()

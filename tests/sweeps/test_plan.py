@@ -9,12 +9,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.execute import first_difference
 from sweeps.expand import expand
 from sweeps.plan import Plan, configurations, load_plan
 from tests.wsshm import tiny
-from wsshm.config import METHOD_NAMES, parse
+from wsshm import methods
+from wsshm.config import parse
 from wsshm.errors import UserError
+from wsshm.keys import first_difference
 
 
 def test_quickstart_is_what_the_readme_promises() -> None:
@@ -31,7 +32,7 @@ def test_quickstart_is_what_the_readme_promises() -> None:
 
 
 @given(
-    st.lists(st.sampled_from(METHOD_NAMES), min_size=1, max_size=4, unique=True),
+    st.lists(st.sampled_from(methods.names()), min_size=1, max_size=4, unique=True),
     st.lists(st.floats(0.01, 0.2), min_size=1, max_size=3, unique=True),
     st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True),
     st.lists(st.integers(1, 99), min_size=1, max_size=3, unique=True),
@@ -113,5 +114,17 @@ def test_the_first_difference_of_two_plans() -> None:
     assert first_difference(plan(), plan()) is None
     assert first_difference(plan(), plan(workers=4, loader_workers=2)) is None
     assert first_difference(plan(lr=1.0), plan(lr=2.0)) == ("base.train.lr", 1.0, 2.0)
-    assert first_difference(plan() | {"about": "a"}, plan() | {"about": "b"}) is None
+    assert first_difference(plan() | {"about": "a"}, plan() | {"about": "b"}, ("about",)) is None
     assert first_difference(plan(), plan() | {"seeds": [1]}) == ("seeds", [0], [1])
+
+
+def test_runs_are_timed_at_the_size_they_are_trained_and_scored_at() -> None:
+    assert Plan(name="x").timed_sizes() == [128]
+    assert Plan(name="x", base={"data": {"size": 192}}).timed_sizes() == [192]
+    varied = Plan(
+        name="x",
+        space={"data.size": [64, 128]},
+        also=({"data.size": 256}, {"method.name": "joint"}),
+        speed={"sizes": ["trained", "1080p", 64]},  # type: ignore[arg-type]
+    )
+    assert varied.timed_sizes() == [64, 128, 256, "1080p"]

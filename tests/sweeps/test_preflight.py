@@ -21,7 +21,7 @@ from bench.provenance import CHECKOUT
 from sweeps import preflight
 from sweeps.preflight import Needs, Node, check_nodes, faults, refuse_job_folder, table
 from wsshm.errors import UserError
-from wsshm.storage import Location
+from wsshm.files.location import Location
 
 OUT = Location.of("/shared/out")
 VERSIONS = {"python": "3.11.7", "wsshm-bench": "0.1.0", "torch": "2.15.0", "timm": "1.0.31", "ray": "2.60.0"}
@@ -88,7 +88,9 @@ def test_a_jobs_own_folder_is_no_place_for_results() -> None:
 
 
 def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no cluster could be joined at '127\.0\.0\.1:1' \(.*refused\); give its"):
+    with pytest.raises(
+        UserError, match=r"no cluster answers at 127\.0\.0\.1:1, which --address names \(.*refused\); give"
+    ):
         preflight.preflight(str(tmp_path), "127.0.0.1:1")
 
 
@@ -215,6 +217,6 @@ def test_a_node_that_dies_meanwhile_is_named(
     monkeypatch.setattr(preflight, "_probe", lambda: slow)
     timer = threading.Timer(3, lambda: two_nodes.remove_node(dying))
     timer.start()
-    with pytest.raises(UserError, match=rf"^\S+/{doomed[:6]} (could not be asked|did not answer)"):
+    with pytest.raises(UserError, match=rf"^\S+/{doomed[:6]} (could not be checked|did not answer)"):
         check_nodes(tmp_path, timeout_s=30)
     timer.join()

@@ -6,20 +6,24 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from bench.store import Store
-from sweeps.objectives import last_errors
+from sweeps.objectives import last_errors, learned
 from sweeps.place import Place
 from sweeps.plan import Plan, configurations, draws, load_plan
-from sweeps.search import optuna_search, recorded_draws
+from sweeps.search import optuna_search, recorded_draws, scheduler
 from tests.sweeps.asking import ROOT, sweep
 from tests.wsshm import tiny
+from wsshm.config import RunConfig, parse
 from wsshm.errors import UserError
-from wsshm.storage import Location
+from wsshm.files.location import Location
+from wsshm.methods import stages_of
+from wsshm.training.workload import epochs_before
 
 SPACE: dict[str, Any] = {
     "method.blend.threshold": {"uniform": [0.1, 0.9]},
@@ -57,7 +61,7 @@ def test_each_draw_is_run_under_every_combination_of_the_rest() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"space": SPACE}, r"space.method.blend.band is to be searched, and a grid runs every combination"),
+        ({"space": SPACE}, r"space.method.blend.band is a range to search, but a grid runs listed values"),
         ({"search": {"num_runs": 3}}, r"num_runs is for random and optuna"),
         ({"space": SPACE, "search": {"algorithm": "random"}}, r"random needs search.num_runs"),
         ({"search": {"algorithm": "optuna", "num_runs": 3}}, r"optuna needs search.num_runs and a key in space"),
@@ -163,6 +167,38 @@ def test_several_objectives_are_told_together(tmp_path: Path) -> None:
     assert not recorded_draws(searched, place, {})[0].objectives
     study = optuna_search(searched, draws_known)._ot_study
     assert [t.values for t in study.best_trials] == [[0.7, 8.0]]
+
+
+def test_what_runs_learned_is_counted_through_all_stages_but_a_teachers(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    config = {"method": {"name": "matte_then_seg"}, "train": {"steps": 40, "teacher_steps": 20, "epoch_steps": 10}}
+    stages = [stage.name for stage in stages_of(parse(config, RunConfig))]
+    assert len(stages) == 2
+    for run_id, status in (("whole", "finished"), ("cut", "stopped"), ("broken", "failed"), ("other", "finished")):
+        row = {"run_id": run_id, "status": status, "config": json.dumps(config), "stages": [f"{s}:aa" for s in stages]}
+        store.write("runs", [row])
+        points = [(stage, epoch) for stage in stages for epoch in (1, 2)][: 3 if status == "stopped" else 4]
+        rows = [{"stage": s, "epoch": e, "value": float(10 * stages.index(s) + e)} for s, e in reversed(points)]
+        store.write("epochs", [{"run_id": run_id, "key": "val_sad", **row} for row in rows])
+    found = learned(store, ["whole", "cut", "broken"], "val_sad")
+    # Its first stage only prepares, so that the second one's epochs are counted from 1.
+    assert found == {"whole": [(1, 11.0), (2, 12.0)], "cut": [(1, 11.0)]}
+    mlb = config | {"method": {"name": "joint"}}
+    assert epochs_before(stages_of(parse(mlb, RunConfig)), parse(mlb, RunConfig)) == {"student": 0}
+
+
+@pytest.mark.parametrize(("error", "decided"), [(0.5, "CONTINUE"), (2.5, "STOP")])
+def test_early_stopping_remembers_earlier_runs(error: float, decided: str) -> None:
+    searched = Plan(name="x", search={"scheduler": {"name": "asha", "grace_epochs": 1, "reduction": 2}})  # type: ignore[arg-type]
+    told = {f"run{i}": [(1, float(i)), (2, float(i) / 2)] for i in range(4)}
+    trial: Any = SimpleNamespace(trial_id="new")
+    decisions = []
+    for earlier in (told, {}):
+        asha = scheduler(searched, [8], earlier)
+        assert asha
+        asha.on_trial_add(None, trial)  # type: ignore[arg-type]
+        decisions.append(asha.on_trial_result(None, trial, {"epoch": 1, "val_sad": error}))  # type: ignore[arg-type]
+    assert decisions == [decided, "CONTINUE"]  # the median of the earlier runs is 1.5; alone nobody is stopped
 
 
 @pytest.fixture(scope="module")

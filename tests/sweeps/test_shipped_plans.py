@@ -11,33 +11,39 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from bench.comparable import same_input
+from bench.speed import parse_size
 from sweeps.expand import expand
 from sweeps.plan import SHIPPED, configurations, draws, load_plan, searched_configuration, shipped_plans
 from sweeps.show import as_random
 from tests.wsshm import tiny
-from wsshm.config import METHOD_NAMES, BlendConfig
+from wsshm import methods
+from wsshm.config import BlendConfig
 from wsshm.data.cli import app as data_app
-from wsshm.data.sources import open_sources
+from wsshm.data.manifest import Manifest, Sample
+from wsshm.data.sources import Sources
 from wsshm.errors import UserError
 from wsshm.methods import stages_of
 from wsshm.models.encoder import Encoder
-from wsshm.stages import run_id_of
+from wsshm.predict import Protocol
+from wsshm.training.planning import plan_run
 
 COMMANDS = {
     name: [
         shlex.split(command)
         for command in re.findall(
-            r"python -m sweeps run .*", re.sub(r"\\\n#\s*", "", (SHIPPED / f"{name}.yaml").read_text())
+            r"wsshm sweep run .*", re.sub(r"\\\n#\s*", "", (SHIPPED / f"{name}.yaml").read_text())
         )
     ]
     for name in shipped_plans()
 }
 
 
-def distinct(name: str, data: Path) -> int:
+def distinct(name: str) -> int:
     """How many different runs a plan holds; the plan names all its budgets, so that any data will do."""
-    sources = open_sources(tiny.config(tiny.make(data)).data)
-    return len({run_id_of(c, sources) for c in configurations(load_plan(name, ["base.model.weights=none"]))})
+    many = Manifest("", (Sample(f"{i}", "train", "photo", image="i", matte="m", mask="k") for i in range(1000)))
+    sources = Sources(many, many, many, many, {"test": many})
+    return len({plan_run(c, sources).run_id for c in configurations(load_plan(name, ["base.model.weights=none"]))})
 
 
 def test_they_are_valid_and_say_what_they_do() -> None:
@@ -55,7 +61,7 @@ def test_they_are_valid_and_say_what_they_do() -> None:
 def test_the_commands_in_their_comments_are_plans_of_fewer_steps(name: str) -> None:
     whole = configurations(load_plan(name))[0]
     for words in COMMANDS[name]:
-        assert words[4] == name
+        assert words[3] == name
         changes = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
         plan = load_plan(name, changes)
         small = configurations(plan)
@@ -73,7 +79,7 @@ def test_methods_holds_every_method_under_three_seeds(name: str) -> None:
         teacher: sorted((r.method.name, r.train.seed) for r in runs if r.method.blend.teacher == teacher)
         for teacher in ("stage", "average")
     }
-    assert by_teacher["stage"] == sorted((m, s) for m in METHOD_NAMES for s in range(3))
+    assert by_teacher["stage"] == sorted((m, s) for m in methods.names() for s in range(3))
     assert by_teacher["average"] == sorted((m, s) for m in ("mlb", "oracle") for s in range(3))
     assert "33 runs" in load_plan(name).about
 
@@ -88,20 +94,20 @@ def test_blending_searches_the_whole_blend_over_one_teacher() -> None:
     assert {stage for run in runs for stage in stages_of(run) if stage.name == "teacher"} == {stages_of(runs[0])[0]}
 
 
-def test_backbones_are_pyramidal_light_and_timed(tmp_path: Path) -> None:
+def test_backbones_are_pyramidal_light_and_timed() -> None:
     plan = load_plan("backbones")
     names = plan.space["model.backbone"]
     assert list(plan.speed.models) == names
-    assert distinct("backbones", tmp_path) == 3 * len(names) == 30
+    assert distinct("backbones") == 3 * len(names) == 30
     with torch.device("meta"):
         sizes = [sum(p.numel() for p in Encoder(name).parameters()) for name in names]
     assert max(sizes) < 22e6
 
 
-def test_annotation_cost_runs_equal_runs_once(tmp_path: Path) -> None:
+def test_annotation_cost_runs_equal_runs_once() -> None:
     assert len(configurations(load_plan("annotation-cost"))) == 4 * 4 * 3 * 3
     # mlb and joint everywhere; seg_only by masks, matte_only by mattes alone
-    assert distinct("annotation-cost", tmp_path) == 3 * (2 * 12 + 3 + 4) == 93
+    assert distinct("annotation-cost") == 3 * (2 * 12 + 3 + 4) == 93
 
 
 def test_paper_takes_manifests_and_names_a_missing_one(tmp_path: Path) -> None:
@@ -122,13 +128,12 @@ def test_photos_goes_with_what_its_comments_make(tmp_path: Path) -> None:
     """The commands in its head, on tiny pictures laid out as they say."""
     tiny.make_folders(tmp_path / "DATA")
     text = (SHIPPED / "photos.yaml").read_text()
-    lines = [shlex.split(line) for line in re.findall(r"#   wsshm (data .*)", text)]
-    assert [words[1] for words in lines] == ["import"] * 3 + ["split"] * 2 + ["compose"] + ["split"] * 2
-    here = {"DATA/": f"{tmp_path}/DATA/", "M/": f"{tmp_path}/M/"}
-    for words in lines:
-        done = CliRunner().invoke(data_app, [_at(word, here) for word in words[1:]], catch_exceptions=False)
-        assert done.exit_code == 0, done.output
-    runs = expand(load_plan("photos", [f"base.data.root={tmp_path}/M", "base.model.weights=none"]))
+    places = {"DATA": f"{tmp_path}/DATA", "M": f"{tmp_path}/M"}
+    [words] = [shlex.split(line) for line in re.findall(r"#   wsshm data (prepare .*)", text)]
+    done = CliRunner().invoke(data_app, [places.get(word, word) for word in words], catch_exceptions=False)
+    command = shlex.split(done.output.splitlines()[-1].removeprefix("next: wsshm sweep run "))
+    assert command == ["photos", "--set", f"base.data.root={tmp_path}/M"]
+    runs = expand(load_plan(command[0], [command[2], "base.model.weights=none"]))
     assert len(runs) == 30
     sources = runs[0].sources
     assert (len(sources.mattes), len(sources.backgrounds), len(sources.masks)) == (8, 4, 4)
@@ -139,7 +144,10 @@ def test_photos_goes_with_what_its_comments_make(tmp_path: Path) -> None:
     assert {s.attributes["truth"] for s in sources.test["photos.parquet"].samples} == {"estimated"}
 
 
-def _at(word: str, places: dict[str, str]) -> str:
-    for name, place in places.items():
-        word = place + word.removeprefix(name) if word.startswith(name) else word
-    return word
+@pytest.mark.parametrize("name", shipped_plans())
+def test_what_is_timed_is_an_input_that_is_scored(name: str) -> None:
+    """Every plan that times models has timings of the rule that its runs are scored by: their own size."""
+    plan = load_plan(name)
+    for size in {run.data.size for run in configurations(plan)} if plan.speed.models else ():
+        rule = str(Protocol(size))  # as bench.accuracy scores a run
+        assert [timed for timed in plan.timed_sizes() if same_input(rule, *parse_size(timed))] == [size]

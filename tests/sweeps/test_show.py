@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from pyarrow import fs
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from bench.store import Store
@@ -18,10 +26,10 @@ from sweeps.repeat import open_plan, repeat
 from sweeps.show import show
 from tests.sweeps import made_up
 from tests.wsshm import tiny
-from wsshm import storage
 from wsshm.config import RunConfig, parse
 from wsshm.errors import UserError
-from wsshm.storage import Location
+from wsshm.files import location
+from wsshm.files.location import Location
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +88,7 @@ def test_without_rows_it_names_what_makes_some(data: Path, tmp_path: Path, capsy
     first = expand(plan)[0].config
     text = shown(plan, tmp_path / "none", capsys)
     assert "estimated time" not in text
-    command = next(line for line in text.splitlines() if line.strip().startswith("python -m sweeps run smoke"))
+    command = next(line for line in text.splitlines() if line.strip().startswith("wsshm sweep run smoke"))
     assert "'space={model.backbone: [test_efficientnet, test_resnet]}'" in command
     Store(tmp_path).write("runs", [made_up.run_row("earlier", first)])
     text = shown(plan, tmp_path, capsys)
@@ -115,7 +123,7 @@ def test_a_search_says_its_space_and_is_estimated_by_random_draws(
     assert "optuna: 6 draws from this space" in text
     assert "loguniform from 0.01 to 0.1" in text
     assert "soft, gated" in text
-    assert "minimised: val_sad; asha stops what is behind" in text
+    assert "minimised: val_sad; asha stops runs that fall behind" in text
     assert "7 runs (1 as listed and 6 that optuna draws; here drawn at random), 8 stages to train" in text
     assert "estimated time: about" in text
 
@@ -162,7 +170,7 @@ def test_a_sweeps_own_plan_file_finds_its_store(data: Path, tmp_path: Path) -> N
 
 def test_a_plan_on_an_object_store(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remote = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    monkeypatch.setattr(storage, "_remote", lambda uri: (remote, "bucket"))
+    monkeypatch.setattr(location, "_remote", lambda uri: (remote, "bucket"))
     plan = tiny_plan(data)
     made_up.record(tmp_path / "bucket" / "out", plan)
     opened, weights, store = open_plan("s3://bucket/out/plan.yaml?region=x", ["seeds=[3]"])
@@ -182,3 +190,69 @@ def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["show", "smoke", "--store", str(tmp_path / "nope")])
     assert isinstance(done.exception, UserError)
     assert "there is no store" in str(done.exception)
+
+
+def test_drawing_the_embedded_set_is_announced_and_ends_in_order_by_sigterm(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "wsshm", "sweep", "show", "quickstart"]
+    environment = {**os.environ, "WSSHM_CACHE": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as asked:
+        assert asked.stderr
+        first = asked.stderr.readline()
+        assert "drawing the synthetic part of the embedded data set once: 300 pictures of 128 px" in first
+        while not list(tmp_path.rglob("*.png")):
+            assert asked.poll() is None
+            time.sleep(0.05)
+        os.killpg(asked.pid, signal.SIGTERM)
+        rest = asked.stderr.read()
+    assert (asked.returncode, [line for line in rest.splitlines() if "drawing synthetic" not in line]) == (143, [])
+
+
+def test_secrets_of_an_address_are_not_shown() -> None:
+    shown = CliRunner().invoke(app, ["show", "smoke", "--full", "--set", "stages=s3://KEY:SECRET@bucket/stages"])
+    assert "stages: s3://***@bucket/stages" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("x", "--set takes KEY=VALUE, such as base.train.steps=800, not 'x'"),
+        ("=3", "--set takes KEY=VALUE"),
+        ("nope=3", "the plan smoke has an unknown key 'nope'; the nearest valid choice is 'name'"),
+        ("base.train.stepz=3", "unknown key 'train.stepz'; the nearest valid choices are 'steps'"),
+        ("base..x=1", "base of the plan smoke has an unknown key ''"),
+        ("base.train.steps=[1", "'[1' is not valid YAML"),
+        ("base.train.steps={a: 'b\"", "is not valid YAML"),
+        ("base.train.steps='\"3\"'", "has an impossible train.steps = '\"3\"': input should be a valid integer"),
+        ("seeds=", "has an impossible seeds = None: input should be a list"),
+        ("base=3", "has an impossible base = 3: input should be a mapping of keys to values"),
+        ("base.train.steps.x=3", "'base.train.steps.x' cannot be set: 'base.train.steps' is a value"),
+    ],
+)
+def test_a_malformed_assignment_is_a_sentence(assignment: str, said: str) -> None:
+    refused = CliRunner().invoke(app, ["show", "smoke", "--full", "--set", assignment])
+    assert isinstance(refused.exception, UserError)
+    assert said in str(refused.exception)
+
+
+def test_a_plan_or_output_that_is_no_file_or_folder_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    asked = {
+        ("show", str(tmp_path / "pipe.yaml")): "is not a regular file; give a YAML file",
+        ("show", str(tmp_path / "folder.yaml")): "is a folder; give a YAML file",
+        ("run", "smoke", "--out", str(tmp_path / "pipe.yaml")): "is not a folder; give another path",
+        ("run", "smoke", "--out", str(tmp_path), "--set", f"stages={tmp_path}/pipe.yaml"): "stages .* is not a folder",
+    }
+    for arguments, said in asked.items():
+        refused = CliRunner().invoke(app, arguments)
+        assert re.search(said, str(refused.exception)), arguments
+
+
+def test_damaged_weights_are_refused_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WSSHM_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "cut.safetensors"
+    save_file({"stem.weight": torch.zeros(64)}, file)
+    file.write_bytes(file.read_bytes()[:-8])
+    refused = CliRunner().invoke(app, ["show", "smoke", "--set", f"base.model.weights={file}"])
+    assert f"model.weights: {file} is not a readable safetensors file" in str(refused.exception)
+    assert not (tmp_path / "cache").exists()

@@ -19,9 +19,9 @@ from sweeps.place import Place
 from sweeps.plan import configurations
 from sweeps.status import Status, headline, print_status, read_status
 from tests.sweeps import made_up
-from wsshm.claims import Claim
 from wsshm.errors import UserError
-from wsshm.storage import Location
+from wsshm.files.claims import Claim
+from wsshm.files.location import Location
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTUNA = {
@@ -62,21 +62,21 @@ def test_not_yet_begun_and_no_sweep_at_all(tmp_path: Path) -> None:
     out = made_up.record(tmp_path / "out", made_up.plan_of())
     status = read(out)
     assert (status.total, status.waiting, status.over) == (4, 4, False)
-    assert "0 of 4 finished, 4 waiting; not going on; ask again with the same command" in said(out)
+    assert "0 of 4 finished, 4 waiting; not running; rerun the command" in said(out)
     alive(out)
-    assert "it is starting" in said(out)
+    assert "the sweep is starting" in said(out)
 
 
 def test_a_sweep_that_is_drawing_its_data(tmp_path: Path) -> None:
     out = tmp_path / "drawing"
     alive(out)
-    assert said(out) == f"drawing in {out}: starting: its data is opened, or drawn"
+    assert said(out) == f"drawing in {out}: starting: opening or drawing its data"
     made_up.record(out, made_up.plan_of())
     (out / "runs.json").unlink()
-    assert said(out) == f"made-up in {out}: starting: its data is opened, or drawn"
+    assert said(out) == f"made-up in {out}: starting: opening or drawing its data"
     assert not read(out).over
     Place(Location.of(out)).claim.delete()
-    assert "never came to its runs; ask again (python -m sweeps run PLAN --out" in said(out)
+    assert "never started its runs; rerun the command (wsshm sweep run PLAN --out" in said(out)
     assert print_status(Location.of(out)) == 0
 
 
@@ -150,7 +150,7 @@ def test_a_killed_sweep_says_since_when_and_what_to_do(tmp_path: Path) -> None:
     assert read(out).silent_s is None
     os.utime(claim, (time.time() - 90, time.time() - 90))
     assert read(out).left_s is None
-    assert re.search(r"no sign of life for 5 min 0\d s; ask again with the same command", said(out))
+    assert re.search(r"no sign of life for 5 min 0\d s; rerun the command", said(out))
 
 
 def test_failures_end_in_exit_status_1_and_a_retry_is_no_failure(tmp_path: Path) -> None:
@@ -162,10 +162,10 @@ def test_failures_end_in_exit_status_1_and_a_retry_is_no_failure(tmp_path: Path)
     status = read(out)
     assert status.failed == {"run3": ("joint (100 mattes, 1000 masks, seed 1)", "it broke badly")}
     assert status.over
-    assert "done but for what failed" in said(out)
+    assert "done except for failed runs" in said(out)
     assert print_status(Location.of(out)) == 1
     assert CliRunner().invoke(app, ["status", str(out)]).exit_code == 1
-    progress(out, "run3", 0.1, 5)  # asked again
+    progress(out, "run3", 0.1, 5)  # rerun
     assert read(out).failed == {}
     assert read(out).waiting == 0
 
@@ -198,7 +198,7 @@ def test_several_objectives_give_the_pareto_front(tmp_path: Path) -> None:
     out = made_up.record(tmp_path, plan)
     made_up.finish(out, plan, 3)  # val_sad 5, 4, 3
     speed = {
-        "architecture": "unet", "engine": "eager", "precision": "fp32", "layout": "nchw", "batch": 1, "status": "ok",
+        "architecture": "unet", "engine": "eager", "precision": "fp32", "layout": "channels_last", "batch": 1, "status": "ok",
     }  # fmt: skip
     for device, size, times in (("old", 64, (1, 1, 1)), ("here", 64, (10, 30, 20)), ("here", 128, (1, 1, 1))):
         for backbone, ms in zip(backbones, times, strict=True):
@@ -206,6 +206,10 @@ def test_several_objectives_give_the_pareto_front(tmp_path: Path) -> None:
                 row = speed | {"height": size, "width": size, "scope": scope, "device": device}
                 row |= {"backbone": backbone, "model": f"unet/{backbone}", "p50_ms": ms * factor}
                 Store(out / "store").write("speed", [row])
+    for backbone, status, ms in (("resnet18", "unstable", 99.0), ("resnet50", "oom", None)):  # an ok time goes first
+        row = speed | {"height": 64, "width": 64, "scope": "model", "device": "here", "run_id": "x"}
+        row |= {"backbone": backbone, "model": f"unet/{backbone}", "status": status, "p50_ms": ms}
+        Store(out / "store").write("speed", [row])
     assert [(row["run"], row["latency_ms"]) for row in read(out).best] == [("run2", 20.0), ("run0", 10.0)]
 
 
@@ -223,7 +227,7 @@ def test_a_search_counts_what_it_will_draw(tmp_path: Path) -> None:
     status = read(out)
     assert (status.total, status.over) == (4, True)
     more = made_up.plan_of(**(OPTUNA | {"search": {"algorithm": "optuna", "num_runs": 9}}))
-    made_up.record(out, more)  # asked again for more
+    made_up.record(out, more)  # rerun for more
     (out / "report" / "index.html").touch()
     os.utime(out / "report" / "index.html", (1, 1))
     assert read(out).waiting == 5

@@ -80,6 +80,20 @@ def test_a_plan_file_travels_from_wherever_it_lies(cluster: FakeCluster, tmp_pat
     assert sent(cluster)["submitted/my plan.yaml"] == plan.read_bytes()
 
 
+def test_plugins_travel_as_modules_that_every_process_of_the_job_finds(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "my-method.v2.py"
+    mine.write_text("from wsshm.methods import Method, register\n")
+    monkeypatch.setenv("WSSHM_PLUGINS", f"{mine},json.decoder")
+    submit_plan("smoke", cluster.address, "/shared/smoke")
+    environment = cluster.jobs["smoke-1"]["runtime_env"]
+    assert environment["env_vars"]["WSSHM_PLUGINS"] == "submitted.plugin_0_my_method_v2,json.decoder"
+    assert sent(cluster)["submitted/plugin_0_my_method_v2.py"] == mine.read_bytes()
+    submit_plan("smoke", cluster.address, "/shared/other", (), Baggage(env=("WSSHM_PLUGINS=theirs",)))
+    assert cluster.jobs["smoke-2"]["runtime_env"]["env_vars"]["WSSHM_PLUGINS"] == "theirs"
+
+
 def test_an_installed_suite_sends_no_code(cluster: FakeCluster, tmp_path: Path, monkeypatch, caplog) -> None:
     installed = tmp_path / "site-packages"
     installed.mkdir()
@@ -237,7 +251,7 @@ def test_tokens(cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("RAY_AUTH_TOKEN", "right")
     assert submit_plan("smoke", cluster.address, "/shared/x") == 0
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with pytest.raises(UserError, match=r"RAY_AUTH_MODE=disabled keeps it back"):
+    with pytest.raises(UserError, match=r"RAY_AUTH_MODE=disabled withholds it"):
         submit_plan("smoke", cluster.address, "/shared/y")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.delenv("RAY_AUTH_TOKEN")

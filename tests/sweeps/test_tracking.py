@@ -18,7 +18,7 @@ from sweeps.tracking import Followed, callbacks
 from tests.sweeps import made_up
 from tests.wsshm import tiny
 from wsshm.errors import UserError
-from wsshm.storage import Location
+from wsshm.files.location import Location
 
 
 class Recorder:
@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> Any:
 
 
 def trial_of(run: Any) -> Any:
-    return SimpleNamespace(trial_id="tune_0", config={"run": {"config": run.config.model_dump(mode="json")}})
+    return SimpleNamespace(trial_id="tune_0", config={"run": {"run": run}})
 
 
 def test_a_run_is_told_by_its_id_settings_and_errors(run: Any, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_tensorboard_shows_two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for _ in range(2):  # a sweep may fit twice with the same callbacks
             results = tune.Tuner(
                 report_two_epochs,
-                param_space={"run": tune.grid_search([{"config": run.config.model_dump(mode="json")} for run in runs])},
+                param_space={"run": tune.grid_search([{"run": run} for run in runs])},
                 run_config=tune.RunConfig(
                     name="tune", storage_path=str(tmp_path / "ray"), verbose=0, callbacks=followed
                 ),

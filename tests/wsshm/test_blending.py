@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsshm.blending import band_radius, blend, boundary_of, disagreement, edge_band, ellipse
+from wsshm.blending import band_radius, blend, boundary_of, disagreement, edge_band
 from wsshm.config import BlendConfig
 
 
@@ -82,12 +82,6 @@ def test_disagreement_counts_wrong_pixels_outside_the_band() -> None:
     # around pixel 9, window 7..11 less the band 9, 10: pixels 7, 8, 11, all on the wrong side
     assert share[9] == pytest.approx(1.0)
     assert share[29] == 0
-
-
-@pytest.mark.parametrize("radius", [1, 2, 3, 5, 8, 13, 20, 41])
-def test_the_ellipse_is_opencvs(radius: int) -> None:
-    expected = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    assert np.array_equal(ellipse(radius).numpy(), expected)
 
 
 @pytest.mark.parametrize("radius", [1, 3, 6])

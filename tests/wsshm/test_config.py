@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wsshm.config import RunConfig, load_document, override, parse
+from wsshm.config import RunConfig, override, parse
+from wsshm.documents import load_document
 from wsshm.errors import UserError
 
 
@@ -20,9 +21,13 @@ from wsshm.errors import UserError
         ({"train": {"steps": "many"}}, ["train.steps = 'many'", "integer"]),
         ({"data": {"size": 100}}, ["data.size", "multiple of 64"]),
         ({"train": {"steps": 10, "teacher_steps": 10}}, ["teacher_steps (10)", "smaller than train.steps (10)"]),
-        ({"train": {"batch": 10, "workers": 4}}, ["impossible train: batch (10)", "multiple of workers x accumulate"]),
-        ({"train": {"batch": 8, "workers": [1, 4]}}, ["batch (8)", "(3 x 1)"]),
+        (
+            {"train": {"batch": 7, "workers": 4, "accumulate": 2}},
+            ["batch (7) must be at least workers x accumulate (4 x 2)"],
+        ),
+        ({"train": {"batch": 3, "workers": [1, 4]}}, ["batch (3)", "(4 x 1)"]),
         ({"train": {"workers": [4, 2]}}, ["workers [4, 2] must be [fewest, most]"]),
+        ({"train": {"accelerator": "A100"}}, ["accelerator A100 is a GPU's type; set gpus_per_worker as well"]),
         ({"train": {"workers": [1, 2], "max_failures": 0}}, ["elastic workers need max_failures of at least 1"]),
         ({"train": {"workers": 2, "gpus_per_worker": 0.5}}, ["two workers of one run cannot share one"]),
         ({"trian": {}}, ["'trian'", "'train'"]),

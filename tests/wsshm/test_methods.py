@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.wsshm import tiny
-from wsshm.config import METHOD_NAMES, RunConfig, override, parse
+from wsshm import methods
+from wsshm.config import RunConfig, override, parse
 from wsshm.data.manifest import Manifest
-from wsshm.data.sources import Sources, budgeted, open_sources
+from wsshm.data.sources import Sources, budgeted, check_files, open_sources
 from wsshm.errors import UserError
-from wsshm.methods import METHODS, stages_of
-from wsshm.stages import addressed_stages, digest, run_id_of
-from wsshm.train import checked_sources, labels_used
+from wsshm.methods import stages_of
+from wsshm.training.planning import digest, plan_run
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +32,15 @@ def changed(config: RunConfig, *assignments: str) -> RunConfig:
     return parse(override(config.model_dump(mode="json"), list(assignments)))
 
 
-def test_every_method_of_the_configuration_exists() -> None:
-    assert set(METHODS) == set(METHOD_NAMES)
+def run_id(config: RunConfig, sources: Sources) -> str:
+    return plan_run(config, sources).run_id
 
 
-@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_a_method_stands_in_the_file_of_its_name() -> None:
+    assert set(methods.names()) == set(methods.METHODS.own)
+
+
+@pytest.mark.parametrize("method", methods.names())
 @pytest.mark.parametrize("refresh", [1, 3])
 def test_every_method_gets_the_same_number_of_steps(root: Path, method: str, refresh: int) -> None:
     config = changed(tiny.config(root, method, steps=100, teacher_steps=30), f"method.blend.refresh={refresh}")
@@ -48,8 +53,8 @@ def test_every_method_gets_the_same_number_of_steps(root: Path, method: str, ref
 
 
 def test_who_sees_which_label(root: Path, sources: Sources) -> None:
-    used = {method: labels_used(tiny.config(root, method), sources) for method in METHOD_NAMES}
-    assert used == {
+    runs = {method: plan_run(tiny.config(root, method)) for method in methods.names()}
+    assert {method: (run.mattes, run.masks) for method, run in runs.items()} == {
         "matte_only": (6, 0),
         "seg_only": (0, 8),
         "joint": (6, 8),
@@ -90,33 +95,33 @@ def test_the_share_of_mattes_is_the_methods_own_unless_it_is_given(root: Path) -
 
 def test_one_teacher_serves_all_that_need_it(root: Path, sources: Sources) -> None:
     first = {
-        method: addressed_stages(tiny.config(root, method), sources)[0].address
+        method: plan_run(tiny.config(root, method)).stages[0].address
         for method in ("mlb", "mlb_masklabel", "matte_then_seg", "pseudo_label", "oracle")
     }
     assert len(set(first.values())) == 1
     config = tiny.config(root)
     teacher = first["mlb"]
     for other_teacher in ("train.seed=1", "train.teacher_steps=1", "budget.mattes=3", "train.lr=0.1", "data.size=128"):
-        assert addressed_stages(changed(config, other_teacher), sources)[0].address != teacher
+        assert plan_run(changed(config, other_teacher)).stages[0].address != teacher
     for same_teacher in ("train.steps=9", "budget.masks=4", "method.blend.threshold=0.3", "method.matte_share=0.5"):
-        other = addressed_stages(changed(config, same_teacher), sources)
+        other = plan_run(changed(config, same_teacher)).stages
         assert other[0].address == teacher
-        assert other[1].address != addressed_stages(config, sources)[1].address
+        assert other[1].address != plan_run(config).stages[1].address
 
 
 def test_a_run_is_what_changes_its_numbers(root: Path, sources: Sources) -> None:
     config = tiny.config(root)
-    run_id = run_id_of(config, sources)
-    assert len(run_id) == 16
+    own = run_id(config, sources)
+    assert len(own) == 16
     for execution in ("train.workers=2", "train.cpus_per_worker=4", "train.loader_workers=1", "train.max_failures=9"):
-        assert run_id_of(changed(config, execution), sources) == run_id
+        assert run_id(changed(config, execution), sources) == own
     for number in ("train.seed=1", "train.batch=8", "method.blend.band=0.1", "train.loss.l1=2", "train.ema=0.9"):
-        assert run_id_of(changed(config, number), sources) != run_id
+        assert run_id(changed(config, number), sources) != own
     moved = Sources(
         *(Manifest("/elsewhere", m.samples) for m in (sources.mattes, sources.backgrounds, sources.masks, sources.val)),
         {name: Manifest("/elsewhere", m.samples) for name, m in sources.test.items()},
     )
-    assert run_id_of(config, moved) == run_id
+    assert run_id(config, moved) == own
 
 
 RECIPES = {
@@ -138,7 +143,7 @@ def test_what_was_trained_with_an_older_release_keeps_its_address(method: str) -
 
 def test_all_labels_and_their_number_are_the_same_budget(root: Path, sources: Sources) -> None:
     config = tiny.config(root)
-    assert run_id_of(changed(config, "budget={mattes: 6, masks: 8}"), sources) == run_id_of(config, sources)
+    assert run_id(changed(config, "budget={mattes: 6, masks: 8}"), sources) == run_id(config, sources)
 
 
 def test_a_weights_file_counts_by_its_content(root: Path, sources: Sources, tmp_path: Path) -> None:
@@ -147,24 +152,24 @@ def test_a_weights_file_counts_by_its_content(root: Path, sources: Sources, tmp_
         file = tmp_path / folder / "w.safetensors"
         file.parent.mkdir()
         file.write_bytes(content)
-        ids.append(run_id_of(changed(tiny.config(root), f"model.weights={file}"), sources))
+        ids.append(run_id(changed(tiny.config(root), f"model.weights={file}"), sources))
     assert ids[0] == ids[1] != ids[2]
 
 
 def test_a_label_that_a_method_needs_cannot_be_budgeted_away(root: Path) -> None:
     for method, key in (("mlb", "masks"), ("joint", "mattes"), ("seg_only", "masks")):
         with pytest.raises(UserError, match=rf"'{method}' learns from {key}; raise budget.{key}"):
-            checked_sources(changed(tiny.config(root, method), f"budget.{key}=0"))
-    assert checked_sources(changed(tiny.config(root, "seg_only"), "budget.mattes=0"))
+            plan_run(changed(tiny.config(root, method), f"budget.{key}=0"))
+    assert plan_run(changed(tiny.config(root, "seg_only"), "budget.mattes=0"))
     with pytest.raises(UserError, match=r"a batch of 1 cannot hold a share of 0.5 mattes"):
         stages_of(changed(tiny.config(root, "joint"), "train.batch=1"))
 
 
 def test_a_method_is_the_same_run_under_budgets_of_labels_it_never_uses(root: Path, sources: Sources) -> None:
     config = tiny.config(root, "seg_only")
-    assert run_id_of(changed(config, "budget.mattes=2"), sources) == run_id_of(config, sources)
-    assert run_id_of(changed(config, "budget.masks=2"), sources) != run_id_of(config, sources)
-    assert run_id_of(changed(config, "method.blend.threshold=0.1"), sources) == run_id_of(config, sources)
+    assert run_id(changed(config, "budget.mattes=2"), sources) == run_id(config, sources)
+    assert run_id(changed(config, "budget.masks=2"), sources) != run_id(config, sources)
+    assert run_id(changed(config, "method.blend.threshold=0.1"), sources) == run_id(config, sources)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -182,25 +187,26 @@ def test_seeds_draw_different_subsets(sources: Sources) -> None:
 
 def test_impossible_budgets_and_missing_truth_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"asks for 7 mattes but the data set has 6; lower budget.mattes"):
-        checked_sources(changed(tiny.config(root), "budget.mattes=7"))
+        plan_run(changed(tiny.config(root), "budget.mattes=7"))
     without = tiny.make(tmp_path)
     masks = Manifest.read(without / "masks.parquet")
-    bare = [type(s)(**{**vars(s), "matte": None}) for s in masks.samples]
+    bare = [replace(s, matte=None) for s in masks.samples]
     Manifest(masks.root, bare).write(without / "masks.parquet")
     with pytest.raises(UserError, match=r"'oracle' needs true mattes"):
-        checked_sources(tiny.config(without, "oracle"))
-    assert checked_sources(tiny.config(without, "mlb"))
+        plan_run(tiny.config(without, "oracle"))
+    assert plan_run(tiny.config(without, "mlb"))
 
 
 def test_a_missing_or_foreign_file_is_named_before_training(tmp_path: Path) -> None:
     root = tiny.make(tmp_path)
     mask = root / "photo" / "3_mask.png"
     mask.write_text("no picture")
+    sources = open_sources(tiny.config(root).data)
     with pytest.raises(UserError, match=r"3_mask.png is not a readable picture"):
-        checked_sources(tiny.config(root))
+        check_files(sources)
     mask.unlink()
     with pytest.raises(UserError, match=r"no picture at .*3_mask.png"):
-        checked_sources(tiny.config(root))
+        check_files(sources)
 
 
 def test_sources_that_hold_nothing_usable_are_named(root: Path) -> None:

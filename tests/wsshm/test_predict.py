@@ -1,4 +1,4 @@
-from types import SimpleNamespace
+import os
 from typing import NamedTuple
 
 import cv2
@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from wsshm import checkpoint
 from wsshm.__main__ import main
 from wsshm.data.pictures import write_png
 from wsshm.errors import UserError
+from wsshm.models import checkpoint
 from wsshm.predict import Protocol, find_inputs, parse_protocol, pick_device, plan_outputs, predict_files, predict_matte
 
 RNG = np.random.default_rng(3)
@@ -24,12 +24,16 @@ class Output(NamedTuple):
 class Echo(torch.nn.Module):
     """Answers with the input's red as matte and green as boundary, and remembers what it was given."""
 
+    stride = 32
+
     def forward(self, images):
         self.seen = images
         return Output(images[:, :1], images[:, 1:2])
 
 
 class Starved(torch.nn.Module):
+    stride = 32
+
     def forward(self, images):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte")
 
@@ -89,7 +93,9 @@ def test_inputs_are_found_once_and_must_exist(tmp_path):
     for name in ("b.png", "a.jpg"):
         Image.fromarray(picture(8, 8)).save(tmp_path / name)
     (tmp_path / "notes.txt").touch()
-    assert find_inputs([tmp_path / "b.png", tmp_path]) == [tmp_path / "b.png", tmp_path / "a.jpg"]
+    found = find_inputs([tmp_path / "b.png", tmp_path])
+    assert found.pictures == [tmp_path / "b.png", tmp_path / "a.jpg"]
+    assert found.left_out == [tmp_path / "notes.txt"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no pictures"):
         find_inputs([tmp_path / "empty"])
@@ -97,9 +103,17 @@ def test_inputs_are_found_once_and_must_exist(tmp_path):
         find_inputs([tmp_path, tmp_path / "gone"])
 
 
+def test_pictures_that_share_a_stem_keep_their_endings(tmp_path):
+    outputs = plan_outputs([tmp_path / "a.png", tmp_path / "b.png", tmp_path / "x" / "a.jpg"], tmp_path / "out")
+    assert [alpha.name for alpha, _ in outputs.values()] == ["a.png_alpha.png", "b_alpha.png", "a.jpg_alpha.png"]
+    assert [cutout.name for _, cutout in outputs.values()] == ["a.png_cutout.png", "b_cutout.png", "a.jpg_cutout.png"]
+
+
 def test_outputs_must_not_collide(tmp_path):
-    with pytest.raises(UserError, match=r"both write a_alpha\.png"):
-        plan_outputs([tmp_path / "a.png", tmp_path / "x" / "a.jpg"], tmp_path)
+    with pytest.raises(UserError, match=r"both write a\.png_alpha\.png"):
+        plan_outputs([tmp_path / "a.png", tmp_path / "x" / "a.png"], tmp_path)
+    with pytest.raises(UserError, match=r"both write a\.png_alpha\.png"):
+        plan_outputs([tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "a.png.png"], tmp_path)
     with pytest.raises(UserError, match=r"a_alpha\.png is an input"):
         plan_outputs([tmp_path / "a.png", tmp_path / "a_alpha.png"], tmp_path)
     (tmp_path / "file").touch()
@@ -122,6 +136,38 @@ def test_too_little_memory_names_the_picture_and_the_remedy(tmp_path):
         predict_files(Starved(), [path], tmp_path / "out", protocol=Protocol(), device="cpu")
 
 
+CARD = checkpoint.ModelCard("unet", "echo", {}, "none", [0.5] * 3, [0.5] * 3, size=64)
+
+
+class Lost(torch.nn.Module):
+    stride = 32
+
+    def forward(self, images):
+        return Output(images[:, :1] * torch.nan, images[:, 1:2])
+
+
+def test_a_model_that_answers_with_nan_writes_nothing(tmp_path):
+    path = write_png(tmp_path / "p.png", picture(20, 30))
+    with pytest.raises(UserError, match=r"answers with NaN for .*p\.png.*train it again"):
+        predict_files(Lost(), [path], tmp_path / "out", protocol=Protocol(), device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("side", "height", "width"), [(128, 2, 3200), (128, 2000, 2), (512, 300, 6000), (2048, 200, 1000)]
+)
+def test_a_strip_is_not_enlarged_without_bounds(side, height, width):
+    with pytest.raises(UserError, match=rf"{width} x {height} px would be enlarged to .* at short{side}.*native"):
+        predict_matte(Echo(), np.zeros((height, width, 3), np.uint8), short_side=side, device="cpu")
+
+
+def test_usual_shapes_are_enlarged_and_strips_are_shrunk():
+    assert Protocol(2048).size(500, 2000) == (2048, 8192)
+    assert Protocol(128).size(100, 20000) == (128, 25600)
+    assert Protocol(512).size(600, 60000) == (512, 51200)
+    assert Protocol(None).size(2, 3200) == (2, 3200)
+
+
 @pytest.fixture
 def model():
     return Echo()
@@ -130,10 +176,22 @@ def model():
 @pytest.fixture
 def command(model, monkeypatch, tmp_path, capsys):
     """Runs `wsshm predict` with `model`, trained at 64 px; returns (exit status, stdout, stderr)."""
-    monkeypatch.setattr(checkpoint, "load_model", lambda folder: (model, SimpleNamespace(size=64)))
+    monkeypatch.setattr(checkpoint, "load_model", lambda folder: (model, CARD))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / checkpoint.CARD).touch()  # what it holds is not looked at here
 
     def run(*arguments):
-        words = ["wsshm", "predict", "MODEL", *map(str, arguments), "--out", str(tmp_path / "out"), "--device", "cpu"]
+        words = [
+            "wsshm",
+            "predict",
+            str(folder),
+            *map(str, arguments),
+            "--out",
+            str(tmp_path / "out"),
+            "--device",
+            "cpu",
+        ]
         monkeypatch.setattr("sys.argv", words)
         with pytest.raises(SystemExit) as stopped:
             main()
@@ -167,3 +225,48 @@ def test_a_missing_input_stops_before_anything_is_written(command, tmp_path):
     assert code == 2
     assert "gone.jpg" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_protocol_far_from_the_trained_size_warns_in_one_line(command, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, side in (("a", 64), ("b", 200), ("c", 300)):
+        write_png(tmp_path / "in" / f"{name}.png", picture(side, 400))
+    for protocol in ("short64", "short95", "short43", None):
+        code, _, err = command(tmp_path / "in", *(["--protocol", protocol] if protocol else []))
+        assert (code, "warning" in err) == (0, False), protocol
+    for protocol, said in (("short96", "side of 96 px"), ("short42", "of 42 px"), ("native", "200 to 300 px (2 of 3 ")):
+        code, _, err = command(tmp_path / "in", "--protocol", protocol)
+        assert code == 0
+        [line] = [line for line in err.splitlines() if line.startswith("warning")]
+        assert "trained at 64 px" in line
+        assert said in line
+        assert "--protocol short64" in line
+
+
+def test_a_folder_of_odd_things_is_matted_as_far_as_it_can_be_and_the_rest_is_named(command, tmp_path):
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    image = picture(20, 30)
+    for name in ("same.jpg", "same.png", "UPPER.JPG"):
+        Image.fromarray(image).save(folder / name)
+    Image.fromarray(image).save(folder / os.fsdecode(b"caf\xe9.png"))
+    write_png(folder / "strip.png", np.zeros((2, 3200, 3), np.uint8))
+    (folder / ("n" * 245 + ".png")).write_bytes((folder / "same.png").read_bytes())
+    os.mkfifo(folder / "pipe.png")
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    for name in ("a.heic", "b.AVIF", "notes.txt", ".hidden", "\x1b[2J.txt"):
+        (folder / name).touch()
+    code, out, err = command(folder)
+    assert code == 1
+    assert "out: 4 of 8 pictures matted" in out
+    assert "1 folder (sub), 2 files of a format that is not read (a.heic, b.AVIF), 2 other files (" in err
+    for said in (
+        "strip.png: a picture of 3200 x 2 px",
+        "loop.png cannot be read",
+        "pipe.png cannot",
+        "too long a name",
+    ):
+        assert said in err, said
+    assert "\x1b" not in err
+    written = {os.fsencode(p.name) for p in (tmp_path / "out").iterdir() if p.name.endswith("_alpha.png")}
+    assert written == {b"same.jpg_alpha.png", b"same.png_alpha.png", b"UPPER_alpha.png", b"caf\xe9_alpha.png"}

@@ -9,6 +9,8 @@ import numpy as np
 from wsshm.config import RunConfig, parse
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.pictures import write_png
+from wsshm.training.planning import plan_run, resolved
+from wsshm.training.run_plan import RunPlan
 
 SIZE = 64
 
@@ -113,3 +115,8 @@ def config(root: Path, method: str = "mlb", **train: object) -> RunConfig:
             "train": options,
         }
     )  # fmt: skip
+
+
+def planned(config: RunConfig) -> RunPlan:
+    """The run of a configuration, ready to be trained."""
+    return plan_run(resolved(config))

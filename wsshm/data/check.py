@@ -1,9 +1,8 @@
-"""Opening every file of a manifest and judging it, before a long training trips over one."""
+"""Opening and checking every file of a manifest, before a long training trips over one."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,8 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsshm.commandline import track
+from wsshm.console import track
+from wsshm.cores import usable_cores
+from wsshm.data.decoding import most_pixels
 from wsshm.data.manifest import Manifest, Sample, content_hash
+from wsshm.data.mask_import import has_wide_edge
 from wsshm.data.pictures import read_image, read_mask_values, read_matte, read_trimap
 from wsshm.errors import UserError
 
@@ -37,14 +39,16 @@ class Fault:
 
 
 def check(manifest: Manifest) -> list[Fault]:
-    """Every fault of a manifest, in its order; empty where all is well.
+    """Every fault of a manifest, in its order; empty if there is none.
 
     Looked for: missing and unreadable files, labels of another size than the picture, mattes and masks that are empty
-    or full, masks that are not binary, files changed since import, and the same picture listed twice.
+    or full, masks that are not binary, files changed since import, and the same picture listed twice. UserError where
+    `WSSHM_MAX_PIXELS` is no number.
     """
+    most_pixels()  # an impossible limit is no fault of the files
     faults: list[Fault] = []
     first_with: dict[str, Sample] = {}
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
         judged = pool.map(lambda sample: _judge(manifest, sample), manifest.samples)
         for sample, (found, digest) in zip(manifest.samples, track(judged, len(manifest), "checking"), strict=True):
             faults += found
@@ -96,10 +100,23 @@ def _problems(sample: Sample, main: str, pixels: dict[str, NDArray]) -> Iterator
             yield column, f"{_by(size)}, but the {main} is {_by(_size(pixels[main]))}"
         if column in ("matte", "mask") and values.min() == values.max() and values.min() in (0, 1):
             yield column, f"{values.min():.0f} everywhere"
+        elif column in ("matte", "mask") and _inverted(values):
+            yield column, "1 along the whole border and 0 inside: it may be inverted; the person is 1 (255)"
         if column == "mask":
             between = np.count_nonzero((values > 0) & (values < 1)) / values.size
             if between:
-                yield column, f"not binary, {max(between, 0.0001):.2%} of its pixels are neither 0 nor 1"
+                what = (
+                    "it may be a matte, so import the data again with --masks-as matte"
+                    if has_wide_edge(values)
+                    else "it is cut at half; save it as 0 and 255"
+                )
+                yield column, f"not binary, {max(between, 0.0001):.2%} of its pixels are neither 0 nor 1; {what}"
+
+
+def _inverted(values: NDArray) -> bool:
+    """Whether all four edges are the person, which no photo of one shows, and something inside is not."""
+    edges = (values[0], values[-1], values[:, 0], values[:, -1])
+    return all(float(edge.min()) >= 0.95 for edge in edges) and float(values.min()) <= 0.05
 
 
 def _size(values: NDArray) -> tuple[int, int]:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sized
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
-from wsshm.errors import UserError, nearest
+from wsshm.console import columns, set_option
+from wsshm.errors import UserError, nearest, printable
+from wsshm.files.tables import check_file
+
+if TYPE_CHECKING:
+    from wsshm.data.manifest import Manifest
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, import, check and look at data.")
 make_app = typer.Typer(add_completion=False, no_args_is_help=True, help="Draw a data set.")
 app.add_typer(make_app, name="make")
 
+MANIFEST = (".parquet",)
+# Limits far beyond any use, as a configuration has them: a slip of the hand is said, and not computed.
+MOST_SIDE, MOST_PICTURES, MOST_SEED, MOST_COARSE = 8192, 10_000_000, 2**32 - 1, 100.0
 ManifestPath = Annotated[Path, typer.Argument(metavar="M", help="a manifest (.parquet)")]
 
 
@@ -24,12 +35,14 @@ def make() -> None:
 @make_app.command()
 def procedural(
     out: Annotated[Path, typer.Option(help="folder for the pictures and their manifests")],
-    size: Annotated[int, typer.Option(help="side of a picture in px", min=32)] = 512,
+    size: Annotated[int, typer.Option(help="side of a picture in px", min=32, max=MOST_SIDE)] = 512,
     count: Annotated[
         str | None, typer.Option(help="pictures of each part (natural=100,cutouts=40), or one number for every part")
     ] = None,
-    seed: Annotated[int, typer.Option(help="the same seed draws the same pictures", min=0)] = 0,
-    mask_coarseness: Annotated[float, typer.Option(help="0 exact masks, 1 an annotator's, above coarser", min=0)] = 1.0,
+    seed: Annotated[int, typer.Option(help="the same seed draws the same pictures", min=0, max=MOST_SEED)] = 0,
+    mask_coarseness: Annotated[
+        float, typer.Option(help="0 is exact, 1 like an annotator's, more is coarser", min=0, max=MOST_COARSE)
+    ] = 1.0,
     workers: Annotated[int | None, typer.Option(help="processes; default: one for each CPU", min=1)] = None,
 ) -> None:
     """Draw the embedded data set: people with exact mattes, coarse masks and held-out natural pictures.
@@ -54,41 +67,121 @@ def parse_counts(text: str, parts: dict[str, int]) -> dict[str, int]:
             raise UserError(f"--count names no part {part!r}; {nearest(part, parts)}")
         if not number.isdecimal():
             raise UserError(f"--count {part} needs a whole number, not {number!r}; write for example {part}=100")
+        if len(number) > len(str(MOST_PICTURES)) or int(number) > MOST_PICTURES:
+            raise UserError(f"--count {part} asks for more than {MOST_PICTURES:,} pictures, the most that are drawn")
         counts[part] = int(number)
     return counts
 
 
-@app.command("import")
+class _NamesLayouts(typer.core.TyperCommand):
+    """A command whose help names the layouts that are registered by then, the user's own too."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from wsshm.data.layouts import LAYOUTS
+
+        layout: Any = next(parameter for parameter in self.params if parameter.name == "layout")
+        layout.help = f"one of {', '.join(LAYOUTS.names())}; wsshm data layouts says what each expects"
+        super().format_help(ctx, formatter)
+
+
+@app.command("import", cls=_NamesLayouts)
 def import_(
-    layout: Annotated[str, typer.Argument(help="pairs, rgba or backgrounds")],
-    root: Annotated[Path, typer.Argument(help="the folder that holds the data set")],
+    layout: Annotated[str, typer.Argument(metavar="LAYOUT")],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="the folder that holds the data set")],
     out: Annotated[Path, typer.Option(help="the manifest to write (.parquet)")],
-    split: Annotated[str, typer.Option(help="train, val or test, where ROOT's CSV has no split")] = "train",
-    domain: Annotated[str | None, typer.Option(help="natural or synthetic, where ROOT's CSV has no domain")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test, if ROOT's CSV has no split")] = "train",
+    domain: Annotated[str | None, typer.Option(help="natural or synthetic, if ROOT's CSV has no domain")] = None,
     truth: Annotated[
         str | None, typer.Option(help="exact or estimated: what mattes are, kept with every score; default: exact")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--class", help="class indices that are the person, if masks hold classes: 15 (VOC), or several: 13,14"
+        ),
+    ] = None,
+    masks_as: Annotated[
+        str | None, typer.Option(help="what masks/ holds: mask, or matte (P3M and AIM publish mattes in mask/)")
     ] = None,
 ) -> None:
     """List a data set in a manifest; the pictures stay where they are.
 
-    pairs: images/ with masks/, mattes/ or trimaps/ of the same names. rgba: cut-outs as RGBA PNG. backgrounds: pictures
-    without people. A table NAME.csv inside the folder NAME or next to it (columns id, split, ...) is read too.
+    Folders may have folders in them. A table NAME.csv inside the folder NAME or next to it (columns id, split, ...) is
+    read too. With --class the person's masks are written to the folder OUT-masks.
 
     Example: wsshm data import pairs photos --out photos.parquet --domain natural
     """
-    from wsshm.data.layouts import import_layout
+    from wsshm.data.class_masks import parse_classes
+    from wsshm.data.importing import import_layout
 
-    if out.is_dir():
-        raise UserError(f"{out} is a folder; --out must name a file such as {out / 'data.parquet'}")
-    manifest = import_layout(layout, root, truth, split=split, domain=domain)
+    check_file(out, endings=MANIFEST)
+    manifest = import_layout(
+        layout,
+        root,
+        truth,
+        classes=None if classes is None else parse_classes(classes),
+        masks_as=masks_as,
+        converted=out.with_name(f"{out.stem}-masks"),
+        split=split,
+        domain=domain,
+    )
     manifest.write(out)
+    typer.echo(f"{out}: {_split_counts(manifest)}")
+
+
+@app.command()
+def layouts() -> None:
+    """List the layouts that `wsshm data import` reads, and what each expects in the folder ROOT.
+
+    Files named in WSSHM_PLUGINS add layouts of your own: see wsshm.data.layouts.
+
+    Example: wsshm data layouts
+    """
+    from wsshm.data.layouts import LAYOUTS
+
+    for layout in LAYOUTS.entries():
+        typer.echo(f"{layout.name}: {layout.gives}")
+        for line in [*layout.expects.splitlines(), *layout.terms.splitlines()]:
+            typer.echo(textwrap.fill(line, columns(), initial_indent="    ", subsequent_indent="    "))
+
+
+def _split_counts(manifest: Manifest) -> str:
     kinds = ", ".join(f"{sum(s.split == name for s in manifest.samples)} {name}" for name in ("train", "val", "test"))
-    typer.echo(f"{out}: {len(manifest)} samples ({kinds})")
+    return f"{len(manifest)} {_samples(manifest.samples)} ({kinds})"
+
+
+def _samples(samples: Sized) -> str:
+    return "sample" if len(samples) == 1 else "samples"
+
+
+@app.command("prepare")
+def prepare_(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="folder with photos/, cutouts/ and backgrounds/")],
+    out: Annotated[Path, typer.Option(help="folder for the manifests and composites/; made whole or not at all")],
+    truth: Annotated[str, typer.Option(help="what photos' mattes are: exact or estimated")] = "estimated",
+) -> None:
+    """Make all that the plan `photos` needs of your own photos, cut-outs and backgrounds; pictures stay where they are.
+
+    DATA/photos has images/, masks/, mattes/ (of those to validate and test on) and photos.csv, whose column split says
+    val of these. DATA/cutouts holds RGBA pictures, DATA/backgrounds pictures without people. Every fifth cut-out,
+    background and photo with a matte is held back, and composites with exact mattes are made for tests. Rerun with the
+    same data, it changes nothing.
+
+    Example: wsshm data prepare mine --out prepared
+    """
+    from wsshm.data.manifest import Manifest
+    from wsshm.data.prepare import MANIFESTS, prepare
+
+    if not prepare(data, out, truth):
+        typer.echo(f"{out} is prepared already, from the same data")
+    for name in MANIFESTS:
+        typer.echo(f"{out / name}: {_split_counts(Manifest.read(out / name))}")
+    typer.echo(f"next: wsshm sweep run photos {set_option('base.data.root', str(out))}")
 
 
 @app.command()
 def check(manifest: ManifestPath) -> None:
-    """Open every file of a manifest and judge it; exit status 1 where a fault is found.
+    """Open and check every file of a manifest; exit status 1 if a fault is found.
 
     Example: wsshm data check photos.parquet
     """
@@ -98,14 +191,15 @@ def check(manifest: ManifestPath) -> None:
     samples = Manifest.read(manifest)
     faults = find_faults(samples)
     if not faults:
-        typer.echo(f"{manifest}: {len(samples)} samples, no fault")
+        typer.echo(f"{manifest}: {len(samples)} {_samples(samples)}, no fault")
         return
-    rows = [("id", "column", "file", "problem"), *((f.id, f.column, f.path, f.problem) for f in faults)]
+    rows = [("id", "column", "file", "problem")]
+    rows += [(printable(f.id), f.column, printable(f.path), printable(f.problem)) for f in faults]
     widths = [max(len(row[k]) for row in rows) for k in range(3)]
     for row in rows:
         typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    typer.echo(f"{manifest}: {count} in {len({fault.id for fault in faults})} of {len(samples)} samples")
+    typer.echo(f"{manifest}: {count} in {len({fault.id for fault in faults})} of {len(samples)} {_samples(samples)}")
     raise typer.Exit(1)
 
 
@@ -114,7 +208,7 @@ def split(
     manifest: ManifestPath,
     out: Annotated[Path, typer.Option(help="the manifest to write (.parquet); may be M itself")],
     to: Annotated[str, typer.Option(help="the split that samples go to: train, val or test")] = "test",
-    every: Annotated[int, typer.Option(help="every how manieth sample goes there, in order of id", min=1)] = 5,
+    every: Annotated[int, typer.Option(help="move every N-th sample, sorted by id", min=1)] = 5,
     of: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="count and move only such samples; may be repeated")
     ] = None,
@@ -129,6 +223,7 @@ def split(
     from wsshm.data.manifest import Manifest
     from wsshm.data.split import hold_back
 
+    check_file(out, endings=MANIFEST)
     held, moved = hold_back(Manifest.read(manifest), to, every, of=_pairs(of, "--of"), keep=_pairs(keep, "--keep"))
     held.write(out)
     typer.echo(f"{out}: {len(held)} samples, of which {moved} went to {to}")
@@ -139,10 +234,10 @@ def compose(
     cutouts: Annotated[Path, typer.Argument(metavar="CUTOUTS", help="a manifest (.parquet) of cut-outs")],
     backgrounds: Annotated[Path, typer.Option(help="a manifest of backgrounds")],
     out: Annotated[Path, typer.Option(help="folder for images/, mattes/ and the manifest OUT/NAME.parquet")],
-    each: Annotated[int, typer.Option(help="composites of every cut-out", min=1)] = 4,
-    size: Annotated[int, typer.Option(help="side of a composite in px", min=32)] = 512,
+    each: Annotated[int, typer.Option(help="composites of every cut-out", min=1, max=MOST_PICTURES)] = 4,
+    size: Annotated[int, typer.Option(help="side of a composite in px", min=32, max=MOST_SIDE)] = 512,
     split: Annotated[str, typer.Option(help="the split that cut-outs and backgrounds are taken from")] = "test",
-    seed: Annotated[int, typer.Option(help="the same seed makes the same pictures", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="the same seed makes the same pictures", min=0, max=MOST_SEED)] = 0,
 ) -> None:
     """Write a set of composites with exact mattes: the cut-outs of a split over the backgrounds of the same split.
 
@@ -161,8 +256,10 @@ def compose(
 def coarsen(
     manifest: ManifestPath,
     out: Annotated[Path, typer.Option(help="folder for masks/ and the manifest OUT/NAME.parquet")],
-    coarseness: Annotated[float, typer.Option(help="1 an annotator who clicks a polygon, above coarser", min=0)] = 1.0,
-    seed: Annotated[int, typer.Option(help="another seed is another annotator", min=0)] = 0,
+    coarseness: Annotated[
+        float, typer.Option(help="1 is like an annotator who clicks a polygon, more is coarser", min=0, max=MOST_COARSE)
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="another seed is another annotator", min=0, max=MOST_SEED)] = 0,
 ) -> None:
     """Redraw every mask with fewer clicks, to see what masks that cost less would have done.
 
@@ -192,9 +289,9 @@ def _pairs(texts: list[str] | None, option: str) -> list[tuple[str, str]]:
 def preview(
     manifest: ManifestPath,
     out: Annotated[Path, typer.Option(help="the contact sheet to write (.png)")],
-    count: Annotated[int, typer.Option(help="samples to show", min=1)] = 24,
-    seed: Annotated[int, typer.Option(help="another seed shows other samples", min=0)] = 0,
-    cell: Annotated[int, typer.Option(help="longer side of a panel in px", min=32)] = 192,
+    count: Annotated[int, typer.Option(help="samples to show", min=1, max=MOST_PICTURES)] = 24,
+    seed: Annotated[int, typer.Option(help="another seed shows other samples", min=0, max=MOST_SEED)] = 0,
+    cell: Annotated[int, typer.Option(help="longer side of a panel in px", min=32, max=MOST_SIDE)] = 192,
 ) -> None:
     """Write a contact sheet: images, labels and cut-outs over a checkerboard.
 

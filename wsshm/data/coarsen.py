@@ -1,4 +1,4 @@
-"""Coarser masks of the same photos: what labels cost less to draw, and whether a method bears them.
+"""Coarser masks of the same photos: what labels cost less to draw, and whether a method tolerates them.
 
 The masks of a data set are as good as its annotators were. Redrawn with fewer clicks by the simulated annotator of the
 embedded data set, they ask of real photos what other masks would have done. The annotator is ours and simulated.
@@ -6,18 +6,18 @@ embedded data set, they ask of real photos what other masks would have done. The
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from wsshm.commandline import track
+from wsshm.console import track
 from wsshm.data import pictures
-from wsshm.data.manifest import Manifest, Sample, content_hash
+from wsshm.data.manifest import Manifest, Sample, common_root, content_hash
+from wsshm.data.names import file_names
 from wsshm.data.procedural.masks import annotate
 from wsshm.errors import UserError
+from wsshm.files.whole import whole_folder
 
 
 def write_coarser(manifest: Manifest, out: Path, *, coarseness: float, seed: int) -> Path:
@@ -34,29 +34,25 @@ def write_coarser(manifest: Manifest, out: Path, *, coarseness: float, seed: int
     masked = [sample for sample in manifest.samples if sample.mask is not None]
     if not masked:
         raise UserError("no sample of the manifest has a mask that could be redrawn; give one with masks")
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    names = file_names(sample.id for sample in masked)
+    manifest = manifest.rooted(common_root(manifest.root, out))
+    folder = out.resolve()
+    with whole_folder(folder) as unfinished:
         redrawn = {}
-        for sample in track(masked, len(masked), "redrawing masks"):
+        for sample in track(filter(lambda s: s.mask, manifest.samples), len(masked), "redrawing masks"):
             solid = pictures.read_mask(manifest.path(sample, "mask")) * np.uint8(255)
             mask = annotate(np.random.default_rng([seed, *sample.id.encode()]), solid, coarseness)
-            pictures.write_png(unfinished / _name(sample), mask)
-            hashed = content_hash(manifest.root, _with_mask(sample, manifest.root, unfinished))
-            attributes = sample.attributes | {"mask_coarseness": f"{coarseness:g}"}
-            listed = _with_mask(sample, manifest.root, out)
-            redrawn[sample.id] = replace(listed, sha256=hashed, attributes=attributes)
+            file = f"masks/{names[sample.id]}.png"
+            pictures.write_png(unfinished / file, mask)
+            redrawn[sample.id] = replace(
+                _with_mask(sample, manifest.root, folder / file),
+                sha256=content_hash(manifest.root, _with_mask(sample, manifest.root, unfinished / file)),
+                attributes=sample.attributes | {"mask_coarseness": f"{coarseness:g}"},
+            )
         samples = [redrawn.get(sample.id, sample) for sample in manifest.samples]
         Manifest(manifest.root, samples).write(unfinished / f"{out.name}.parquet")
-        os.rename(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return out / f"{out.name}.parquet"
 
 
-def _name(sample: Sample) -> str:
-    return f"masks/{sample.id}.png"
-
-
-def _with_mask(sample: Sample, root: Path, folder: Path) -> Sample:
-    """The sample whose mask lies in another folder; all paths stay relative to the manifest's root."""
-    return replace(sample, mask=os.path.relpath((folder / _name(sample)).resolve(), root.resolve()))
+def _with_mask(sample: Sample, root: Path, mask: Path) -> Sample:
+    return replace(sample, mask=mask.relative_to(root).as_posix())

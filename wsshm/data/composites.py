@@ -1,23 +1,23 @@
 """A set of composites as files: cut-outs over backgrounds, with the alpha that they were made with.
 
-Training makes its composites anew each time. A test set is made once, from cut-outs and backgrounds that no training
+Training makes new composites each time. A test set is made once, from cut-outs and backgrounds that no training
 saw, so that its mattes are exact however the cut-outs' own alpha came about.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from wsshm.commandline import track
+from wsshm.console import track
 from wsshm.data import pictures
 from wsshm.data.compose import Cutout, composite
 from wsshm.data.manifest import Manifest, Sample, content_hash
+from wsshm.data.names import file_names
 from wsshm.errors import UserError
+from wsshm.files.whole import whole_folder
 
 
 def write_composites(
@@ -33,28 +33,24 @@ def write_composites(
     behind = _of(backgrounds, "background", split)
     if out.exists():
         raise UserError(f"{out} is there already; give another folder by --out, or remove it")
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    names = file_names(person.id for person in people)
+    with whole_folder(out) as unfinished:
         rows = []
         jobs = [(place, number) for place in range(len(people)) for number in range(each)]
         for place, number in track(jobs, len(jobs), "compositing"):
             rng = np.random.default_rng([seed, place, number])
-            background = behind[int(rng.integers(len(behind)))]
-            row = _row(people[place], background, number, size, split)
+            person, background = people[place], behind[int(rng.integers(len(behind)))]
+            file = f"{names[person.id]}-{number:02d}.png"
+            row = replace(_row(person, background, number, size, split), image=f"images/{file}", matte=f"mattes/{file}")
             figure = Cutout(
-                pictures.read_image(cutouts.path(people[place], "foreground")),
-                pictures.read_matte(cutouts.path(people[place], "matte")),
+                pictures.read_image(cutouts.path(person, "foreground")),
+                pictures.read_matte(cutouts.path(person, "matte")),
             )
             image, matte = composite([figure], pictures.read_image(backgrounds.path(background, "image")), size, rng)
-            assert row.image is not None
-            assert row.matte is not None
-            pictures.write_png(unfinished / row.image, np.rint(image * 255).astype(np.uint8))
-            pictures.write_png(unfinished / row.matte, np.rint(matte * 255).astype(np.uint8))
+            pictures.write_png(unfinished / "images" / file, np.rint(image * 255).astype(np.uint8))
+            pictures.write_png(unfinished / "mattes" / file, np.rint(matte * 255).astype(np.uint8))
             rows.append(replace(row, sha256=content_hash(unfinished, row)))
         Manifest(unfinished, rows).write(unfinished / f"{out.name}.parquet")
-        os.rename(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return out / f"{out.name}.parquet"
 
 
@@ -68,14 +64,11 @@ def _of(manifest: Manifest, kind: str, split: str) -> list[Sample]:
 
 
 def _row(person: Sample, background: Sample, number: int, size: int, split: str) -> Sample:
-    name = f"{person.id}-{number:02d}"
     return Sample(
-        id=name,
+        id=f"{person.id}-{number:02d}",
         split=split,
         kind="photo",
         domain="synthetic",
-        image=f"images/{name}.png",
-        matte=f"mattes/{name}.png",
         width=size,
         height=size,
         source="; ".join(dict.fromkeys(filter(None, (person.source, background.source)))),

@@ -1,93 +1,188 @@
-"""Reading and writing pictures: the one place that knows about channel order, bit depth and EXIF orientation."""
+"""Reading and writing pictures: the one place that knows about channel order, bit depth, orientation and palettes.
+
+`decoding` opens and decodes; here pixels become photos, mattes, masks and trimaps, or one sentence says why not.
+"""
 
 from __future__ import annotations
 
-import os
+import unicodedata
+from collections.abc import Collection
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from wsshm.data.class_masks import (
+    VOID,
+    check_indices,
+    check_levels,
+    check_one_colour,
+    chosen,
+    format_classes,
+    parse_classes,
+)
+from wsshm.data.decoding import BrokenPicture, Pixels, decode_label, decode_photo, header_of, refuse_small
 from wsshm.errors import UserError
+from wsshm.files.whole import write_whole
+
+__all__ = [  # what readers of pictures need, whichever file it is written in
+    "SUFFIXES",
+    "UNREAD",
+    "BrokenPicture",
+    "check_same_size",
+    "check_unit",
+    "find_pictures",
+    "format_classes",
+    "mask_values",
+    "matte_of",
+    "pairing_name",
+    "parse_classes",
+    "read_image",
+    "read_mask",
+    "read_mask_values",
+    "read_matte",
+    "read_orientation",
+    "read_size",
+    "read_trimap",
+    "write_png",
+]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-EXIF_ORIENTATION = 0x0112
-QUARTER_TURNS = (5, 6, 7, 8)
+UNREAD = frozenset(
+    {".heic", ".heif", ".avif", ".gif", ".jxl", ".jp2", ".psd", ".exr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".jfif"}
+)
+"""Endings of pictures that are not read, to be named where they are left out."""
 GREY_SHARE = 2 / 255  # of the range: by so much the colours of a grey picture may differ after a lossy WebP
+ROUNDING = 1e-6  # how far beyond [0, 1] a resampled alpha may lie; it is clipped
+NEAR_LEVEL, FEW = 16, 0.01  # a trimap's values are near one of three levels, but for a few
+LOSSY = ("JPEG", "WEBP")
 
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The pictures directly inside a folder, by name; hidden files are left out."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    """The pictures directly inside a folder, by name; folders, hidden files and other endings are left out."""
+    return sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and not p.is_dir()
+    )
+
+
+def pairing_name(path: Path) -> str:
+    """The name under which files pair: without its ending, in Unicode's composed form.
+
+    macOS writes an accented letter as two characters (NFD) where Linux and Windows write one (NFC).
+    """
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """(width, height) of a picture as `read_image` returns it, from the header alone."""
-    try:
-        with Image.open(path) as header:
-            width, height = header.size
-            # Pillow already turns TIFF sizes; asking a PNG without the tag for EXIF would decode all of it.
-            if header.format != "TIFF" and "exif" in header.info:
-                turned = header.getexif().get(EXIF_ORIENTATION) in QUARTER_TURNS
-                width, height = (height, width) if turned else (width, height)
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
-        raise _broken(path) from error
-    return width, height
+    """(width, height) of a picture as all readers return it, turned upright, from the header alone."""
+    header = header_of(path)
+    return header.width, header.height
+
+
+def read_orientation(path: Path) -> int:
+    """The orientation tag of a picture, 1 (upright) to 8; all readers turn by it."""
+    return header_of(path).orientation
 
 
 def read_image(path: Path) -> UInt8:
     """A photo as H x W x 3 uint8 RGB, turned upright by its EXIF orientation; an alpha channel is dropped."""
-    return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return cv2.cvtColor(decode_photo(path), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def read_matte(path: Path) -> Float32:
-    """A matte as H x W float32 in [0, 1], from 8 or 16 bit grey, or from the alpha channel of RGBA.
+    """A matte as H x W float32 in [0, 1], upright: 8 or 16 bit grey, 32 or 64 bit float, or the alpha channel of RGBA.
 
-    An opaque RGBA whose colours are grey holds its matte in the colours. Raises UserError where colours differ.
+    An opaque RGBA whose colours are grey holds its matte in the colours. Raises UserError where colours differ (an
+    opaque composite is not a matte either), for NaN, infinity and floats outside [0, 1], and for 16-bit values that were
+    meant as 8 bits.
     """
-    pixels = _decode(path, cv2.IMREAD_UNCHANGED)
-    if pixels.ndim == 2:
-        return _unit(pixels)
-    colours = pixels[..., :3]
-    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    return matte_of(decode_label(path), path)
+
+
+def matte_of(pixels: Pixels, path: Path) -> Float32:
+    """`read_matte` of what was decoded from `path`."""
+    values = pixels.values
+    if values.ndim == 2:
+        return _unit(values, path)
+    colours, full = values[..., :3], _full(values)
     grey = bool((np.ptp(colours, axis=2) <= GREY_SHARE * full).all())
-    if pixels.shape[2] == 4:
-        opaque = bool((pixels[..., 3] == np.iinfo(pixels.dtype).max).all())
-        return _unit(pixels[..., 1] if opaque and grey else pixels[..., 3])
+    if values.shape[2] == 4 and (values[..., 3] != full).any():
+        return _unit(values[..., 3], path)
     if not grey:
-        raise UserError(f"{path} has colours, so it is no matte; give a grey picture or one with an alpha channel")
-    return _unit(pixels[..., 1])
+        why = "has an alpha channel that is full everywhere, over colours" if values.shape[2] == 4 else "has colours"
+        raise UserError(f"{path} {why}, so it is not a matte; give a grey picture or one with an alpha channel")
+    return _unit(values[..., 1], path)
 
 
-def read_mask(path: Path) -> UInt8:
+def read_mask(path: Path, classes: Collection[int] | None = None) -> UInt8:
     """A person mask as H x W uint8, 0 or 1: at least half of the file's range, in any colour channel.
 
-    A file whose values are all 0 or 1 is read as labels. Boolean and palette PNGs work.
+    A file whose values are all 0 or 1 is read as labels; boolean and palette PNGs work, palettes by their indices. With
+    `classes` the person is where the index or grey value is one of them. Raises UserError for a file of class indices
+    without `classes`, see `class_masks`.
     """
-    values = read_mask_values(path)
-    return (values >= 0.5).astype(np.uint8)
+    return (read_mask_values(path, classes) >= 0.5).astype(np.uint8)
 
 
-def read_mask_values(path: Path) -> Float32:
+def read_mask_values(path: Path, classes: Collection[int] | None = None) -> Float32:
     """What `read_mask` thresholds: H x W float32 in [0, 1]."""
-    pixels = _decode(path, cv2.IMREAD_UNCHANGED)
-    if pixels.ndim == 3:
-        translucent = pixels.shape[2] == 4 and pixels[..., 3].min() < np.iinfo(pixels.dtype).max
-        pixels = pixels[..., 3] if translucent else pixels[..., :3].max(axis=2)
-    return pixels.astype(np.float32) if pixels.max() <= 1 else _unit(pixels)
+    pixels = decode_label(path, indices=True)
+    values, palette = pixels.values, pixels.palette
+    if palette is not None:
+        if classes is not None:
+            return chosen(values, classes)
+        if np.ptp(palette[np.unique(values)], axis=1).any():
+            check_indices(values, path)
+            return values.astype(np.float32)
+        values = palette[values][..., 0]  # grey: black and white in whichever order
+    if values.ndim == 3:
+        values = _mask_channel(values, path, classes)
+    return mask_values(values, path, classes, lossy=pixels.header.format in LOSSY)
+
+
+def mask_values(values: NDArray, path: Path, classes: Collection[int] | None, *, lossy: bool = False) -> Float32:
+    """H x W uint8, uint16 or float values of the file `path` as `read_mask_values` has them."""
+    if classes is not None:
+        if values.dtype.kind == "f" and not (values == np.rint(values)).all():
+            raise UserError(f"{path} holds floats, so no class can be chosen from it; leave out --class")
+        if VOID not in classes and values.max() == VOID and set(np.unique(values)) <= {0, VOID}:
+            raise UserError(f"{path} holds 0 and 255 only, as a mask without classes does; leave out --class")
+        return chosen(values, classes)
+    if values.dtype.kind == "f":
+        return check_unit(values, path).astype(np.float32)
+    check_levels(values, path, lossy=lossy)
+    return values.astype(np.float32) if values.max() <= 1 else _unit(values, path)
 
 
 def read_trimap(path: Path) -> UInt8:
-    """A trimap as H x W uint8: 0 background, 128 unknown, 255 foreground; other values go to the nearest."""
-    values = read_matte(path)
-    return np.select([values < 0.25, values < 0.75], [np.uint8(0), np.uint8(128)], np.uint8(255)).astype(np.uint8)
+    """A trimap as H x W uint8: 0 background, 128 unknown, 255 foreground.
+
+    Values beside these three go to the nearest, as JPG leaves some; where there are many, UserError lists them.
+    """
+    values = read_matte(path) * np.float32(255)
+    beside = np.minimum.reduce([np.abs(values - level) for level in (0, 128, 255)]) > NEAR_LEVEL
+    if beside.mean() > FEW:
+        levels, counts = np.unique(values[beside].round(), return_counts=True)
+        listed = ", ".join(f"{levels[i]:g} ({counts[i]:,} px)" for i in sorted(np.argsort(-counts, kind="stable")[:6]))
+        raise _no_trimap(path, f"holds values such as {listed}, in {beside.mean():.1%} of its pixels")
+    if 0 < values.max() < NEAR_LEVEL:
+        raise _no_trimap(path, f"holds no value above {values.max():g}")
+    return np.select([values < 64, values < 192], [np.uint8(0), np.uint8(128)], np.uint8(255)).astype(np.uint8)
+
+
+def check_unit(values: NDArray[np.floating], path: Path) -> NDArray[np.floating]:
+    """Floats of the file `path` without what rounding left beyond [0, 1]; UserError for others, NaN and infinity."""
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        what = "NaN" if np.isnan(low) or np.isnan(high) else "infinity"
+        raise UserError(f"{path} holds {what}; give alpha in [0, 1]")
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise UserError(f"{path} holds values from {low:g} to {high:g}; give alpha in [0, 1]")
+    return values.clip(0, 1)
 
 
 def check_same_size(image: NDArray, label: NDArray, path: Path) -> None:
@@ -104,41 +199,35 @@ def write_png(path: Path, array: NDArray) -> Path:
     if array.ndim == 3:
         array = cv2.cvtColor(array, cv2.COLOR_RGBA2BGRA if array.shape[2] == 4 else cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".png", array)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(encoded.tobytes())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_whole(path, encoded.tobytes())
 
 
-def _decode(path: Path, flags: int) -> NDArray:
-    try:
-        content = np.fromfile(path, dtype=np.uint8)
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give a picture that can") from error
-    try:
-        pixels = cv2.imdecode(content, flags) if content.size else None
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise _broken(path)
-    return pixels
+def _mask_channel(values: NDArray, path: Path, classes: Collection[int] | None) -> NDArray:
+    """The one plane of H x W x 3 or 4 that says where the person is."""
+    full = _full(values)
+    if values.shape[2] == 4 and (values[..., 3] != full).any():
+        plane = values[..., 3]
+    else:
+        colours = values[..., :3]
+        if (np.ptp(colours, axis=2) <= GREY_SHARE * full).all():
+            return colours[..., 1]
+        check_one_colour(colours, path)
+        plane = colours.max(axis=2)
+    if classes is not None:
+        raise UserError(f"{path} has colours or an alpha channel, but no class indices; leave out --class")
+    return plane
 
 
-def _unit(values: NDArray) -> Float32:
-    if values.dtype == np.uint8 or values.dtype == np.uint16:
-        return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
-    return np.clip(values, 0, 1).astype(np.float32)
+def _full(values: NDArray) -> float:
+    return float(np.iinfo(values.dtype).max) if values.dtype.kind == "u" else 1.0
 
 
-def _missing(path: Path) -> UserError:
-    return UserError(f"there is no picture at {path}; check the path, or import the data again if it was moved")
+def _unit(values: NDArray, path: Path) -> Float32:
+    if values.dtype.kind == "f":
+        return check_unit(values, path).astype(np.float32)
+    refuse_small(values, path)
+    return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
 
 
-def _broken(path: Path) -> UserError:
-    return UserError(f"{path} is not a readable picture; it may be cut off or of another format, so fetch it again")
+def _no_trimap(path: Path, why: str) -> UserError:
+    return UserError(f"the trimap {path} {why}; give 0 (background), 128 (unknown) and 255 (foreground)")

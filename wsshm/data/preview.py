@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from wsshm.commandline import track
+from wsshm.console import track
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.pictures import read_image, read_mask, read_matte, read_trimap, write_png
 from wsshm.errors import UserError

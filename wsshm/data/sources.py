@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from wsshm.commandline import track
 from wsshm.config import Budget, DataConfig
+from wsshm.console import track
 from wsshm.data.manifest import Manifest, Sample
-from wsshm.data.pictures import read_size
+from wsshm.data.pictures import read_mask, read_size
 from wsshm.errors import UserError, nearest
 
 PROCEDURAL = "procedural/"
+MASKS_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,28 @@ class Sources:
 def open_sources(config: DataConfig) -> Sources:
     """Open every manifest of a configuration, drawing the embedded data set first where it is asked for and missing.
 
-    Raises UserError naming the key where a source is missing, or holds no usable sample.
+    A process opens a manifest once and keeps it, until its file is replaced. Raises UserError naming the key where a
+    source is missing, or holds no usable sample.
     """
     mattes = open_manifest(config.mattes, config)
     backgrounds = open_manifest(config.backgrounds, config) if config.backgrounds else mattes
+    masks, val = open_manifest(config.masks, config), open_manifest(config.val, config)
+    return _selected(
+        mattes, backgrounds, masks, val, tuple((name, open_manifest(name, config)) for name in config.test)
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _selected(
+    mattes: Manifest, backgrounds: Manifest, masks: Manifest, val: Manifest, test: tuple[tuple[str, Manifest], ...]
+) -> Sources:
+    """The samples that each source is for. Manifests are equal only to themselves."""
     sources = Sources(
         mattes=mattes.where(lambda s: s.split == "train" and s.matte is not None and s.kind != "background"),
         backgrounds=backgrounds.where(lambda s: s.split == "train" and s.kind == "background"),
-        masks=open_manifest(config.masks, config).where(lambda s: s.split == "train" and s.mask is not None),
-        val=open_manifest(config.val, config).where(lambda s: s.split == "val" and s.matte is not None),
-        test={
-            n: open_manifest(n, config).where(lambda s: s.split == "test" and s.matte is not None) for n in config.test
-        },
+        masks=masks.where(lambda s: s.split == "train" and s.mask is not None),
+        val=val.where(lambda s: s.split == "val" and s.matte is not None),
+        test={name: each.where(lambda s: s.split == "test" and s.matte is not None) for name, each in test},
     )
     for key, manifest, need in (
         ("data.mattes", sources.mattes, "a train sample with a matte"),
@@ -70,7 +83,8 @@ def open_sources(config: DataConfig) -> Sources:
 def open_manifest(name: str, config: DataConfig) -> Manifest:
     """The manifest behind a source's name: `procedural/PART`, or a path (relative ones under `data.root`)."""
     if not name.startswith(PROCEDURAL):
-        return Manifest.read(Path(config.root or ".") / name).hashed()
+        path = (Path(config.root or ".") / name).absolute()
+        return _read(path, _state_of(path))
     from wsshm.data import procedural
 
     part = name.removeprefix(PROCEDURAL)
@@ -83,31 +97,43 @@ def open_manifest(name: str, config: DataConfig) -> Manifest:
     return procedural.embedded(procedural.Recipe(part, config.size, drawn.seed, drawn.mask_coarseness), counts)
 
 
+@functools.lru_cache(maxsize=16)
+def _read(path: Path, state: tuple[int, ...] | None) -> Manifest:
+    return Manifest.read(path).hashed()
+
+
+def _state_of(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is replaced or written to; None if the file is missing."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def budgeted(manifest: Manifest, count: int | None, seed: int, label: str) -> tuple[Sample, ...]:
     """The first `count` samples in an order drawn by `seed`: a smaller budget is contained in a larger one.
 
     The order is over sorted ids, so it does not depend on how the manifest is sorted. UserError where there are fewer.
     """
+    _check_count(manifest, count, label)
     samples = sorted(manifest.samples, key=lambda s: s.id)
-    if count is None:
-        count = len(samples)
-    if count > len(samples):
-        raise UserError(
-            f"the budget asks for {count} {label} but the data set has {len(samples)}; lower budget.{label}"
-        )
     order = np.random.default_rng([seed, *label.encode()]).permutation(len(samples))
     return tuple(samples[i] for i in order[:count])
 
 
 def check_files(sources: Sources) -> None:
-    """Open every file's header, so that a missing or foreign file is named before anything is trained.
+    """Open every file's header and decode some masks, so that what cannot be used is named before anything is trained.
 
-    Raises UserError naming the first; `wsshm data check` decodes them whole.
+    Raises UserError naming the first missing or foreign file, or mask of class indices; `wsshm data check` decodes all.
     """
     manifests = [sources.mattes, sources.backgrounds, sources.masks, sources.val, *sources.test.values()]
     files = {m.root / relative: None for m in manifests for s in m.samples for relative in s.files.values()}
     for path in track(files, len(files), "checking pictures"):
         read_size(path)
+    masks = sources.masks.samples
+    for sample in masks[:: max(1, len(masks) // MASKS_LOOKED_AT)]:
+        read_mask(sources.masks.path(sample, "mask"))
 
 
 def available(budget: Budget, sources: Sources) -> tuple[int, int]:
@@ -119,5 +145,12 @@ def available(budget: Budget, sources: Sources) -> tuple[int, int]:
 
 def check_budget(budget: Budget, sources: Sources) -> None:
     """Raise UserError where a budget asks for more labels than there are."""
-    budgeted(sources.mattes, budget.mattes, 0, "mattes")
-    budgeted(sources.masks, budget.masks, 0, "masks")
+    _check_count(sources.mattes, budget.mattes, "mattes")
+    _check_count(sources.masks, budget.masks, "masks")
+
+
+def _check_count(manifest: Manifest, count: int | None, label: str) -> None:
+    if count is not None and count > len(manifest):
+        raise UserError(
+            f"the budget asks for {count} {label} but the data set has {len(manifest)}; lower budget.{label}"
+        )

@@ -1,11 +1,12 @@
-"""Holding samples back: another manifest over the same files, some of whose rows go to another split."""
+"""Holding samples back: a second manifest of the same files, with some rows moved to another split."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from wsshm.data.manifest import SPLITS, Manifest, Sample
+from wsshm.data.manifest import Manifest, Sample
+from wsshm.data.manifest_table import SPLITS
 from wsshm.errors import UserError, nearest
 
 COLUMNS = ("id", "split", "domain", "kind", "source", "licence")

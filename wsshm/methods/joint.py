@@ -3,6 +3,7 @@ half unless `method.matte_share` says otherwise.
 """
 
 from wsshm.config import RunConfig
+from wsshm.methods import Method, register
 from wsshm.methods.stage import Stage
 
 MATTE_SHARE = 0.5
@@ -14,3 +15,16 @@ def stages(config: RunConfig) -> list[Stage]:
     return [
         Stage("student", config.train.steps, matte_share=MATTE_SHARE if share is None else share, photo_label="mask")
     ]
+
+
+register(
+    Method(
+        "joint",
+        stages,
+        about="both kinds of labels in every batch",
+        reads={"method.matte_share"},
+        order=2,
+        colour="#009e73",
+        marker="D",
+    )
+)

@@ -10,6 +10,7 @@ knows people, and it learns to keep it so. In short runs on real photos a tenth 
 """
 
 from wsshm.config import RunConfig
+from wsshm.methods import Method, register
 from wsshm.methods.average import decay_of
 from wsshm.methods.stage import Stage
 
@@ -30,3 +31,13 @@ def stages(config: RunConfig) -> list[Stage]:
             ema_decay=decay_of(config),
         )
     ]
+
+
+register(
+    Method(
+        "mean_teacher",
+        stages,
+        about="composites, and natural pictures labelled by the student's own average",
+        reads={"method.matte_share", "method.consistency_weight", "method.consistency_ramp"},
+    )
+)

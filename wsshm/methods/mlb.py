@@ -10,11 +10,22 @@ label (and in that the model is the average).
 from itertools import pairwise
 
 from wsshm.config import RunConfig
+from wsshm.methods import OWN_AVERAGE, TEACHER_STEPS, Method, register
 from wsshm.methods.average import decay_of
-from wsshm.methods.stage import PhotoLabel, Stage
+from wsshm.methods.stage import Stage
 from wsshm.methods.teacher import teacher
 
 MATTE_SHARE = 0.5
+TAUGHT = {
+    TEACHER_STEPS,
+    *("method.matte_share", "method.blended_weight", "method.student_start", "method.blend.refresh"),
+}
+"""What every method with these stages reads."""
+BLENDED = TAUGHT | {
+    OWN_AVERAGE,
+    *(f"method.blend.{key}" for key in ("variant", "threshold", "band", "feather", "veto", "when")),
+}
+"""What those with a blended label read."""
 
 
 def stages(config: RunConfig) -> list[Stage]:
@@ -22,7 +33,7 @@ def stages(config: RunConfig) -> list[Stage]:
     return with_label(config, "blended")
 
 
-def with_label(config: RunConfig, label: PhotoLabel) -> list[Stage]:
+def with_label(config: RunConfig, label: str) -> list[Stage]:
     """MLB's stages with another label on the natural pictures: the controls differ from MLB in nothing else."""
     method = config.method
     if config.learns_at_once:
@@ -50,7 +61,7 @@ def with_label(config: RunConfig, label: PhotoLabel) -> list[Stage]:
     return result
 
 
-def _taught_by_its_average(config: RunConfig, label: PhotoLabel) -> Stage:
+def _taught_by_its_average(config: RunConfig, label: str) -> Stage:
     method = config.method
     return Stage(
         "student",
@@ -61,3 +72,6 @@ def _taught_by_its_average(config: RunConfig, label: PhotoLabel) -> Stage:
         photo_weight=method.blended_weight,
         ema_decay=decay_of(config),
     )
+
+
+register(Method("mlb", stages, about="Matte Label Blending", reads=BLENDED, order=5, colour="#0072b2", marker="o"))

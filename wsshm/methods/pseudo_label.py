@@ -6,10 +6,21 @@ the masks.
 """
 
 from wsshm.config import RunConfig
-from wsshm.methods.mlb import with_label
+from wsshm.methods import Method, register
+from wsshm.methods.mlb import TAUGHT, with_label
 from wsshm.methods.stage import Stage
 
 
 def stages(config: RunConfig) -> list[Stage]:
     """MLB's stages with the teacher's confident pixels as label."""
     return with_label(config, "pseudo")
+
+
+register(
+    Method(
+        "pseudo_label",
+        stages,
+        about="mlb without masks: natural pictures labelled by the teacher alone",
+        reads=TAUGHT | {"method.blend.threshold", "method.confidence"},
+    )
+)

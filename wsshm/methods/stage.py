@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 from wsshm.config import BlendConfig
+from wsshm.registry import Registry
 
-# What a natural picture in the batch is labelled with: its mask; the mask blended with a teacher's prediction; the
-# same without the teacher's values (control); what a teacher alone is sure of; what the student's own moving average
-# predicts; its true matte (control).
-PhotoLabel = Literal["mask", "blended", "masklabel", "pseudo", "average", "truth"]
+if TYPE_CHECKING:  # torch, which plans and reports wait for in vain
+    from wsshm.losses import Target
+    from wsshm.models.network import MattingOutput
+    from wsshm.training.batches import Batch
+
+
+@dataclass(frozen=True)
+class PhotoLabel:
+    """What the natural pictures in a batch are labelled with. A method's file may register one of its own.
+
+    `about` completes "photos with ...". `reads` is the file of a photo that it is made from and that its annotation costs:
+    its mask, its true matte (a control), or none. `taught`: a network predicts for it in the training loop, an earlier
+    stage's or the student's own average. `target(batch, stage, output)` makes the target, with `batch.labels` (N,1,H,W)
+    read from that file and `output` predicted for `batch.plain` (None unless `taught`); it imports torch inside. Those
+    of ours are made in `wsshm.targets`. `version` is a part of a stage's address: raise it when the target changes.
+    """
+
+    name: str
+    about: str
+    reads: Literal["mask", "matte"] | None = None
+    taught: bool = False
+    target: Callable[[Batch, Stage, MattingOutput | None], Target] | None = None
+    version: str = ""
+
+    @property
+    def makes_target(self) -> bool:
+        """Whether it has a target: one of its own, or one that `wsshm.targets` makes."""
+        return self.target is not None or self in _OURS
+
+
+LABELS: Registry[PhotoLabel] = Registry("kind of label")
+_OURS = (
+    PhotoLabel("mask", "masks", reads="mask"),
+    PhotoLabel("blended", "blended labels", reads="mask", taught=True),
+    PhotoLabel("masklabel", "masks in the blend's place", reads="mask", taught=True),
+    PhotoLabel("pseudo", "the teacher's labels", taught=True),
+    PhotoLabel("average", "the average's labels", taught=True),
+    PhotoLabel("truth", "true mattes", reads="matte"),
+)
+for _label in _OURS:
+    LABELS.register(_label)
 
 
 @dataclass(frozen=True)
@@ -18,17 +57,17 @@ class Stage:
     """One network's training.
 
     `matte_share` of each batch are matte samples (composites), the rest natural pictures labelled as `photo_label`
-    says. `start` and `teacher` name earlier stages: whose weights this one starts from (None: the backbone's), and
+    names in `LABELS`. `start` and `teacher` name earlier stages: whose weights this one starts from (None: the backbone's), and
     who predicts for the natural pictures' label. `photo_weight` scales the natural pictures' loss, after a ramp over
     the share `ramp` of the steps. `confidence` and `threshold` say which pixels a pseudo-label has; `ema_decay` is
     that of the moving average that this stage keeps, that is its model in the end, and that teaches it where the
-    natural pictures' label needs a teacher and no earlier stage is one.
+    natural pictures' label needs a teacher and no earlier stage is one. `options` are what a label of a method's own reads.
     """
 
     name: str
     steps: int
     matte_share: float
-    photo_label: PhotoLabel | None = None
+    photo_label: str | None = None
     start: str | None = None
     teacher: str | None = None
     blend: BlendConfig | None = None
@@ -37,6 +76,12 @@ class Stage:
     confidence: float = 0.0
     threshold: float = 0.0
     ema_decay: float | None = None
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def label(self) -> PhotoLabel | None:
+        """What its natural pictures are labelled with. UserError for a label that nobody has registered."""
+        return LABELS.get(self.photo_label) if self.photo_label else None
 
     @property
     def uses_mattes(self) -> bool:
@@ -51,7 +96,12 @@ class Stage:
     @property
     def uses_masks(self) -> bool:
         """Whether it learns from the natural pictures' masks."""
-        return self.uses_photos and self.photo_label in ("mask", "blended", "masklabel")
+        return self.uses_photos and self.label is not None and self.label.reads == "mask"
+
+    @property
+    def uses_true_mattes(self) -> bool:
+        """Whether it learns from the natural pictures' true mattes, as a control does."""
+        return self.uses_photos and self.label is not None and self.label.reads == "matte"
 
     @property
     def reads_labels(self) -> bool:
@@ -66,7 +116,7 @@ class Stage:
     @property
     def asks_its_average(self) -> bool:
         """Whether its own moving average predicts in the training loop."""
-        return self.teacher is None and self.photo_label in ("average", "blended", "masklabel")
+        return self.teacher is None and self.label is not None and self.label.taught
 
     def recipe(self) -> dict[str, Any]:
         """What it is, as JSON: a part of its address.
@@ -75,6 +125,8 @@ class Stage:
         """
         described = asdict(self) | {"blend": self.blend.recipe() if self.blend else None}
         unused = {f.name for f in fields(self) if f.name in _LATER_FIELDS and described[f.name] == f.default}
+        if not self.options:
+            unused.add("options")
         return {name: value for name, value in described.items() if name not in unused}
 
 

@@ -4,7 +4,9 @@
 `accumulating` has torchmetrics classes.
 """
 
-from wsshm.metrics.conventions import CONVENTIONS, MEASURES, REGIONS, Convention, Measure
+from wsshm.measures import MEASURES, REGIONS, Measure
+from wsshm.metrics.conventions import CONVENTIONS, Convention
+from wsshm.metrics.inputs import exact_levels
 from wsshm.metrics.scores import RegionScores, score, score_mask
 from wsshm.metrics.trimap import derive_trimap, unknown_radius
 
@@ -16,6 +18,7 @@ __all__ = [
     "Measure",
     "RegionScores",
     "derive_trimap",
+    "exact_levels",
     "score",
     "score_mask",
     "unknown_radius",

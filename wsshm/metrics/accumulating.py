@@ -15,8 +15,9 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from wsshm.errors import UserError
+from wsshm.measures import MEASURES, REGIONS
 from wsshm.metrics import functional
-from wsshm.metrics.conventions import MEASURES, REGIONS, convention_named
+from wsshm.metrics.conventions import convention_named
 from wsshm.metrics.scores import POINTWISE, checked_regions, score
 
 
@@ -50,6 +51,11 @@ class _Single(_ImageMean):
 
     measure: ClassVar[str]
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "measure" in vars(cls):
+            cls.higher_is_better = MEASURES[cls.measure].higher_is_better
+
     def __init__(self, convention: str = "p3m", **kwargs: Any) -> None:
         super().__init__(1, convention, **kwargs)
         self.unit = convention_named(convention).unit(self.measure)
@@ -73,31 +79,31 @@ class _Regional(_Single):
 class SAD(_Regional):
     """Mean over images of the sum of absolute differences."""
 
-    measure, higher_is_better = "sad", MEASURES["sad"].higher_is_better
+    measure = "sad"
 
 
 class MSE(_Regional):
     """Mean over images of the mean squared error."""
 
-    measure, higher_is_better = "mse", MEASURES["mse"].higher_is_better
+    measure = "mse"
 
 
 class MAD(_Regional):
     """Mean over images of the mean absolute difference."""
 
-    measure, higher_is_better = "mad", MEASURES["mad"].higher_is_better
+    measure = "mad"
 
 
 class Grad(_Regional):
     """Mean over images of the gradient error."""
 
-    measure, higher_is_better = "grad", MEASURES["grad"].higher_is_better
+    measure = "grad"
 
 
 class Conn(_Regional):
     """Mean over images of the connectivity error."""
 
-    measure, higher_is_better = "conn", MEASURES["conn"].higher_is_better
+    measure = "conn"
 
 
 class _OfMasks(_Single):
@@ -109,19 +115,19 @@ class _OfMasks(_Single):
 class IoU(_OfMasks):
     """Mean over images of the intersection over union at alpha 0.5."""
 
-    measure, higher_is_better = "iou", MEASURES["iou"].higher_is_better
+    measure = "iou"
 
 
 class BoundaryF(_OfMasks):
     """Mean over images of the boundary F measure at alpha 0.5."""
 
-    measure, higher_is_better = "boundary_f", MEASURES["boundary_f"].higher_is_better
+    measure = "boundary_f"
 
 
 class DTSSD(_Single):
     """Mean over frames, but each clip's first, of the temporal error."""
 
-    measure, higher_is_better = "dtssd", MEASURES["dtssd"].higher_is_better
+    measure = "dtssd"
 
     def update(self, mattes: Tensor, labels: Tensor) -> None:
         """Add one clip, frames x 1 x H x W (or frames x H x W), in order."""
@@ -149,8 +155,9 @@ class MattingErrors(_ImageMean):
         self.keys = tuple(
             (region, name)
             for region in self.regions
-            for name in (("mad",) if region == "boundary" else POINTWISE)
-            if not (name == "iou" and region != "whole")
+            for name, measure in MEASURES.items()
+            if region in measure.regions
+            and (name in POINTWISE or measure.value is not None)
             and not (name == "sad" and not convention_named(convention).reports_sad)
         )
         super().__init__(len(self.keys), convention, **kwargs)
@@ -160,7 +167,7 @@ class MattingErrors(_ImageMean):
         rows = []
         for images in functional.in_step(*(batch for batch in (matte, label, trimap) if batch is not None)):
             regions = {s.region: s for s in score(*images, convention=self.convention, regions=self.regions)}
-            values = (getattr(regions[region], name) for region, name in self.keys)
+            values = (regions[region].value(name) for region, name in self.keys)
             rows.append([float("nan") if value is None else value for value in values])
         if rows:
             self._add(_kept(torch.tensor(rows, dtype=torch.float64, device=matte.device), counted))

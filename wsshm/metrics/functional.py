@@ -2,7 +2,7 @@
 
 Arrays are HxW and give a float. Tensors are HxW, NxHxW or Nx1xHxW and give float64, a value an image: () or (N,), on the
 tensor's device. All values are in [0,1]; a trimap has its matte's shape and the values 0, 128 and 255, and is derived
-from the label where there is none. `region` is by default the convention's own: whole for p3m and rvm, unknown for dim.
+from the label if there is none. `region` is by default the convention's own: whole for p3m and rvm, unknown for dim.
 A mean over an empty region is NaN. For several measures of one image `wsshm.metrics.score` shares the work.
 """
 
@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 
 from wsshm.errors import UserError
-from wsshm.metrics.contour import boundary_f as _boundary_f
 from wsshm.metrics.conventions import convention_named
 from wsshm.metrics.inputs import as_pair, clipped, is_tensor
+from wsshm.metrics.kernels.contour import boundary_f as _boundary_f
 from wsshm.metrics.scores import checked_region, summed_image
 from wsshm.metrics.sequence import dtssd as _dtssd
 
@@ -37,12 +37,12 @@ def mad(matte: Any, label: Any, trimap: Any = None, *, region: str | None = None
 
 
 def grad(matte: Any, label: Any, trimap: Any = None, *, region: str | None = None, convention: str = "p3m") -> Any:
-    """Gradient error, see `wsshm.metrics.gradient`."""
+    """Gradient error, see `wsshm.metrics.kernels.gradient`."""
     return _measured("grad", matte, label, trimap, region, convention)
 
 
 def conn(matte: Any, label: Any, trimap: Any = None, *, region: str | None = None, convention: str = "p3m") -> Any:
-    """Connectivity error in thousands of pixels, see `wsshm.metrics.connectivity`."""
+    """Connectivity error in thousands of pixels, see `wsshm.metrics.kernels.connectivity`."""
     return _measured("conn", matte, label, trimap, region, convention)
 
 
@@ -52,7 +52,7 @@ def iou(matte: Any, mask: Any) -> Any:
 
 
 def boundary_f(matte: Any, mask: Any) -> Any:
-    """F measure of the outlines of both cut at alpha >= 0.5, see `wsshm.metrics.contour`."""
+    """F measure of the outlines of both cut at alpha >= 0.5, see `wsshm.metrics.kernels.contour`."""
 
     def one(matte: Any, mask: Any) -> float:
         p, g = as_pair(matte, mask)

@@ -13,6 +13,7 @@ from wsshm.errors import UserError
 from wsshm.metrics.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 LAYOUT: tuple[Literal["C", "ALIGNED", "WRITEABLE"], ...] = ("C", "ALIGNED", "WRITEABLE")
+LEVELS = 65535  # of 16 bits; 255 divides it, so k / 255 is one of them
 ROUNDING = 1e-6  # how far beyond [0,1] a resampled alpha may lie; it is clipped
 
 Alpha = NDArray[np.float32] | NDArray[np.float64]
@@ -51,6 +52,18 @@ def as_image(alpha: Any, name: str) -> NDArray[Any]:
     if array.ndim != 2 or array.size == 0:
         raise UserError(f"the {name} has shape {array.shape}; give a height x width array")
     return array
+
+
+def exact_levels(alpha: NDArray[Any]) -> NDArray[Any]:
+    """A float32 alpha that holds nothing but 8- or 16-bit levels, k / 255 or k / 65535, in float64; else `alpha` itself.
+
+    Files are read as float32, in which 153/255 is larger than 0.6. Public scripts divide in float64, where it is not
+    larger; convention p3m tells the two apart (see `steps`).
+    """
+    if alpha.dtype != np.float32:
+        return alpha
+    levels: NDArray[np.float64] = np.rint(alpha * np.float64(LEVELS)) / LEVELS
+    return levels if np.array_equal(levels.astype(np.float32), alpha) else alpha
 
 
 def check_pair(matte: Any, label: Any) -> None:

@@ -16,13 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsshm.errors import UserError
-from wsshm.metrics.components import padded_width
-from wsshm.metrics.connectivity import SCALE, STEPS, TOLERANCE, connected_levels
 from wsshm.metrics.conventions import Convention
-from wsshm.metrics.gradient import NARROW, WIDE, Taps
 from wsshm.metrics.inputs import check_pair, check_range
-from wsshm.metrics.pointwise import Sums
-from wsshm.metrics.strips import crew
+from wsshm.metrics.kernels.components import padded_width
+from wsshm.metrics.kernels.connectivity import SCALE, TOLERANCE, connected_levels
+from wsshm.metrics.kernels.gradient import NARROW, WIDE, Taps
+from wsshm.metrics.kernels.pointwise import Sums
+from wsshm.metrics.kernels.steps import ARANGE, SINGLE, STEPS
+from wsshm.metrics.kernels.strips import crew
 from wsshm.metrics.tally import Tally
 from wsshm.metrics.trimap import BOUNDARY
 
@@ -56,7 +57,7 @@ def tally(
         rules,
         _pointwise(p, g, parts, zones is None),
         _by_zone(_gradient_errors(p, g, rules), parts) / rules.grad_scale if grad else None,
-        _by_zone(_connectivity_errors(p, g), parts) / SCALE if conn else None,
+        _by_zone(_connectivity_errors(p, g, rules.steps), parts) / SCALE if conn else None,
     )
 
 
@@ -119,16 +120,20 @@ def _magnitudes(alpha: Tensor, taps: Taps) -> Tensor:
     return torch.hypot(across, down)
 
 
-def _connectivity_errors(p: Tensor, g: Tensor) -> Tensor:
+def _connectivity_errors(p: Tensor, g: Tensor, rule: int) -> Tensor:
     height, width = p.shape
-    thresholds = torch.tensor([step / STEPS for step in range(1, STEPS + 1)], dtype=torch.float64, device=p.device)
-    agreed = torch.minimum(p, g).double()
+    kind = torch.float32 if rule == SINGLE else torch.float64
+    thresholds = torch.arange(1, STEPS + 1, dtype=torch.float64, device=p.device)
+    thresholds = (thresholds * 0.1 if rule == ARANGE else thresholds / STEPS).to(kind)
+    agreed = torch.minimum(p, g).to(kind)
     reached = torch.bucketize(agreed, thresholds, right=True, out_int32=True).to(torch.uint8)
     levels = np.zeros((height, padded_width(width)), np.uint8)
     levels[:, :width] = reached.cpu().numpy()
     with crew(None, height) as workers:
         connected_there = connected_levels(levels, workers)[:, :width]
     connected = torch.from_numpy(connected_there).to(p.device)
-    level = connected.double() / STEPS  # in float32 alpha - l of 0.15 could fall below the tolerance
+    level = connected.double() / STEPS
+    if rule == ARANGE:
+        level = level.float().double()
     mine, true = ((d * (d >= TOLERANCE)) for d in (p.double() - level, g.double() - level))
     return (mine - true).abs()

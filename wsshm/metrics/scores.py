@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsshm.errors import UserError, nearest
-from wsshm.metrics.contour import boundary_f
-from wsshm.metrics.conventions import CONVENTIONS, MEASURES, REGIONS, convention_named
+from wsshm.errors import UserError, first_line, nearest
+from wsshm.measures import MEASURES, REGIONS, ROUNDED
+from wsshm.metrics.conventions import CONVENTIONS, convention_named
 from wsshm.metrics.inputs import as_image, as_pair, checked_trimap, clipped, on_accelerator
-from wsshm.metrics.pointwise import zones_of
+from wsshm.metrics.kernels.contour import boundary_f
+from wsshm.metrics.kernels.pointwise import ZONES, zones_of
 from wsshm.metrics.tally import Tally, tally
-from wsshm.metrics.trimap import derive_trimap, unknown_radius
+from wsshm.metrics.trimap import BOUNDARY, derive_trimap, unknown_radius
 
 POINTWISE = ("sad", "mse", "mad", "grad", "conn", "iou")  # what `score` gives
 
@@ -24,7 +26,8 @@ POINTWISE = ("sad", "mse", "mad", "grad", "conn", "iou")  # what `score` gives
 class RegionScores:
     """One image's measures over one region, in its convention's units; None where a measure is not defined there.
 
-    `unknown_px` is the dilation radius of the unknown region where it was derived from the label, in pixels.
+    `unknown_px` is the dilation radius of the unknown region where it was derived from the label, in pixels. `added`
+    holds the measures that were added to the table from outside (`wsshm.measures`).
     """
 
     region: str
@@ -39,12 +42,18 @@ class RegionScores:
     iou: float | None = None
     boundary_f: float | None = None
     dtssd: float | None = None
+    added: Mapping[str, float | None] = field(default_factory=dict)
+
+    def value(self, measure: str) -> float | None:
+        """A measure by its name."""
+        return self.added[measure] if measure in self.added else getattr(self, measure, None)
 
     def as_row(self) -> dict[str, Any]:
         """The results store's columns, in which MSE, MAD and dtSSD stand without the convention's factor."""
         rules = next(c for c in CONVENTIONS.values() if c.version == self.metric_version)
         row = asdict(self)
-        return row | {name: row[name] / rules.factor(name) for name in MEASURES if row[name] is not None}
+        row |= row.pop("added")
+        return row | {name: row[name] / rules.factor(name) for name in MEASURES if row.get(name) is not None}
 
 
 def score(
@@ -81,6 +90,7 @@ def score(
             summed.rules.version,
             radius if region in ("unknown", "foreground", "background") else None,
             **{name: summed.value(name, region) for name in POINTWISE},
+            added=_added(region, matte, label, trimap),
         )
         for region in wanted
     ]
@@ -123,13 +133,48 @@ def summed_image(
     return tally(p, g, zones, rules, grad=grad, conn=conn, threads=threads), radius
 
 
+def _added(region: str, matte: Any, label: Any, trimap: Any) -> dict[str, float | None]:
+    """What the measures that were added from outside say of a region."""
+    functions = {m.name: m.value for m in MEASURES.values() if m.value is not None and region in m.regions}
+    if not functions:
+        return {}
+    p, g = (clipped(alpha, "matte").astype(np.float64) for alpha in as_pair(matte, label))
+    where = _where(region, g, trimap)
+    found: dict[str, float | None] = {}
+    for name, function in functions.items():
+        try:
+            value = function(p, g, where)
+        except Exception as error:  # whatever a file of the user's own raises
+            why = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(f"the measure {name} fails over the region {region} ({why}); correct its file") from error
+        most = MEASURES[name].most
+        limit = np.inf if most is None else most + ROUNDED
+        if value is not None and not (isinstance(value, Real) and np.isfinite(value) and -ROUNDED <= value <= limit):
+            allowed = "a number of at least 0" if most is None else f"a number from 0 to {most:g}"
+            raise UserError(
+                f"the measure {name} gave {value!r} over the region {region}; it may give {allowed}, or None"
+            )
+        found[name] = None if value is None else float(value)
+    return found
+
+
+def _where(region: str, label: NDArray[np.float64], trimap: Any) -> NDArray[np.bool_]:
+    """The pixels of a region, H x W."""
+    if region == "whole":
+        return np.ones(label.shape, bool)
+    if region == "boundary":
+        return (label > BOUNDARY[0]) & (label < BOUNDARY[1])
+    zones, _ = _zones(label, trimap, {region}, None)
+    return np.asarray(zones == ZONES.index(region))
+
+
 def checked_regions(regions: str | Iterable[str]) -> tuple[str, ...]:
-    """The regions, or the one; UserError where there is none of a name."""
+    """The regions, or the one; UserError if there is none of a name."""
     return tuple(map(checked_region, [regions] if isinstance(regions, str) else regions))
 
 
 def checked_region(region: str) -> str:
-    """`region`, or UserError where there is none of that name."""
+    """`region`, or UserError if there is none of that name."""
     if region not in REGIONS:
         raise UserError(f"there is no region {region!r}; {nearest(region, REGIONS)}")
     return region

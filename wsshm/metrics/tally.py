@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsshm.metrics.connectivity import connectivity_sums
 from wsshm.metrics.conventions import Convention
-from wsshm.metrics.gradient import gradient_sums
 from wsshm.metrics.inputs import Alpha, clipped
-from wsshm.metrics.pointwise import ZONES, Sums, pointwise_sums
-from wsshm.metrics.strips import crew
+from wsshm.metrics.kernels.connectivity import connectivity_sums
+from wsshm.metrics.kernels.gradient import gradient_sums
+from wsshm.metrics.kernels.pointwise import ZONES, Sums, pointwise_sums
+from wsshm.metrics.kernels.strips import crew
 
 THOUSAND = 1000.0  # SAD is printed in thousands of pixels
 
@@ -73,13 +73,13 @@ def tally(
     Raises UserError for values outside [0,1] by more than rounding, and NaN.
     """
     with crew(threads, label.shape[0]) as workers:
-        sums, levels = pointwise_sums(workers, matte, label, zones)
+        sums, levels = pointwise_sums(workers, matte, label, zones, rules.steps)
         if sums.outside:
             matte, label = clipped(matte, "matte"), clipped(label, "label")
-            sums, levels = pointwise_sums(workers, matte, label, zones)
+            sums, levels = pointwise_sums(workers, matte, label, zones, rules.steps)
         return Tally(
             rules,
             sums,
             gradient_sums(workers, matte, label, zones, rules) if grad else None,
-            connectivity_sums(workers, matte, label, zones, levels) if conn else None,
+            connectivity_sums(workers, matte, label, zones, levels, rules.steps) if conn else None,
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wsshm.metrics.compiled import compiled
-from wsshm.metrics.strips import STRIP, crew
+from wsshm.metrics.kernels.compiled import compiled
+from wsshm.metrics.kernels.strips import STRIP, crew
 
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255
 BOUNDARY = (0.05, 0.95)  # a pixel is fractional, on the boundary, strictly between these

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import timm
+
+from wsshm.files.tables import plain_cell
+from wsshm.files.whole import write_whole
 
 COLUMNS = ("backbone", "tag", "default", "licence", "hub_id", "origin", "timm_version")
 
@@ -44,11 +46,6 @@ def write(out: Path) -> int:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     found = list(rows())
-    writer.writerows(found)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text.getvalue())
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    writer.writerows({name: plain_cell(value) for name, value in row.items()} for row in found)
+    write_whole(out, text.getvalue())
     return len(found)

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.micro import scaling
-from bench.micro.training import cores, draw
+from bench.micro.training import draw
 from wsshm.config import parse
+from wsshm.cores import usable_cores
 from wsshm.errors import UserError
-from wsshm.train import resolved
+from wsshm.training.planning import resolved
 
 
 def test_one_worker_serves_both_kinds() -> None:
@@ -41,8 +42,11 @@ def test_plain_loops_at_once_each_take_their_share_of_the_batch(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--workers", f"1,{cores() + 1}", "--batch", f"{2 * (cores() + 1)}"], f"and this machine has {cores()}"),
-        (["--workers", "1,3", "--batch", "16"], "--batch 16 on 3 workers has an impossible train"),
+        (
+            ["--workers", f"1,{usable_cores() + 1}", "--batch", f"{2 * (usable_cores() + 1)}"],
+            f"and this machine has {usable_cores()}",
+        ),
+        (["--workers", "1,3", "--batch", "16"], "--batch 16 must be a multiple of 3 workers"),
         (["--workers", "none"], "--workers takes whole numbers above 0"),
         (["--size", "100"], "multiple of 64"),
         (["--rounds", "0"], "--rounds must be at least 1, not 0"),
@@ -55,7 +59,7 @@ def test_mistakes_are_named_before_anything_is_trained(options: list[str], named
 
 @pytest.mark.ray
 @pytest.mark.bench
-@pytest.mark.skipif(cores() < 2, reason="needs two CPUs")
+@pytest.mark.skipif(usable_cores() < 2, reason="needs two CPUs")
 def test_every_case_is_a_line_that_ends_in_its_ratio(only_here: Path) -> None:
     options = ["--workers", "1,2", "--rounds", "1", "--steps", "150", "--size", "64", "--batch", "8"]
     result = CliRunner().invoke(app, ["micro", "scaling", *options], catch_exceptions=False)

@@ -12,14 +12,12 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.micro import sharing
-from bench.micro.training import cores
 from sweeps.plan import Plan, configurations
 from tests.wsshm import tiny
 from wsshm.config import parse
-from wsshm.data.sources import open_sources
+from wsshm.cores import usable_cores
 from wsshm.errors import UserError
-from wsshm.stages import addressed_stages
-from wsshm.train import resolved
+from wsshm.training.planning import plan_run, resolved
 
 
 @pytest.mark.parametrize(("space", "teachers"), [(sharing.one_teacher(4), 1), (sharing.teachers_apart(4), 4)])
@@ -27,12 +25,11 @@ def test_students_share_one_teacher_or_none(tmp_path: Path, space: dict[str, lis
     base = tiny.config(tiny.make(tmp_path)).model_dump(mode="json")
     plan = parse(sharing.plan(base, 3, 5, space), Plan)
     runs = [resolved(config) for config in configurations(plan)]
-    sources = open_sources(runs[0].data)
-    stages = [addressed_stages(config, sources) for config in runs]
+    stages = [plan_run(config).stages for config in runs]
     assert {tuple((s.stage.name, s.stage.steps) for s in run) for run in stages} == {(("teacher", 3), ("student", 5))}
     assert len({run[0].address for run in stages}) == teachers
     assert len({run[1].address for run in stages}) == 4
-    assert all(config.train.cpus_per_worker == cores() for config in runs), "no two runs at a time"
+    assert all(config.train.cpus_per_worker == usable_cores() for config in runs), "no two runs at a time"
 
 
 def test_a_line_holds_what_was_measured_against_the_sums() -> None:
@@ -52,7 +49,7 @@ def test_the_whole_order_of_sweeps_with_costs_that_are_known(
         runs = next(iter(document["space"].values()))
         train = document["base"]["train"]
         assert configurations(parse(document, Plan)), "a plan that sweeps takes"
-        assert parse(document["base"]).train.cpus_per_worker == cores()
+        assert parse(document["base"]).train.cpus_per_worker == usable_cores()
         teachers = 1 if "method.blend.threshold" in document["space"] else len(runs)
         stages = {f"teacher{k}": ("teacher", train["teacher_steps"]) for k in range(teachers)}
         stages |= {f"{name}{k}": ("student", train["steps"] - train["teacher_steps"]) for k in range(len(runs))}

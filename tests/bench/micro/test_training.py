@@ -13,7 +13,8 @@ from bench.micro.training import draw, median_and_spread, timed
 from tests.wsshm import tiny
 from wsshm.config import RunConfig, parse
 from wsshm.errors import UserError
-from wsshm.train import resolved, train
+from wsshm.training.planning import plan_run, resolved
+from wsshm.training.run import train
 
 
 def joint(root: Path, **train: object) -> RunConfig:
@@ -29,7 +30,7 @@ def test_the_plain_loop_trains_as_the_suite_does(
     monkeypatch.setattr(benchmark, "SEGMENT_S", 0.0)
     timing, losses = benchmark.bare(config)
     assert len(timing.step_s) == 2, "of four steps the first is the start, the second warms up"
-    history = train(config, tmp_path / "stages").stages[-1]["history"]
+    history = train(plan_run(config), tmp_path / "stages").stages[-1]["history"]
     assert losses == pytest.approx([row["value"] for row in history if row["key"] == "train_loss"], rel=1e-5)
 
 
@@ -70,7 +71,7 @@ def test_the_drawn_pictures_make_a_run(tmp_path: Path) -> None:
             }
         )
     )
-    assert train(config, tmp_path / "stages").trained_here == ["student"]
+    assert train(plan_run(config), tmp_path / "stages").trained_here == ["student"]
 
 
 def test_spread_is_the_middle_half() -> None:

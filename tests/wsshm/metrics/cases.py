@@ -12,6 +12,7 @@ from wsshm.metrics import RegionScores, score
 
 Array = np.ndarray
 CONVENTIONS = ("p3m", "dim", "rvm", "rvm-lr")
+VERSIONS = {"p3m": "p3m-2", "dim": "dim-1", "rvm": "rvm-2", "rvm-lr": "rvm-lr-2"}
 ERRORS = ("sad", "mse", "mad", "grad", "conn")
 
 
@@ -97,6 +98,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
     "beside thresholds": beside_thresholds,
     "twentieths": lambda rng, h, w: rng.integers(0, 21, (h, w)) / 20,
     "bytes": lambda rng, h, w: rng.integers(0, 256, (h, w)) / 255,
+    "bytes at thresholds": lambda rng, h, w: rng.choice([0, 51, 102, 152, 153, 154, 204, 255], (h, w)) / 255,
     "blobs": blobs,
     "hair": hair,
     "two equal people": lambda rng, h, w: two_people(rng, h, w, equal=True),

@@ -10,6 +10,7 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 
+from tests.wsshm.metrics.cases import VERSIONS
 from tests.wsshm.metrics.test_functional import pairs
 from wsshm.errors import UserError
 from wsshm.metrics import CONVENTIONS, MEASURES, accumulating, functional, score
@@ -40,7 +41,7 @@ def test_batches_do_not_change_the_mean(measure: str, convention: str) -> None:
         assert metric.compute().item() == pytest.approx(expected.item(), rel=1e-12)
     assert metric.higher_is_better is False
     assert metric.unit == CONVENTIONS[convention].unit(measure)
-    assert metric.metric_version == f"{convention}-1"
+    assert metric.metric_version == VERSIONS[convention]
 
 
 def test_repeated_images_can_be_left_out() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.reference import metrics as reference
+from bench.micro import published as reference
 from tests.wsshm.metrics.cases import CONVENTIONS, KINDS, LAYOUTS, pairs, person, predicted, seeds, sizes
 from wsshm.errors import UserError
 from wsshm.metrics import score, score_mask
-from wsshm.metrics.contour import boundary_f
+from wsshm.metrics.kernels.contour import boundary_f
 from wsshm.metrics.sequence import dtssd
 
 Array = np.ndarray

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from scipy import ndimage
 from skimage import measure as skimage_measure
 
+from bench.micro import published as reference
 from bench.store import SCHEMAS
-from tests.reference import metrics as reference
-from tests.wsshm.metrics.cases import CONVENTIONS, KINDS, by_region, errors, pairs, person, predicted
+from tests.wsshm.metrics.cases import CONVENTIONS, KINDS, VERSIONS, by_region, errors, pairs, person, predicted
 from wsshm.metrics import CONVENTIONS as DESCRIBED
-from wsshm.metrics import MEASURES, score
+from wsshm.metrics import MEASURES, exact_levels, score
 from wsshm.metrics.trimap import derive_trimap
 
 Array = np.ndarray
@@ -80,16 +80,59 @@ def test_p3m_agrees_with_scipy_and_scikit_image() -> None:
         ndimage.gaussian_filter(np.stack([matte, label]), 1.4, order=o, axes=(1, 2)) for o in [(1, 0), (0, 1)]
     )
     p, g = np.hypot(down, across)
-    level = np.ones_like(label)
+    thresholds, level = np.arange(0, 1.1, 0.1), np.ones_like(label, dtype=np.float32)
     for i in range(10, 0, -1):
-        components = skimage_measure.label(np.minimum(matte, label) >= i / 10, connectivity=1)
+        components = skimage_measure.label(np.minimum(matte, label) >= thresholds[i], connectivity=1)
         areas = np.bincount(components.ravel())
         areas[0] = 0  # the background is no component
-        level[components != areas.argmax()] = (i - 1) / 10
+        level[components != areas.argmax()] = thresholds[i - 1]
     (phi_p, phi_g) = (1 - (alpha - level) * (alpha - level >= 0.15) for alpha in (matte, label))
     scores = by_region(matte, label)["whole"]
     assert scores.grad == pytest.approx(((p - g) ** 2).sum() / 10, rel=1e-9)
     assert scores.conn == pytest.approx(np.abs(phi_p - phi_g).sum() / 1000, rel=1e-9)
+
+
+@pytest.mark.parametrize("tenths", range(1, 9))
+def test_thresholds_are_those_of_the_published_code(tenths: int) -> None:
+    """Mattes equal to a threshold, against a label of 1: in p3m 3, 6 and 7 tenths lie below theirs, by an ulp.
+
+    The label's distance from the level that both reach is counted whole, the matte's 0 or 0.1 not at all.
+    """
+    values = [tenths / 10]
+    if tenths % 2 == 0:
+        values += [float(np.uint8(51 * tenths // 2)) / 255, float(np.uint16(13107 * tenths // 2)) / 65535]
+    below = (tenths - 1) / 10 if tenths in (3, 6, 7) else tenths / 10
+    for value in values:
+        matte, label = np.full((10, 10), value), np.ones((10, 10))
+        found = {name: by_region(matte, label, None, name)["whole"].conn for name in CONVENTIONS}
+        expected = dict.fromkeys(CONVENTIONS, 0.1 * (1 - tenths / 10)) | {"p3m": 0.1 * (1 - below)}
+        assert found == pytest.approx(expected, rel=0, abs=1e-8)
+
+
+def test_levels_are_kept_in_float32_in_p3m_alone() -> None:
+    """0.25 lies 0.15 above the level 0.1, and is not tolerated; above 0.1 in float32 it is."""
+    matte, label = np.full((10, 10), 0.1), np.full((10, 10), 0.25)
+    found = {name: by_region(matte, label, None, name)["whole"].conn for name in CONVENTIONS}
+    assert found == pytest.approx(dict.fromkeys(CONVENTIONS, 0.015) | {"p3m": 0.0})
+
+
+def test_alphas_meet_thresholds_in_float32_in_rvm_alone() -> None:
+    """A float64 just below 0.6 is 0.6 in float32; 0.7 in float32 is below 0.7 in float64."""
+    label = np.ones((10, 10))
+    for value in (np.full((10, 10), 0.6 - 1e-9), np.full((10, 10), 0.7, dtype=np.float32)):
+        found = {name: by_region(value, label, None, name)["whole"].conn for name in CONVENTIONS}
+        level = round(float(value[0, 0]), 1)
+        expected = {name: 0.1 * (1 - level + (0.0 if name.startswith("rvm") else 0.1)) for name in CONVENTIONS}
+        assert found == pytest.approx(expected, rel=0, abs=1e-8)
+
+
+def test_levels_of_files_regain_what_float32_rounded_off() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(exact_levels(levels.astype(np.float32) / np.float32(255)), levels / 255)
+    deep = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    np.testing.assert_array_equal(exact_levels(deep.astype(np.float32) / np.float32(65535)), deep / 65535)
+    for other in (np.array([[0.5, 0.25]], dtype=np.float32), levels / 255):
+        assert exact_levels(other) is other
 
 
 def whole_grad(matte: Array, label: Array) -> dict[str, float]:
@@ -125,7 +168,8 @@ def test_constants(convention: str, expected: Table) -> None:
     for region, values in expected.items():
         for measure, value in values.items():
             actual = getattr(found[region], measure)
-            assert actual is None if value is None else actual == pytest.approx(value, rel=1e-9, abs=1e-25), (
+            # p3m keeps levels in float32
+            assert actual is None if value is None else actual == pytest.approx(value, rel=1e-7, abs=1e-25), (
                 region,
                 measure,
             )
@@ -188,7 +232,7 @@ def test_the_two_rvm_protocols_differ_in_grad_only() -> None:
     label = person(60, 44) * 0.9
     high, low = (score(predicted(label), label, convention=convention) for convention in ("rvm", "rvm-lr"))
     for of_high, of_low in zip(high, low, strict=True):
-        assert (of_high.metric_version, of_low.metric_version) == ("rvm-1", "rvm-lr-1")
+        assert (of_high.metric_version, of_low.metric_version) == ("rvm-2", "rvm-lr-2")
         assert replace(of_high, grad=None, metric_version="") == replace(
             of_low, grad=None, metric_version="", convention=of_high.convention
         )
@@ -227,7 +271,7 @@ def test_units_are_named() -> None:
     assert set(DESCRIBED) == set(CONVENTIONS)
     for name, described in DESCRIBED.items():
         assert described.name == name.removesuffix("-lr")  # the column `convention`; the version tells them apart
-        assert described.version == f"{name}-1"
+        assert described.version == VERSIONS[name]
         for measure in MEASURES:
             assert described.unit(measure)
     for measure in ("mse", "mad"):

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.reference import metrics as reference
+from bench.micro import published as reference
 from wsshm.errors import UserError
 from wsshm.metrics import CONVENTIONS, REGIONS, functional, on_device, score
-from wsshm.metrics.pointwise import zones_of
+from wsshm.metrics.kernels.pointwise import zones_of
 from wsshm.metrics.scores import POINTWISE
 
 Array = np.ndarray

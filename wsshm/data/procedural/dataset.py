@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from wsshm.commandline import track
+from wsshm.console import track
+from wsshm.cores import usable_cores
 from wsshm.data.manifest import Manifest, Sample, content_hash
 from wsshm.data.procedural import masks
 from wsshm.data.procedural.backgrounds import KINDS, background
 from wsshm.data.procedural.camera import to_8bit
 from wsshm.data.procedural.pictures import CUTOUT_SCALE, draw_cutout, draw_photo, plan_cutout, plan_photo
+from wsshm.data.procedural.processes import draw_all
 from wsshm.data.procedural.texture import Array
 from wsshm.errors import UserError, nearest
+from wsshm.files.cache import cache_folder, usual_cache
+from wsshm.files.whole import write_whole
 
 PARTS = ("synthetic", "natural", "val", "test")
 DEFAULT_COUNTS: dict[str, int] = {"cutouts": 100, "backgrounds": 200, "natural": 1000, "val": 60, "test": 100}
@@ -33,6 +36,8 @@ GENERATOR_VERSION = 2  # part of the cache's key: raise it whenever the pictures
 SMALLEST = 32
 LICENCE = "Apache-2.0"
 INLINE = 6  # so few pictures are drawn without starting processes
+
+log = logging.getLogger(__name__)
 
 # The streams of random numbers; a picture's generator is seeded by (seed, stream, index) and by nothing else.
 _STREAMS = {"cutouts": 1, "backgrounds": 2, "natural": 3, "val": 4, "test": 5}
@@ -71,7 +76,7 @@ def make(
 
     `size` is the pictures' side in pixels (cut-outs are 1.75 times as large), `counts` overrides `DEFAULT_COUNTS`,
     `mask_coarseness` see `masks.annotate`, `workers` the number of processes (default: the CPUs this one may use).
-    Asked again, it keeps the pictures that are there and adds those that are missing. Picture i is the same whatever
+    Rerun, it keeps the pictures that are there and adds those that are missing. Picture i is the same whatever
     the counts and workers. Raises UserError for impossible values.
     """
     number = _checked(size, counts, seed, mask_coarseness, workers)
@@ -91,24 +96,33 @@ def ensure(
 ) -> Path:
     """The manifest of one part from the cache, made on first use.
 
-    The cache is `cache`, else $WSSHM_CACHE, else ~/.cache/wsshm. Several processes may ask at once: one makes the
-    part, the others wait for it. A part whose making was killed is completed by the next one to ask.
+    The cache is `cache`, else that of `wsshm.files.cache`. Several processes may ask at once: one makes the part, the others
+    wait for it. A part whose making was killed is completed by the next one to ask.
     """
     if part not in PARTS:
         raise UserError(f"the embedded data set has no part {part!r}; {nearest(part, PARTS)}")
     number = _checked(size, counts, seed, mask_coarseness, workers)
     recipe = Recipe(part, size, seed, float(mask_coarseness))
-    home = Path(cache or os.environ.get("WSSHM_CACHE") or Path.home() / ".cache" / "wsshm") / "procedural"
     amount = "+".join(str(number[kind]) for kind in _kinds(part))
     name = f"{part}-v{GENERATOR_VERSION}-{size}px-seed{seed}-{amount}"
     if part != "synthetic":
         name += f"-coarse{recipe.mask_coarseness:g}"
-    manifest = home / name / f"{part}.parquet"
-    if manifest.is_file():
-        return manifest
+    usual = cache or usual_cache()
+    if usual and (drawn := usual / "procedural" / name / f"{part}.parquet").is_file():
+        return drawn  # though nothing can be written there, perhaps
+    home = cache_folder("procedural") if cache is None else cache / "procedural"
     home.mkdir(parents=True, exist_ok=True)
+    manifest = home / name / f"{part}.parquet"
     with _lock(home / f".{name}.lock"):
         if not manifest.is_file():
+            total = sum(number[kind] for kind in _kinds(part))
+            log.info(
+                "drawing the %s part of the embedded data set once: %d pictures of %d px, kept in %s",
+                part,
+                total,
+                size,
+                home / name,
+            )
             unfinished = home / f".{name}.partial"
             _make_part(unfinished, recipe, number, workers)
             os.rename(unfinished, home / name)
@@ -123,6 +137,12 @@ def embedded(recipe: Recipe, counts: Mapping[str, int] | None = None, cache: Pat
     """
     coarseness = recipe.mask_coarseness
     path = ensure(recipe.part, recipe.size, counts=counts, seed=recipe.seed, mask_coarseness=coarseness, cache=cache)
+    return _embedded(path, recipe)
+
+
+@functools.lru_cache(maxsize=16)
+def _embedded(path: Path, recipe: Recipe) -> Manifest:
+    """A process opens it once: what lies at `path` is never another part."""
     manifest, drawn = Manifest.read(path), json.dumps(recipe.asdict(), sort_keys=True)
     return Manifest(
         manifest.root,
@@ -161,25 +181,10 @@ def _make_part(out: Path, recipe: Recipe, number: Mapping[str, int], workers: in
         if len(known) == len(jobs) and {s.id for s in known.samples} == {_id(*job) for job in jobs}:
             return manifest
     draw = partial(make_sample, out, recipe)
-    processes = min(workers or _cpus(), max(len(jobs) // 2, 1))
+    processes = min(workers or usable_cores(), max(len(jobs) // 2, 1))
     label = f"drawing {recipe.part} at {recipe.size} px"
-    if processes == 1 or len(jobs) <= INLINE:
-        samples = list(track(map(draw, jobs), len(jobs), label))
-    else:
-        context = get_context("spawn")
-        with ProcessPoolExecutor(processes, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-            try:
-                samples = list(track(pool.map(draw, jobs, chunksize=4), len(jobs), label))
-            except BrokenProcessPool as error:
-                raise UserError(
-                    "a process that draws the embedded data set ended early: killed, probably for lack of memory "
-                    "(run the same again with fewer workers), or unable to load the script that asked for it "
-                    "(keep it in a file, its calls below `if __name__ == '__main__':`)"
-                ) from error
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    return Manifest(out, samples).write(manifest)
+    made = map(draw, jobs) if processes == 1 or len(jobs) <= INLINE else draw_all(draw, jobs, processes)
+    return Manifest(out, track(made, len(jobs), label)).write(manifest)
 
 
 def _prepare(out: Path, recipe: Recipe, manifest: Path) -> bool:
@@ -199,12 +204,8 @@ def _prepare(out: Path, recipe: Recipe, manifest: Path) -> bool:
     elif folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} holds files that are not this data set's; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    _write(note, json.dumps(wanted).encode())
+    write_whole(note, json.dumps(wanted))
     return True
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _id(kind: str, index: int) -> str:
@@ -286,18 +287,7 @@ def _missing(out: Path, files: Mapping[str, str]) -> bool:
 def _png(path: Path, pixels: Array) -> None:
     """Write RGB or grey pixels as PNG, whole or not at all."""
     _, packed = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
-    _write(path, packed.tobytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_whole(path, packed.tobytes())
 
 
 @contextmanager

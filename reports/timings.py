@@ -1,0 +1,68 @@
+"""Which timings may stand beside each other, and beside which errors. No drawing here: terminal tables need it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from bench.comparable import same_input
+from reports.document import counted, listed
+
+WHY = {"unstable": "unstable: a busy machine, or too few calls", "oom": "out of memory"}
+
+
+def matches(timed: pd.DataFrame, protocol: str) -> list[bool]:
+    """Of each timing whether its input is the one that errors of `protocol` were measured at."""
+    return [same_input(protocol, height, width) for height, width in zip(timed["height"], timed["width"], strict=True)]
+
+
+def sizes(timed: pd.DataFrame) -> str:
+    """The sizes of timings in words, such as `512×512 and 1920×1080`."""
+    pairs = sorted(set(zip(timed["width"], timed["height"], strict=True)))
+    return listed([f"{width:.0f}×{height:.0f}" for width, height in pairs], 4)
+
+
+def unused(speed: pd.DataFrame) -> str:
+    """Which timings no figure or ranking takes, and why, in a sentence; empty if all are `ok`."""
+    counts = speed.loc[speed["status"] != "ok", "status"].fillna("unknown").value_counts()
+    if counts.empty:
+        return ""
+    said = listed([f"{count:,} {WHY.get(status, status)}" for status, count in counts.items()])
+    if counts.sum() == len(speed):
+        return f"None of the {counted(len(speed), 'timing')} can be used ({said}), so no frame rate is shown."
+    verb = "is" if counts.sum() == 1 else "are"
+    return f"{counts.sum():,} of {counted(len(speed), 'timing')} {verb} left out ({said})."
+
+
+def scope(row: Mapping[str, Any]) -> str:
+    """What of a picture's way was timed."""
+    return "model only" if row["scope"] == "model" else "end to end"
+
+
+def setting(row: Mapping[str, Any]) -> str:
+    """Under what else a timing was taken, that another one put beside it must share."""
+    size = f"{row['width']:.0f}×{row['height']:.0f}"
+    return (
+        ", ".join(str(row[key]) for key in ("device", "engine", "precision", "layout") if pd.notna(row[key]))
+        + f", {size}"
+    )
+
+
+def with_conditions(timed: pd.DataFrame) -> pd.DataFrame:
+    """Timings with `scope` and `setting` in words, and both as `panel`: rows are put side by side where it is the same."""
+    rows = timed.to_dict("records")
+    timed = timed.assign(scope=[scope(row) for row in rows], setting=[setting(row) for row in rows])
+    return timed.assign(panel=timed["scope"] + ", " + timed["setting"])
+
+
+def usable(speed: pd.DataFrame) -> pd.DataFrame:
+    """The timings that frame rates are taken from: those that succeeded at batch 1."""
+    return speed[(speed["status"] == "ok") & speed["fps"].notna() & (speed["batch"] == 1)]
+
+
+def rates(row: Mapping[str, Any]) -> dict[str, float]:
+    """A timing's frame rate, with the interval that its median time's interval gives."""
+    slow, fast = (row[key] if pd.notna(row[key]) else row["p50_ms"] for key in ("median_high_ms", "median_low_ms"))
+    return {"fps": float(row["fps"]), "fps_low": 1000 / slow, "fps_high": 1000 / fast}

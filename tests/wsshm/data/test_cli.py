@@ -1,0 +1,145 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from wsshm.__main__ import main
+from wsshm.data.cli import parse_counts
+from wsshm.data.manifest import Manifest
+from wsshm.data.pictures import write_png
+from wsshm.errors import UserError
+
+RNG = np.random.default_rng(4)
+
+
+@pytest.fixture
+def wsshm(monkeypatch, capsys):
+    """Runs the console script; returns (exit status, stdout, stderr)."""
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["wsshm", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("a", "b"):
+        write_png(tmp_path / "set" / f"{name}.png", RNG.integers(0, 256, (8, 10, 4), dtype=np.uint8))
+    return tmp_path / "set"
+
+
+def test_import_check_and_preview(wsshm, root, tmp_path):
+    listed = tmp_path / "m.parquet"
+    code, out, _ = wsshm("data", "import", "rgba", root, "--out", listed, "--split", "val", "--domain", "natural")
+    assert (code, out) == (0, f"{listed}: 2 samples (0 train, 2 val, 0 test)\n")
+    assert {(s.split, s.domain) for s in Manifest.read(listed).samples} == {("val", "natural")}
+    assert wsshm("data", "check", listed)[:2] == (0, f"{listed}: 2 samples, no fault\n")
+    assert wsshm("data", "preview", listed, "--out", tmp_path / "sheet.png", "--count", 1)[0] == 0
+    assert (tmp_path / "sheet.png").stat().st_size > 0
+
+
+def test_check_prints_an_aligned_table_and_leaves_with_1(wsshm, root, tmp_path):
+    listed = tmp_path / "m.parquet"
+    wsshm("data", "import", "rgba", root, "--out", listed)
+    (root / "b.png").unlink()
+    code, out, _ = wsshm("data", "check", listed)
+    header, fault, total = out.splitlines()
+    assert code == 1
+    assert header.index("problem") == fault.index("missing")
+    assert total == f"{listed}: 1 fault in 1 of 2 samples"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("import", "pears", ".", "--out", "m.parquet"), "the nearest valid choice is 'pairs'"),
+        (("import", "rgba", "gone", "--out", "m.parquet"), "there is no folder"),
+        (("import", "rgba", ".", "--out", "."), "is a folder; give a file in it"),
+        (("import", "rgba", ".", "--out", "m.csv"), "does not say what to write; end it in .parquet"),
+        (("split", "gone.parquet", "--out", "m.csv"), "end it in .parquet"),
+        (("check", "gone.parquet"), "there is no manifest at gone.parquet"),
+        (("preview", "gone.parquet", "--out", "s.png"), "there is no manifest at gone.parquet"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_status_2(wsshm, monkeypatch, tmp_path, words, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = wsshm("data", *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_counts():
+    parts = {"natural": 1000, "cutouts": 100}
+    assert parse_counts("50", parts) == {"natural": 50, "cutouts": 50}
+    assert parse_counts("natural=7, cutouts=3", parts) == {"natural": 7, "cutouts": 3}
+    assert parse_counts("cutouts=0", parts) == {"cutouts": 0}
+    for text, message in [("cutout=3", "'cutouts'"), ("natural=many", "not 'many'"), ("-4", "whole number")]:
+        with pytest.raises(UserError, match=message):
+            parse_counts(text, parts)
+
+
+@pytest.mark.parametrize("words", [[], ["data"], ["data", "make", "procedural"], ["data", "import"], ["predict"]])
+def test_help_is_fast_because_nothing_heavy_is_imported(words):
+    code = (
+        f"import sys, wsshm.__main__ as m; sys.argv = ['wsshm', *{words!r}, '--help']\n"
+        "try: m.main()\n"
+        "finally: print('HEAVY', sorted({'torch', 'ray', 'timm', 'cv2', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage: wsshm" in done.stdout
+    assert "HEAVY []" in done.stdout
+
+
+def test_a_mistyped_command_line_is_status_2_without_a_traceback(wsshm):
+    for words in (["data", "preview", "m.parquet", "--out", "s.png", "--count", "0"], ["predict"], ["predicct"]):
+        code, _, err = wsshm(*words)
+        assert code == 2
+        assert "Traceback" not in err
+
+
+def test_make_passes_on_what_was_asked(wsshm, monkeypatch, tmp_path):
+    asked = []
+
+    def make(*arguments, **options):
+        asked.append((arguments, options))
+        return {"natural": tmp_path / "natural.parquet"}
+
+    monkeypatch.setattr("wsshm.data.procedural.make", make, raising=False)
+    monkeypatch.setattr("wsshm.data.procedural.DEFAULT_COUNTS", {"natural": 9, "val": 5}, raising=False)
+    command = ("data", "make", "procedural", "--out", tmp_path, "--size", 64)
+    code, out, _ = wsshm(*command, "--count", "val=2", "--seed", 3, "--mask-coarseness", 0.5, "--workers", 1)
+    assert (code, out) == (0, f"natural: {tmp_path / 'natural.parquet'}\n")
+    wsshm(*command)
+    assert asked == [
+        (
+            (tmp_path, 64),
+            {"counts": {"natural": 9, "val": 2}, "seed": 3, "mask_coarseness": 0.5, "workers": 1},
+        ),
+        ((tmp_path, 64), {"counts": None, "seed": 0, "mask_coarseness": 1.0, "workers": None}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        (("make", "procedural"), "--size", 65_536),
+        (("make", "procedural"), "--seed", 10**30),
+        (("make", "procedural"), "--mask-coarseness", 1e300),
+        (("make", "procedural"), "--count", "natural=" + "9" * 5000),
+        (("compose", "c.parquet", "--backgrounds", "b.parquet"), "--each", 10**12),
+        (("compose", "c.parquet", "--backgrounds", "b.parquet"), "--size", 10**8),
+        (("coarsen", "m.parquet"), "--coarseness", 1e300),
+    ],
+)
+def test_numbers_beyond_any_use_are_refused_before_anything_is_made(wsshm, tmp_path, command, option, value):
+    out = tmp_path / "out"
+    code, _, said = wsshm("data", *command, "--out", out, option, value)
+    assert (code, option in said, "Traceback" in said, out.exists()) == (2, True, False, False)
+    assert len(said) < 500

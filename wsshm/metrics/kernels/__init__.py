@@ -1,0 +1,1 @@
+"""The compiled loops behind the measures: private to `wsshm.metrics`."""

@@ -1,0 +1,1 @@
+"""Architectures of our own: NAME.py registers NAME; see `wsshm.models`."""

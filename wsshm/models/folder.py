@@ -1,0 +1,47 @@
+"""What a model's path may point to: a model's folder, `wsshm train`'s OUT, or a sweep's OUT."""
+
+from __future__ import annotations
+
+import json
+
+from wsshm.errors import UserError
+from wsshm.files.location import Location
+
+CARD = "model.json"
+BEST = "best.json"
+"""In a sweep's OUT: the id of the run that was best on the validation set, written when the sweep ends."""
+
+
+def model_folder(given: Location) -> Location:
+    """The folder of the model that `given` means: it itself, OUT/model of `wsshm train`, or the best of a sweep's OUT.
+
+    UserError, which says what to give, where it means none.
+    """
+    if (given / CARD).is_file():
+        return given
+    if (given / "model" / CARD).is_file():
+        return given / "model"
+    if (given / "plan.yaml").is_file():
+        return _best(given)
+    raise UserError(
+        f"{given} holds no model ({CARD}); give a finished run's folder OUT/models/RUN_ID, OUT of `wsshm train`, or OUT"
+        " of a sweep"
+    )
+
+
+def _best(out: Location) -> Location:
+    remedy = f"give one of its models, {out}/models/RUN_ID (`wsshm sweep status {out}` lists the best)"
+    try:
+        run_id = json.loads((out / BEST).read_text())["run_id"]
+        if not isinstance(run_id, str) or "/" in run_id:
+            raise ValueError
+    except FileNotFoundError:
+        raise UserError(
+            f"the sweep in {out} names no best model: it has not ended, or compares none; {remedy}"
+        ) from None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise UserError(f"{out / BEST} is damaged; {remedy}") from None
+    folder = out / "models" / run_id
+    if not (folder / CARD).is_file():
+        raise UserError(f"the best model of the sweep in {out}, that of the run {run_id}, is gone; {remedy}")
+    return folder
