@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wsshm.losses import Target
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
+State = tuple[Tensor, ...]
+"""What a recurrent network hands from one frame of a video to the next; () before the first."""
 
 
 class MattingOutput(NamedTuple):
@@ -59,8 +61,15 @@ class Network(nn.Module):
         self.stride = math.lcm(type(self).stride, encoder.strides[-1])
 
     def forward(self, images: Tensor) -> MattingOutput:
-        """Predict for normalised images (N,3,H,W)."""
+        """Predict for normalised images (N,3,H,W), stills."""
         raise NotImplementedError
+
+    def step(self, frames: Tensor, state: State) -> tuple[MattingOutput, State]:
+        """Predict for the next frame (N,3,H,W) of N videos; a recurrent architecture overrides it.
+
+        `state` is what the step before gave, () at the first frame, which is predicted as a still is.
+        """
+        return self(frames), ()
 
     def auxiliary_losses(self, output: MattingOutput, target: Target) -> Mapping[str, Tensor]:
         """Loss terms of the auxiliary outputs by name, each (N,): one value a sample, weighted, float32.
@@ -88,9 +97,16 @@ class MattingModel(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> MattingOutput:
+        return self.network(self._normalised(images))
+
+    def step(self, frames: Tensor, state: State = ()) -> tuple[MattingOutput, State]:
+        """As `Network.step`, for frames in [0,1]."""
+        return self.network.step(self._normalised(frames), state)
+
+    def _normalised(self, images: Tensor) -> Tensor:
         if images.shape[-2] % self.stride or images.shape[-1] % self.stride:
             raise ValueError(f"height and width must be multiples of {self.stride}, not {tuple(images.shape[-2:])}")
-        return self.network((images - self.mean) / self.std)
+        return (images - self.mean) / self.std
 
 
 def build_model(config: ModelConfig, *, load_weights: bool = True) -> MattingModel:
