@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Container
 from typing import Annotated
 
 import torch
@@ -13,11 +11,9 @@ from torch.nn import functional as F
 
 from wsshm.config import Section
 from wsshm.models import Architecture, register
+from wsshm.models.blocks import WIDTHS, convolution, scaled, skip, skip_channels, upsampled
 from wsshm.models.encoder import Encoder
 from wsshm.models.network import MattingOutput, Network
-
-WIDTHS = {32: 112, 16: 80, 8: 56, 4: 40, 2: 32}
-"""Channels of the decoder at each stride below the encoder's last."""
 
 
 class UNetOptions(Section):
@@ -43,8 +39,7 @@ class UNetDecoder(nn.Module):
         self.context = nn.Linear(width, width)
         self.merges = nn.ModuleDict()
         for stride in (stride for stride in widths if stride < self.coarsest):
-            skip = skips.get(stride, 0) + (3 * stride**2 if _sees_pixels(stride, skips) else 0)
-            self.merges[str(stride)] = convolution(width + skip, widths[stride])
+            self.merges[str(stride)] = convolution(width + skip_channels(skips, stride), widths[stride])
             width = widths[stride]
         self.heads = nn.Conv2d(width, 2 * 4, 3, padding=1)
 
@@ -53,11 +48,7 @@ class UNetDecoder(nn.Module):
         x = maps[self.coarsest]
         x = x + self.context(x.mean((2, 3)))[..., None, None]
         for stride, merge in ((int(key), module) for key, module in self.merges.items()):
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            skips = [maps[stride]] if stride in maps else []
-            if _sees_pixels(stride, maps):
-                skips.append(F.pixel_unshuffle(images, stride))
-            x = merge(torch.cat([x, *skips], 1))
+            x = merge(torch.cat([upsampled(x), skip(images, maps, stride)], 1))
         return F.pixel_shuffle(self.heads(x), 2)
 
 
@@ -68,25 +59,12 @@ class UNet(Network):
 
     def __init__(self, encoder: Encoder, options: UNetOptions) -> None:
         super().__init__(encoder)
-        widths = {stride: max(8, round(channels * options.width / 8) * 8) for stride, channels in WIDTHS.items()}
-        self.decoder = UNetDecoder(encoder.strides, encoder.channels, widths)
+        self.decoder = UNetDecoder(encoder.strides, encoder.channels, scaled(WIDTHS, options.width))
 
     def forward(self, images: Tensor) -> MattingOutput:
         maps = dict(zip(self.encoder.strides, self.encoder(images), strict=True))
         logits = self.decoder(images, maps)
         return MattingOutput(logits[:, :1], logits[:, 1:])
-
-
-def _sees_pixels(stride: int, maps: Container[int]) -> bool:
-    return stride == 2 or stride not in maps
-
-
-def convolution(inputs: int, outputs: int) -> nn.Sequential:
-    """Two 3x3 convolutions with batch norm and ReLU."""
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise((inputs, outputs, outputs)):
-        layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
 
 
 register(Architecture("unet", UNet, UNetOptions))
