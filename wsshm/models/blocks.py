@@ -32,7 +32,8 @@ def convolution(inputs: int, outputs: int, layers: int = 2) -> nn.Sequential:
 
 def upsampled(values: Tensor, factor: int = 2) -> Tensor:
     """A map (N,C,H,W) bilinearly enlarged by a whole factor."""
-    return F.interpolate(values, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    size = (values.shape[-2] * factor, values.shape[-1] * factor)  # exporters follow whole numbers, not a scale factor
+    return F.interpolate(values, size=size, mode="bilinear", align_corners=False)
 
 
 def skip_channels(channels: Mapping[int, int], stride: int) -> int:
