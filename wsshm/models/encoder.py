@@ -83,11 +83,13 @@ class Encoder(nn.Module):
 
     def _as_the_body_takes_it(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        larger = height > self.square[0] or width > self.square[1]
-        if self.sizes in (Sizes.SQUARE, Sizes.OWN_SQUARE) or (self.sizes is Sizes.UP_TO and larger):
+        # A comparison of sizes binds an exported graph to its outcome, so only families that need one ask.
+        if self.sizes in (Sizes.SQUARE, Sizes.OWN_SQUARE) or (
+            self.sizes is Sizes.UP_TO and (height > self.square[0] or width > self.square[1])
+        ):
             return images if (height, width) == self.square else _resized(images, *self.square)
         below, right = -height % self.multiple[0], -width % self.multiple[1]
-        if below or right:
+        if self.multiple != (1, 1) and (below or right):
             return F.pad(images, (0, right, 0, below))
         seen, of = self.scale
         return images if seen == of else _resized(images, height * seen // of, width * seen // of)
