@@ -30,6 +30,17 @@ def convolution(inputs: int, outputs: int, layers: int = 2) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
+def pointwise(inputs: int, outputs: int) -> nn.Sequential:
+    """A 1x1 convolution with batch norm and ReLU."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+def separable(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
+    """A depthwise separable 3x3 convolution, with batch norm and ReLU after either part (DeepLabv3+, arXiv 1802.02611)."""
+    depthwise = nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False)
+    return nn.Sequential(depthwise, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), *pointwise(inputs, outputs))
+
+
 def upsampled(values: Tensor, factor: int = 2) -> Tensor:
     """A map (N,C,H,W) bilinearly enlarged by a whole factor."""
     size = (values.shape[-2] * factor, values.shape[-1] * factor)  # exporters follow whole numbers, not a scale factor
@@ -47,6 +58,24 @@ def skip(images: Tensor, maps: Mapping[int, Tensor], stride: int) -> Tensor:
     if _sees_pixels(stride, maps):
         seen.append(F.pixel_unshuffle(images, stride))
     return torch.cat(seen, 1)
+
+
+class PixelHead(nn.Module):
+    """From features at stride 4 to two maps of logits at the image's own resolution.
+
+    A step at stride 2 beside the encoder's map and the image's pixels, then four values a cell for each map, shuffled into
+    place: detail at a quarter of the cost of a full-resolution decoder.
+    """
+
+    def __init__(self, inputs: int, channels: Mapping[int, int], width: int) -> None:
+        super().__init__()
+        self.merge = convolution(inputs + skip_channels(channels, 2), width)
+        self.heads = nn.Conv2d(width, 2 * 4, 3, padding=1)
+
+    def forward(self, features: Tensor, images: Tensor, maps: Mapping[int, Tensor]) -> Tensor:
+        """features (N,C,H/4,W/4), images (N,3,H,W), maps by stride; logits (N,2,H,W)."""
+        merged = self.merge(torch.cat([upsampled(features), skip(images, maps, 2)], 1))
+        return F.pixel_shuffle(self.heads(merged), 2)
 
 
 def _sees_pixels(stride: int, maps: Container[int]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from collections.abc import Collection
 from typing import Any
 
 import timm
@@ -51,6 +52,7 @@ class Encoder(nn.Module):
         self.strides: tuple[int, ...] = tuple(last)
         self.channels: tuple[int, ...] = tuple(channels[index] for index in self.kept)
         family = families.family_of(backbone)
+        self.apart, self.idles = family.apart, False
         for name, parameter in self.body.named_parameters():
             if any(fnmatch.fnmatchcase(name, pattern) for pattern in family.idle):
                 parameter.requires_grad_(False)
@@ -80,6 +82,20 @@ class Encoder(nn.Module):
         return [
             self._placed(m, height // stride, width // stride) for m, stride in zip(maps, self.strides, strict=True)
         ]
+
+    def give_only(self, strides: Collection[int]) -> None:
+        """Give no maps but those at `strides`, for a decoder that reads no others; a neck makes no others either.
+
+        `idles` then says whether parameters of the backbone may be left without a gradient.
+        """
+        places = [place for place, stride in enumerate(self.strides) if stride in strides]
+        self.idles = self.apart and len(places) < len(self.strides)
+        if self.neck is None:
+            self.kept = tuple(self.kept[place] for place in places)
+        else:
+            self.neck.levels = nn.ModuleList(self.neck.levels[place] for place in places)
+        self.strides = tuple(self.strides[place] for place in places)
+        self.channels = tuple(self.channels[place] for place in places)
 
     def _as_the_body_takes_it(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]

@@ -46,6 +46,8 @@ class Family:
     options: dict[str, Any] = field(default_factory=dict)
     idle: tuple[str, ...] = ()
     """Parameters that no map depends on: workers that train together share gradients, and these would have none."""
+    apart: bool = False
+    """Whether some parameters serve one map alone; a decoder that does not read that map gives them no gradient."""
 
 
 DYNAMIC, LENIENT = {"dynamic_img_size": True}, {"strict_img_size": False}
@@ -57,7 +59,7 @@ FAMILIES = (  # the first that fits counts
     Family("byoanet.*halo*", Sizes.MULTIPLES, 256),
     Family("byobnet.bat*", Sizes.MULTIPLES, 256),
     Family("cait.*", Sizes.SQUARE),
-    Family("coat.*", Sizes.SQUARE),
+    Family("coat.*", Sizes.SQUARE, apart=True),
     Family("convit.*", Sizes.SQUARE),
     Family("crossvit.*", Sizes.OWN_SQUARE, idle=("*.blocks.2.*projs.0.*", "*.blocks.2.fusion.0.*")),
     Family("deit.*", options=DYNAMIC),
@@ -66,6 +68,7 @@ FAMILIES = (  # the first that fits counts
     Family("eva.*", options=DYNAMIC),
     Family("gcvit.*", Sizes.SQUARE),
     Family("hiera.*", Sizes.SQUARE),
+    Family("hrnet.*", apart=True),
     Family("levit.*", Sizes.SQUARE),
     Family("maxxvit.*coat*", Sizes.SQUARE),
     Family("maxxvit.*", Sizes.WINDOWS),

@@ -12,6 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from wsshm.models.network import MattingModel
+
 
 @dataclass(frozen=True)
 class World:
@@ -126,7 +128,7 @@ def _replaced(module: nn.Module) -> nn.Module:
     return module
 
 
-def over_workers(model: nn.Module, world: World) -> nn.Module:
+def over_workers(model: MattingModel, world: World) -> nn.Module:
     """The network with its gradients averaged over all workers; the network itself for one worker.
 
     Buffers are not broadcast at each step: synced batch norms have the same anyway, frozen ones do not change.
@@ -136,7 +138,9 @@ def over_workers(model: nn.Module, world: World) -> nn.Module:
     with warnings.catch_warnings():
         # The argument's new name is not known to the oldest torch that this suite admits.
         warnings.simplefilter("ignore", FutureWarning)
-        return DistributedDataParallel(model, broadcast_buffers=False)
+        return DistributedDataParallel(
+            model, broadcast_buffers=False, find_unused_parameters=model.network.encoder.idles
+        )
 
 
 def freeze_batchnorm(model: nn.Module) -> None:

@@ -43,6 +43,32 @@ def test_maps_lie_on_the_grids_of_their_strides(backbone: str, size: tuple[int, 
     assert list(encoder.strides) == sorted(encoder.strides)
 
 
+@pytest.mark.parametrize("backbone", ["test_convnext", "test_vit"])
+def test_a_decoder_that_reads_some_maps_gets_the_same_ones(backbone: str) -> None:
+    images = torch.rand(1, 3, 64, 96)
+    whole, part = drawn(backbone), drawn(backbone)
+    part.give_only((2, 4, 32))
+    assert part.strides == (4, 32)
+    with torch.inference_mode():
+        expected = whole(images)
+        assert all(torch.equal(a, b) for a, b in zip(part(images), (expected[0], expected[-1]), strict=True))
+    neck = sum(p.numel() for name, p in part.named_parameters() if name.startswith("neck"))
+    assert (neck > 0) == (backbone == "test_vit")
+    assert sum(map(torch.numel, part.parameters())) < sum(map(torch.numel, whole.parameters())) or not neck
+
+
+@pytest.mark.parametrize("backbone", ["test_vit", "test_byobnet", "hrnet_w18_small", "coat_tiny"])
+def test_parameters_idle_only_where_the_encoder_says_so(backbone: str) -> None:
+    """Where a decoder reads some maps alone: workers that train together must know of parameters without a gradient."""
+    with torch.device("meta"):
+        encoder = Encoder(backbone).train()
+        assert not encoder.idles
+        encoder.give_only((2, 4, encoder.strides[-1]))
+        sum(values.mean() for values in encoder(torch.rand(2, 3, 64, 96))).backward()  # type: ignore[union-attr]
+    idle = [name for name, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
+    assert bool(idle) == encoder.idles == (backbone in ("hrnet_w18_small", "coat_tiny"))
+
+
 @pytest.mark.parametrize("backbone", [*TINY, "pit_ti_224", "crossvit_tiny_240", "hiera_tiny_224", "swin_s3_tiny_224"])
 def test_a_step_trains_every_parameter(backbone: str) -> None:
     """Workers that train together wait for every gradient."""

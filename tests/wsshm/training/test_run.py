@@ -281,15 +281,16 @@ def moved(config: RunConfig, world: World) -> dict[str, torch.Tensor]:
     return values | {n: b.float() for n, b in model.named_buffers() if "running" in n}
 
 
-def configured(root: Path, accumulate: int = 1) -> RunConfig:
+def configured(root: Path, accumulate: int = 1, **model: str) -> RunConfig:
     """Large steps that are not clipped."""
-    return tiny.config(root, "joint", batch=8, accumulate=accumulate, lr=1.0, warmup=0.0, clip_grad=1e9)
+    config = tiny.config(root, "joint", batch=8, accumulate=accumulate, lr=1.0, warmup=0.0, clip_grad=1e9)
+    return config.model_copy(update={"model": config.model.model_copy(update=model)})
 
 
-def _worker(rank: int, size: int, root: Path, out: Path) -> None:
+def _worker(rank: int, size: int, root: Path, out: Path, model: dict[str, str]) -> None:
     dist.init_process_group("gloo", init_method=f"file://{out / 'rendezvous'}", rank=rank, world_size=size)
     try:
-        values = moved(configured(root), World(rank, size, torch.device("cpu")))
+        values = moved(configured(root, **model), World(rank, size, torch.device("cpu")))
         safetensors.torch.save_file({k: v.contiguous() for k, v in values.items()}, out / f"{rank}.safetensors")
     finally:
         dist.destroy_process_group()
@@ -300,13 +301,24 @@ def _worker(rank: int, size: int, root: Path, out: Path) -> None:
 def test_workers_have_the_gradients_of_one(root: Path, tmp_path: Path, workers: int) -> None:
     """Of eight samples three workers have three, three and two."""
     expected = moved(configured(root), ALONE)
-    mp.spawn(_worker, args=(workers, root, tmp_path), nprocs=workers)
+    mp.spawn(_worker, args=(workers, root, tmp_path, {}), nprocs=workers)
     results = [safetensors.torch.load_file(tmp_path / f"{rank}.safetensors") for rank in range(workers)]
     assert len(expected) > 100
     for result in results:
         for name, value in expected.items():
             tolerance = 2e-4 * float(value.abs().max()) + 1e-6
             assert torch.allclose(result[name], value, atol=tolerance, rtol=1e-3), name
+
+
+@pytest.mark.slow
+def test_workers_agree_where_a_decoder_leaves_maps_unread(root: Path, tmp_path: Path) -> None:
+    """MODNet reads three of HRNet's five maps; what makes the other two has no gradient to wait for."""
+    mp.spawn(_worker, args=(2, root, tmp_path, {"architecture": "modnet", "backbone": "hrnet_w18_small"}), nprocs=2)
+    a, b = (safetensors.torch.load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
+    assert same(a, b)
+    still = [name for name, movement in a.items() if "running" not in name and not movement.any()]
+    assert still
+    assert all("encoder.body" in name for name in still)
 
 
 def test_accumulated_gradients_equal_those_of_the_whole_batch(root: Path, tmp_path: Path) -> None:
