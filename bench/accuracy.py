@@ -19,7 +19,8 @@ from wsshm.data import pictures
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.errors import UserError
 from wsshm.models.checkpoint import load_model
-from wsshm.predict import Prediction, Protocol, pick_device, predict_matte
+from wsshm.prediction.forward import pick_device, predict_matte
+from wsshm.prediction.protocols import Prediction, Protocol, Short
 
 SAMPLE_IMAGES = 8
 """Test pictures of each set that are kept to look at."""
@@ -59,7 +60,7 @@ def measure(
     place = pick_device(device)
     network, card = load_model(model)
     network = network.to(place)
-    rule = protocol or Protocol(card.size)
+    rule = protocol or Short(card.size)
     teacher_network = load_model(teacher.model)[0].to(place) if teacher else None
     scores, samples = [], []
     for dataset, manifest in tests.items():
@@ -68,7 +69,7 @@ def measure(
             image = pictures.read_image(manifest.path(sample, "image"))
             label = _label(manifest, sample, masks)
             pictures.check_same_size(image, label, manifest.path(sample, "mask" if masks else "matte"))
-            said = predict_matte(network, image, short_side=rule.short_side, device=place)
+            said = predict_matte(network, image, rule, device=place)
             key = {"run_id": run_id, "dataset": dataset, "image": sample.id}
             truth = "mask" if masks else sample.attributes.get("truth", "exact")
             common = key | {"protocol": str(rule), "truth": truth, "quantised": "none"}
@@ -87,7 +88,7 @@ def measure(
                     mask = pictures.read_mask(manifest.path(sample, "mask")).astype(np.float32)
                     kept["mask"] = mask
                     if teacher and teacher_network is not None:
-                        taught = predict_matte(teacher_network, image, short_side=rule.short_side, device=place)
+                        taught = predict_matte(teacher_network, image, rule, device=place)
                         kept |= {"teacher": taught.matte, "label": _blended(mask, taught, teacher.blend)}
                 samples += [{**key, "kind": kind, "png": _png(picture)} for kind, picture in kept.items()]
     return Measured(scores, samples)

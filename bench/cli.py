@@ -76,7 +76,10 @@ def accuracy(
     data: Annotated[list[Path], typer.Option(help="manifest whose test samples are scored; may be repeated")],
     truth: Annotated[str, typer.Option(help="matte, or mask: IoU and boundary F against the samples' masks")] = "matte",
     protocol: Annotated[
-        str | None, typer.Option(help="native, or shortN: shorter side at N px; default: the model's training size")
+        str | None,
+        typer.Option(
+            help="native, shortN (shorter side at N px), p3m-resize, p3m-hybrid or modnet; default: the training size"
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0")] = "auto",
     store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
@@ -92,7 +95,7 @@ def accuracy(
     from wsshm.data.manifest import Manifest
     from wsshm.files.location import Location
     from wsshm.models.folder import model_folder
-    from wsshm.predict import parse_protocol
+    from wsshm.prediction.protocols import parse_protocol
 
     _one_of(truth, ("matte", "mask"), "--truth")
     if len({path.stem for path in data}) < len(data):

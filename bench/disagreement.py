@@ -22,7 +22,8 @@ from wsshm.errors import UserError
 from wsshm.metrics.scores import POINTWISE, RegionScores, summed_image
 from wsshm.metrics.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from wsshm.models.checkpoint import load_model
-from wsshm.predict import Protocol, pick_device, predict_matte
+from wsshm.prediction.forward import pick_device, predict_matte
+from wsshm.prediction.protocols import Short
 
 REGIONS = ("whole", "unknown")  # the rest is their difference
 
@@ -39,13 +40,13 @@ def held_against_masks(
         return []
     place = pick_device(device)
     network, card = load_model(teacher)
-    network, rule = network.to(place), Protocol(card.size)
+    network, rule = network.to(place), Short(card.size)
     rows = []
     for sample in track(photos.samples, len(photos), f"comparing a teacher with the masks of {dataset}"):
         image = pictures.read_image(photos.path(sample, "image"))
         mask = pictures.read_mask(photos.path(sample, "mask"))
         pictures.check_same_size(image, mask, photos.path(sample, "mask"))
-        matte = predict_matte(network, image, short_side=rule.short_side, device=place).matte
+        matte = predict_matte(network, image, rule, device=place).matte
         key = {"run_id": TEACHER + address, "dataset": dataset, "image": sample.id}
         common = key | {"protocol": str(rule), "truth": "mask", "quantised": "none"}
         rows += [common | row for row in _regions(matte, mask)]

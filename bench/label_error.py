@@ -32,7 +32,8 @@ from wsshm.data.manifest import Manifest, Sample
 from wsshm.errors import UserError
 from wsshm.models.checkpoint import load_model
 from wsshm.models.network import MattingModel
-from wsshm.predict import Protocol, pick_device, predict_matte
+from wsshm.prediction.forward import pick_device, predict_matte
+from wsshm.prediction.protocols import Short
 
 Array = TypeVar("Array", bound=NDArray)
 MASK, TEACHER = "the mask", "the teacher's matte"
@@ -122,11 +123,12 @@ def _seen(network: MattingModel, photos: Manifest, sample: Sample, size: int, de
     mask = pictures.read_mask(photos.path(sample, "mask")).astype(np.float32)
     for label, kind in ((truth, "matte"), (mask, "mask")):
         pictures.check_same_size(image, label, photos.path(sample, kind))
-    rows, columns = Protocol(size).size(*mask.shape)
+    rule = Short(size)
+    rows, columns = rule.sizes(*mask.shape)[0]
     if rows < mask.shape[0]:
         image, truth = _shrunk(image, rows, columns), _shrunk(truth, rows, columns)
         mask = (_shrunk(mask, rows, columns) > 0.5).astype(np.float32)
-    said = predict_matte(network, image, short_side=size, device=device)
+    said = predict_matte(network, image, rule, device=device)
     return Seen(*(_maps(array) for array in (truth, mask, said.matte, said.boundary)))
 
 

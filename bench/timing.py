@@ -184,7 +184,7 @@ def _end_to_end_call(
 ) -> Callable[[], object]:
     """8-bit pictures in memory to mattes of their size in memory: pad, copy, scale, model, copy back, crop.
 
-    The same steps as `wsshm.predict` takes for a picture at its own size.
+    The same steps as `wsshm.prediction` takes for a picture at its own size.
     """
     height, width = spec.height, spec.width
     below, right = (_fitting(side, stride) - side for side in (height, width))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from wsshm.data.cli import app as data_app
 from wsshm.models.cli import app as models_app
+from wsshm.prediction.cli import predict
 
 app = typer.Typer(
     add_completion=False,
@@ -66,55 +66,7 @@ def config() -> None:
     typer.echo(explained(RunConfig, {}, columns()), nl=False)
 
 
-@app.command()
-def predict(
-    model: Annotated[
-        str,
-        typer.Argument(help="a model's folder or URI, OUT of wsshm train, or a sweep's OUT: its best on validation"),
-    ],
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="pictures, or folders of pictures")],
-    out: Annotated[Path, typer.Option(help="folder for STEM_alpha.png and STEM_cutout.png")],
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="native, or shortN: shorter side resized to N px; default: the trained size"),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0")] = "auto",
-) -> None:
-    """Matte pictures: an 8-bit alpha and an RGBA cut-out of each.
-
-    The cut-out has the photo's own colours, not decontaminated: partly transparent pixels still show what was behind.
-    A picture that cannot be read is named and the others are finished; exit status 1 then. Pictures that differ in their
-    ending alone keep it: same.jpg_alpha.png. Other files of a folder are counted and named.
-
-    Example: wsshm predict runs/quickstart/models/0123456789abcdef photo.jpg --out mattes
-    """
-    from wsshm.errors import printable, redacted
-    from wsshm.files.location import Location
-    from wsshm.models.checkpoint import load_model
-    from wsshm.models.folder import model_folder
-    from wsshm.predict import Protocol, find_inputs, parse_protocol, pick_device, plan_outputs, predict_files
-
-    rule = parse_protocol(protocol) if protocol else None
-    found = find_inputs(inputs)
-    pictures = found.pictures
-    plan_outputs(pictures, out)
-    if found.left_out:
-        typer.echo(found.left_out_line(), err=True)
-    place = pick_device(device)
-    folder = model_folder(Location.of(model))
-    if folder != Location.of(model):
-        typer.echo(f"model: {redacted(folder)}", err=True)
-    with TemporaryDirectory(prefix="wsshm-") as scratch:
-        network, card = load_model(folder.fetched(Path(scratch)))
-    network = network.to(place)
-    if rule and (warning := card.warning_at(rule.shorter_sides(pictures))):
-        typer.echo(f"warning: {warning}", err=True)
-    failures = predict_files(network, pictures, out, protocol=rule or Protocol(card.size), device=place)
-    for failure in failures:
-        typer.echo(printable(f"error: {failure}"), err=True)
-    typer.echo(f"{printable(str(out))}: {len(pictures) - len(failures)} of {len(pictures)} pictures matted")
-    if failures:
-        raise typer.Exit(1)
+app.command()(predict)
 
 
 @app.command()

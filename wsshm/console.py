@@ -66,7 +66,7 @@ def run(app: typer.Typer, prog: str) -> None:
             raise
         fail(f"{str(error).removeprefix(LOOP).strip()} is a link that leads back to itself; give another path")
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this status, in some versions
-        print("interrupted; rerun the command: a sweep goes on where it stopped", file=sys.stderr)
+        print("interrupted; rerun the command: what is done is kept, a sweep goes on where it stopped", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -109,16 +109,18 @@ def own_process(module: str, *arguments: object) -> tuple[list[str], dict[str, s
     return [sys.executable, "-P", "-m", module, *map(str, arguments)], {**os.environ, "PYTHONPATH": path}
 
 
-def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+def track(items: Iterable[T], total: int | None, label: str, unit: str = "") -> Iterator[T]:
     """Yield `items`, showing progress with an ETA on stderr: a bar on a terminal, a plain line every 5 s elsewhere.
 
     The time left is estimated from the first item on, so that start-up does not count, once 5 s have passed since then.
+    `total` may be unknown or a guess. With a `unit` (frames) their number a second is shown.
     """
     if sys.stderr.isatty():
         columns = (
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
+            *([_Rate(unit)] if unit else []),
             rich.progress.TimeRemainingColumn(),
         )
         with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as bar:
@@ -132,8 +134,23 @@ def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
         if now - spoken >= PLAIN_LINE_EVERY_S:
             spoken, since = now, now - first
             known = since >= PLAIN_LINE_EVERY_S
-            left = f", about {duration(since / (done - 1) * (total - done))} left" if known else ""
-            print(f"{label}: {done}/{total}{left}", file=sys.stderr, flush=True)
+            of_all = f"{done}/{total}" if total else str(done)
+            rate = f" {unit}, {(done - 1) / since:.1f} {unit}/s" if unit and known else f" {unit}" if unit else ""
+            ends = known and total and total >= done
+            left = f", about {duration(since / (done - 1) * (total - done))} left" if ends and total else ""
+            print(f"{label}: {of_all}{rate}{left}", file=sys.stderr, flush=True)
+
+
+class _Rate(rich.progress.ProgressColumn):
+    """How many a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: rich.progress.Task) -> str:
+        speed = task.finished_speed or task.speed
+        return f"{speed:.1f} {self.unit}/s" if speed else ""
 
 
 def columns(of_a_pipe: int = 100, most: int = 120) -> int:

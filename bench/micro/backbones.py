@@ -20,7 +20,8 @@ from wsshm.losses import Target, sample_losses
 from wsshm.models import families
 from wsshm.models.network import MattingModel, build_model
 from wsshm.models.trial import Size, check_backbone, sizes_met, stride_of
-from wsshm.predict import predict_matte
+from wsshm.prediction.forward import predict_matte
+from wsshm.prediction.protocols import NATIVE
 
 _NAMES = """
 resnet18 resnet50_gn resnetv2_50x1_bit skresnet18 resnest14d res2net50_14w_8s regnety_002 densenet121 dla34 vgg11
@@ -98,7 +99,7 @@ def tried(backbone: str, sizes: Sequence[Size], train_size: int) -> Outcome:
         _train_a_step(model, train_size)
         for height, width in sizes:
             picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-            matte = predict_matte(model.eval(), picture, short_side=None, device="cpu").matte
+            matte = predict_matte(model.eval(), picture, NATIVE).matte
             if matte.shape != (height, width) or not np.isfinite(matte).all():
                 return outcome(FAILS, f"the matte of a picture of {width}x{height} px is {matte.shape} or not finite")
     except Exception as error:  # whatever a family raises is the finding

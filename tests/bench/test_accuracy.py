@@ -22,7 +22,8 @@ from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import read_image, read_mask, read_matte, write_png
 from wsshm.errors import UserError
 from wsshm.models.checkpoint import load_model
-from wsshm.predict import predict_matte
+from wsshm.prediction.forward import predict_matte
+from wsshm.prediction.protocols import Short
 from wsshm.training.run import train
 
 
@@ -42,7 +43,7 @@ def test_rows_are_the_measures_of_the_models_own_matte(root: Path, model: Path) 
     network, card = load_model(model)
     for sample in tests.samples:
         image, label = read_image(tests.path(sample, "image")), read_matte(tests.path(sample, "matte"))
-        matte = predict_matte(network, image, short_side=card.size, device="cpu").matte
+        matte = predict_matte(network, image, Short(card.size)).matte
         expected = {s.region: s for s in metrics.score(matte, label)}
         rows = {row["region"]: row for row in measured.scores if row["image"] == sample.id}
         assert rows.keys() == expected.keys() == {"whole", "unknown", "boundary", "foreground", "background"}
@@ -61,7 +62,7 @@ def test_samples_hold_the_teachers_label(root: Path, model: Path) -> None:
     assert set(pictures) == {"photo", "mask", "truth", "matte", "teacher", "label"}
     network, card = load_model(model)
     image = read_image(tests.path(sample, "image"))
-    said = predict_matte(network, image, short_side=card.size, device="cpu")
+    said = predict_matte(network, image, Short(card.size))
     mask = torch.from_numpy(read_mask(tests.path(sample, "mask"))).float()
     expected = blend(mask[None, None], *(torch.from_numpy(m)[None, None] for m in said), teacher.blend).label
     label = cv2.imdecode(np.frombuffer(pictures["label"], np.uint8), cv2.IMREAD_UNCHANGED)
@@ -95,9 +96,7 @@ def test_masks_are_scored_apart_from_mattes(root: Path, model: Path, tmp_path: P
     tests, (network, card) = Manifest.read(root / "test.parquet"), load_model(model)
     for sample in tests.samples:
         mask = read_mask(tests.path(sample, "mask"))
-        matte = predict_matte(
-            network, read_image(tests.path(sample, "image")), short_side=card.size, device="cpu"
-        ).matte
+        matte = predict_matte(network, read_image(tests.path(sample, "image")), Short(card.size)).matte
         person = matte >= 0.5
         [row] = scores[(scores["truth"] == "mask") & (scores["image"] == sample.id)].to_dict("records")
         assert row["iou"] == pytest.approx((person & (mask == 1)).sum() / (person | (mask == 1)).sum())

@@ -21,7 +21,8 @@ from wsshm.data.sources import budgeted, open_sources
 from wsshm.errors import UserError
 from wsshm.files.location import Location
 from wsshm.models.checkpoint import load_model
-from wsshm.predict import predict_matte
+from wsshm.prediction.forward import predict_matte
+from wsshm.prediction.protocols import Short
 from wsshm.training.planning import plan_run
 from wsshm.training.run import Trained, train
 
@@ -56,7 +57,7 @@ def test_rows_are_plain_sums_over_the_photo_and_the_band(root: Path, trained: Tr
     for sample in photos.samples:
         mask = read_mask(photos.path(sample, "mask")).astype(np.float64)
         image = read_image(photos.path(sample, "image"))
-        error = np.abs(predict_matte(network, image, short_side=card.size, device="cpu").matte - mask)
+        error = np.abs(predict_matte(network, image, Short(card.size)).matte - mask)
         band = edge_trimap(mask.astype(np.uint8), 3) == 128  # 0.04 x 64 px
         assert band.any()
         assert not band.all()

@@ -19,7 +19,8 @@ from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import read_image, read_mask, read_matte
 from wsshm.errors import UserError
 from wsshm.models.checkpoint import load_model
-from wsshm.predict import predict_matte
+from wsshm.prediction.forward import predict_matte
+from wsshm.prediction.protocols import Short
 from wsshm.training.run import train
 
 CHOICES = {"variant": ["gated"], "threshold": ["0.3"], "band": ["0.04"], "feather": ["0"], "veto": ["none"]}
@@ -43,7 +44,7 @@ def test_rows_are_plain_means_over_pixels(root: Path, teacher: Path) -> None:
     for sample in photos.samples:
         truth = read_matte(photos.path(sample, "matte")).astype(np.float64)
         mask = read_mask(photos.path(sample, "mask")).astype(np.float32)
-        said = predict_matte(network, read_image(photos.path(sample, "image")), short_side=card.size, device="cpu")
+        said = predict_matte(network, read_image(photos.path(sample, "image")), Short(card.size))
         made = blend(*(torch.from_numpy(a)[None, None] for a in (mask, *said)), config)
         label, share = made.label[0, 0].numpy(), made.share[0, 0].numpy()
         for name, values in ((MASK, mask), (TEACHER, said.matte), ("b", label)):

@@ -25,7 +25,7 @@ from wsshm.data.sources import Sources
 from wsshm.errors import UserError
 from wsshm.methods import stages_of
 from wsshm.models.encoder import Encoder
-from wsshm.predict import Protocol
+from wsshm.prediction.protocols import Short
 from wsshm.training.planning import plan_run
 
 COMMANDS = {
@@ -149,5 +149,5 @@ def test_what_is_timed_is_an_input_that_is_scored(name: str) -> None:
     """Every plan that times models has timings of the rule that its runs are scored by: their own size."""
     plan = load_plan(name)
     for size in {run.data.size for run in configurations(plan)} if plan.speed.models else ():
-        rule = str(Protocol(size))  # as bench.accuracy scores a run
+        rule = str(Short(size))  # as bench.accuracy scores a run
         assert [timed for timed in plan.timed_sizes() if same_input(rule, *parse_size(timed))] == [size]

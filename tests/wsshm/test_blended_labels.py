@@ -36,7 +36,8 @@ from wsshm.files.location import Location
 from wsshm.methods import stages_of
 from wsshm.models.checkpoint import card_of, save_model
 from wsshm.models.network import build_model
-from wsshm.predict import predict_matte
+from wsshm.prediction.forward import predict_matte
+from wsshm.prediction.protocols import NATIVE, Short
 from wsshm.targets import target_of
 from wsshm.training import loop
 from wsshm.training.batches import StepDataset, collate
@@ -93,7 +94,7 @@ def test_a_label_is_the_blend_of_the_whole_photo(
     image, mask = photo(tmp_path, shape)
     labeller = Labeller(Task.of(teacher, config, tiny.SIZE))
     pixels = {kind: decoded(png) for kind, png in labeller(image, mask).items()}
-    prediction = predict_matte(labeller.model, read_image(image), short_side=tiny.SIZE, device="cpu")
+    prediction = predict_matte(labeller.model, read_image(image), Short(tiny.SIZE))
     maps = [torch.from_numpy(m)[None, None].float() for m in (read_mask(mask), prediction.matte, prediction.boundary)]
     blended = blend(*maps, config)  # type: ignore[call-arg]
     assert pixels.keys() == set(kinds_of(config))
@@ -110,7 +111,7 @@ def test_a_large_photos_share_is_enlarged_and_its_mask_kept(tmp_path: Path, teac
     # Halves exactly: each pixel of the teacher's picture is the mean of 2 x 2.
     small = image.reshape(64, 2, 96, 2, 3).mean((1, 3)).round().astype(np.uint8)
     person = mask.reshape(64, 2, 96, 2).mean((1, 3)) > 0.5
-    seen = predict_matte(model, small, short_side=None, device="cpu")
+    seen = predict_matte(model, small, NATIVE)
     maps = [torch.from_numpy(np.float32(m))[None, None] for m in (person, seen.matte, seen.boundary)]
     blended = blend(*maps, config)  # type: ignore[call-arg]
     share, matte = (

@@ -18,7 +18,8 @@ from wsshm.data.pictures import check_same_size, read_image, read_mask
 from wsshm.errors import UserError
 from wsshm.models.checkpoint import CARD, WEIGHTS, load_model
 from wsshm.models.network import MattingModel
-from wsshm.predict import Protocol, predict_matte
+from wsshm.prediction.forward import predict_matte
+from wsshm.prediction.protocols import NATIVE, Short
 
 Float32 = NDArray[np.float32]
 
@@ -83,9 +84,10 @@ def label_picture(
     M~ = A M' + (1 - A) S with the mask's own pixels.
     """
     height, width = mask.shape
-    rows, columns = Protocol(size).size(height, width)
+    rule = Short(size)
+    rows, columns = rule.sizes(height, width)[0]
     if rows >= height:
-        matte, boundary = predict_matte(teacher, image, short_side=size, device=device)
+        matte, boundary = predict_matte(teacher, image, rule, device=device)
         return _blended(mask, matte, boundary, config, device)
 
     def enlarged(values: Float32) -> Float32:
@@ -93,7 +95,7 @@ def label_picture(
 
     smaller = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.uint8)
     coarse = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA) > 0.5
-    matte, boundary = predict_matte(teacher, smaller, short_side=None, device=device)
+    matte, boundary = predict_matte(teacher, smaller, NATIVE, device=device)
     blended = _blended(coarse, matte, boundary, config, device)
     share = enlarged(blended["share"])
     return {

@@ -8,6 +8,7 @@ from wsshm.errors import UserError
 from wsshm.files.location import Location
 
 CARD = "model.json"
+PICKLES = ("pt", "pth", "ckpt", "pkl", "pickle", "bin", "tar")
 BEST = "best.json"
 """In a sweep's OUT: the id of the run that was best on the validation set, written when the sweep ends."""
 
@@ -17,6 +18,14 @@ def model_folder(given: Location) -> Location:
 
     UserError, which says what to give, where it means none.
     """
+    if given.is_file():
+        ending = given.name.rpartition(".")[2].lower()
+        if ending in PICKLES:
+            raise UserError(
+                f"{given} is a pickle (.{ending}), which can run code when it is opened, so it is never read here; give a "
+                f"model's folder, with model.safetensors and {CARD}"
+            )
+        raise UserError(f"{given} is a file; give the folder of a model, with model.safetensors and {CARD}")
     if (given / CARD).is_file():
         return given
     if (given / "model" / CARD).is_file():

@@ -83,7 +83,7 @@ class Network(nn.Module):
 class MattingModel(nn.Module):
     """A network with its normalisation inside: images (N,3,H,W) float in [0,1] in, `MattingOutput` out.
 
-    H and W must be multiples of `stride`; `wsshm.predict` pads pictures of any size.
+    H and W must be multiples of `stride`; `wsshm.prediction` pads pictures of any size.
     """
 
     mean: Tensor

@@ -15,7 +15,8 @@ from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.pictures import Float32, UInt8
 from wsshm.metrics.scores import summed_image
 from wsshm.models.network import MattingModel
-from wsshm.predict import predict_matte
+from wsshm.prediction.forward import predict_matte
+from wsshm.prediction.protocols import Short
 from wsshm.training.batches import in_processes
 from wsshm.training.distributed import World
 
@@ -38,7 +39,7 @@ def validation_errors(model: torch.nn.Module, manifest: Manifest, config: RunCon
     for image, label in DataLoader(
         mine, batch_size=None, collate_fn=_as_it_is, **in_processes(config.train.loader_workers)
     ):
-        matte = predict_matte(model, image, short_side=config.data.size, device=world.device).matte
+        matte = predict_matte(model, image, Short(config.data.size), device=world.device).matte
         summed, _ = summed_image(matte, label, None, "p3m", {"whole"}, grad=False, conn=False)
         sums += torch.tensor([summed.value(name, "whole") for name in MEASURED], dtype=torch.float64)
     model.train(was_training)
