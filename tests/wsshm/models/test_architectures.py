@@ -129,7 +129,7 @@ def test_the_loss_falls(architecture: str) -> None:
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 @ARCHITECTURE
@@ -212,6 +212,7 @@ def test_it_compiles_whole(architecture: str) -> None:
         torch.testing.assert_close(compiled[:2], model(images)[:2])
 
 
+@pytest.mark.slow
 @ARCHITECTURE
 def test_it_is_exported_for_any_batch_and_size(architecture: str) -> None:
     maps = Maps(over_pooled(architecture).eval())
