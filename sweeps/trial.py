@@ -20,6 +20,7 @@ from ray import tune
 from bench import accuracy, provenance
 from bench.cost import CostModel
 from bench.disagreement import held_against_masks, judged
+from bench.model_page import provenance as provenance_of
 from bench.store import stage_column
 from sweeps import objectives
 from sweeps.expand import labelled, with_weights
@@ -32,7 +33,8 @@ from wsshm.data.sources import budgeted
 from wsshm.errors import UserError, last_sentence, redacted
 from wsshm.files.location import Location
 from wsshm.models import text_of
-from wsshm.models.checkpoint import CARD
+from wsshm.models.card import PAGE, page
+from wsshm.models.checkpoint import CARD, check_model
 from wsshm.training.planning import RECIPE_VERSION, plan_run, resolved
 from wsshm.training.progress import ProgressFile
 from wsshm.training.run import explained, train
@@ -135,6 +137,7 @@ def _train_and_measure(run: RunPlan, place: Place, row: dict[str, Any], task: di
     measured, taught, device = _on_worker(run.config, _measure, run, place)
     place.store.write("scores", taught)
     place.store.write("scores", measured.scores)
+    _complete_page(run, place.model(run.run_id), measured.scores)
     place.store.write("samples", measured.samples)
     place.store.write("epochs", curves(run.run_id, trained.stages))
     if trained.workers:
@@ -275,6 +278,14 @@ def _keep_model(model: Path, target: Location) -> None:
                 os.link(file, temporary / file.name)
             except OSError:
                 shutil.copy2(file, temporary / file.name)
+
+
+def _complete_page(run: RunPlan, model: Location, scores: list[dict[str, Any]]) -> None:
+    """Write the model's README, now that its errors are known."""
+    with TemporaryDirectory(prefix="wsshm-") as scratch:
+        card = check_model(model.fetched(Path(scratch)))
+    known = provenance_of(run.config, run.run_id, run.mattes, run.masks, scores, CostModel())
+    (model / PAGE).write_text(redacted(page(card, known)))
 
 
 def curves(run_id: str, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:

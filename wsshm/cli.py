@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsshm.data.cli import app as data_app
+from wsshm.exporting import FORMATS
 from wsshm.models.cli import app as models_app
 from wsshm.prediction.cli import predict
 
@@ -111,6 +112,67 @@ def blend(
     typer.echo(manifest)
     if failures:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(help="a model's folder or URI, OUT of wsshm train, or a sweep's OUT: its best on validation"),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="folder for the exported files and all else that makes it a model's folder")
+    ],
+    to: Annotated[str, typer.Option(help=f"comma-separated: {', '.join(FORMATS.names())}")] = "onnx",
+    size: Annotated[
+        str | None,
+        typer.Option(help="512, or width x height as 1920x1080: pictures of one size; default: any size and batch"),
+    ] = None,
+    uint8: Annotated[bool, typer.Option("--uint8", help="take images of 0 to 255 instead of 0 to 1")] = False,
+    check: Annotated[
+        list[Path] | None, typer.Option(help="a picture to compare on, beside random and drawn ones; may be repeated")
+    ] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(metavar="ORG/NAME", help="push the folder to the Hugging Face hub, too")
+    ] = None,
+) -> None:
+    """Write a trained model for other runtimes: normalisation inside, checked against PyTorch before it is kept.
+
+    An image of RGB, N x 3 x height x width, goes in; matte and boundary, N x 1 x height x width, come out. OUT becomes a
+    model's folder as well (model.safetensors, config.json, README.md), which every command here takes. An export whose
+    largest difference is above 0.001 is refused. Needs pip install '.[engines]'.
+
+    Example: wsshm export runs/one/model --to onnx,openvino --out exported
+    """
+    from wsshm.errors import UserError, printable, redacted
+    from wsshm.exporting import export as exporting
+    from wsshm.files.location import Location
+    from wsshm.models import hub
+    from wsshm.models.checkpoint import load_model
+    from wsshm.models.folder import model_folder
+
+    formats = exporting.check_formats([name.strip() for name in to.split(",")])
+    sides = exporting.parse_size(size) if size else None
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; --out must name a folder")
+    if push_to_hub:
+        hub.check(f"--push-to-hub {push_to_hub}")
+    folder = model_folder(Location.of(model))
+    if folder != Location.of(model):
+        typer.echo(f"model: {redacted(folder)}", err=True)
+    with TemporaryDirectory(prefix="wsshm-") as scratch:
+        local = folder.fetched(Path(scratch))
+        network, card = load_model(local)
+        traced, written = exporting.export(network, card, formats, out, size=sides, uint8=uint8, pictures=check or [])
+        exporting.write_folder(local, card, out, traced, written)
+    typer.echo(f"takes {traced.takes}")
+    for made in written:
+        typer.echo(
+            printable(f"{made.file}: {made.size / 1e6:.1f} MB, largest difference from PyTorch")
+            + f" {made.random:.1e} on random images, {made.pictures:.1e} on pictures"
+        )
+    if push_to_hub:
+        typer.echo(hub.push(out, push_to_hub))
 
 
 @app.command()

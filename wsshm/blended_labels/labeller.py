@@ -16,7 +16,7 @@ from wsshm.blending import blend
 from wsshm.config import BlendConfig
 from wsshm.data.pictures import check_same_size, read_image, read_mask
 from wsshm.errors import UserError
-from wsshm.models.checkpoint import CARD, WEIGHTS, load_model
+from wsshm.models.checkpoint import CARD, WEIGHTS, card_file, load_model
 from wsshm.models.network import MattingModel
 from wsshm.prediction.forward import predict_matte
 from wsshm.prediction.protocols import NATIVE, Short
@@ -42,7 +42,7 @@ class Task(NamedTuple):
     def of(cls, teacher: Path, blend: BlendConfig, size: int, device: str = "cpu") -> Task:
         """The task of the model in the folder `teacher`, read here so that other machines need not see the folder."""
         load_model(teacher)  # says what is wrong with it, once
-        return cls((teacher / WEIGHTS).read_bytes(), (teacher / CARD).read_bytes(), blend, size, device)
+        return cls((teacher / WEIGHTS).read_bytes(), card_file(teacher).read_bytes(), blend, size, device)
 
 
 class Labeller:

@@ -20,9 +20,10 @@ from wsshm.errors import UserError
 from wsshm.files.sealed import Damaged, check_files, opened, sealed
 from wsshm.files.whole import whole_file, write_whole
 from wsshm.models import ARCHITECTURES, name_of, whole
+from wsshm.models.folder import CARD, PUBLISHED
 from wsshm.models.network import MattingModel, build_model
 
-WEIGHTS, CARD, STATE = "model.safetensors", "model.json", "state.json"
+WEIGHTS, STATE = "model.safetensors", "state.json"
 NAMED = 2  # of each kind of weights that do not fit
 TRAIN_AGAIN = "train it again, or copy it again"
 FAR = 1.5
@@ -70,14 +71,21 @@ def save_model(folder: Path, state: dict[str, Tensor], card: ModelCard) -> None:
     write_whole(folder / CARD, sealed(asdict(card), folder, (WEIGHTS,)))
 
 
+def card_file(folder: Path) -> Path:
+    """Where the card of the model in `folder` is: of one that we trained, or of an exported one."""
+    published = folder / PUBLISHED
+    return published if published.is_file() and not (folder / CARD).is_file() else folder / CARD
+
+
 def check_model(folder: Path) -> ModelCard:
     """The card of a saved model whose files are as they were written; else Damaged, naming the file.
 
     Of a model without checksums, by an older release, only the weights' outline is looked at.
     """
-    if not (folder / WEIGHTS).is_file() or not (folder / CARD).is_file():
+    file = card_file(folder)
+    if not (folder / WEIGHTS).is_file() or not file.is_file():
         raise Damaged(f"{folder} holds no model ({WEIGHTS} and {CARD})")
-    card, sums = opened((folder / CARD).read_bytes(), folder / CARD, ModelCard)
+    card, sums = opened(file.read_bytes(), file, ModelCard)
     check_files(folder, sums)
     if WEIGHTS not in sums:
         with _readable(folder / WEIGHTS), safetensors.safe_open(folder / WEIGHTS, "pt"):
@@ -92,13 +100,14 @@ def load_model(folder: Path | str) -> tuple[MattingModel, ModelCard]:
     newer release, or weights that are NaN or infinite.
     """
     folder = Path(folder)
-    if not (folder / WEIGHTS).is_file() or not (folder / CARD).is_file():
+    file = card_file(folder)
+    if not (folder / WEIGHTS).is_file() or not file.is_file():
         raise UserError(f"{folder} holds no model ({WEIGHTS} and {CARD}); give the folder of a finished run's model")
     try:
         card = check_model(folder)
         if ARCHITECTURES.find(name_of(card.architecture)) is None:
             raise UserError(
-                f"{folder / CARD} is of the architecture {name_of(card.architecture)!r}, which is not known here; name its"
+                f"{file} is of the architecture {name_of(card.architecture)!r}, which is not known here; name its"
                 f" file in {plugins.VARIABLE}"
             )
         config = ModelConfig(
@@ -122,7 +131,7 @@ def load_model(folder: Path | str) -> tuple[MattingModel, ModelCard]:
     except Damaged as error:
         raise Damaged(f"{error}; {TRAIN_AGAIN}") from error
     except ValueError as error:
-        raise Damaged(f"{folder / CARD} describes no model of ours; {TRAIN_AGAIN}") from error
+        raise Damaged(f"{file} describes no model of ours; {TRAIN_AGAIN}") from error
     if not_finite := first_not_finite(state):
         raise UserError(
             f"the weights in {folder / WEIGHTS} are not finite ({not_finite!r} has NaN or infinity): its training came"

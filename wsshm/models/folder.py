@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 
 from wsshm.errors import UserError
 from wsshm.files.location import Location
 
-CARD = "model.json"
+CARD, PUBLISHED = "model.json", "config.json"
+"""What a model is, beside its weights: in folders of ours, and in exported ones, as the Hugging Face hub calls it."""
+HUB = "hf://"
 PICKLES = ("pt", "pth", "ckpt", "pkl", "pickle", "bin", "tar")
 BEST = "best.json"
 """In a sweep's OUT: the id of the run that was best on the validation set, written when the sweep ends."""
 
 
-def model_folder(given: Location) -> Location:
+def model_folder(given: str | os.PathLike[str] | Location) -> Location:
     """The folder of the model that `given` means: it itself, OUT/model of `wsshm train`, or the best of a sweep's OUT.
 
-    UserError, which says what to give, where it means none.
+    A text hf://ORG/NAME is a model of the Hugging Face hub, fetched into its cache. UserError, which says what to give,
+    where it means none.
     """
+    if isinstance(given, str) and given.startswith(HUB):
+        from wsshm.models import hub  # only then: it imports torch
+
+        given = hub.fetched(given)
+    given = Location.of(given)
     if given.is_file():
         ending = given.name.rpartition(".")[2].lower()
         if ending in PICKLES:
@@ -26,7 +35,7 @@ def model_folder(given: Location) -> Location:
                 f"model's folder, with model.safetensors and {CARD}"
             )
         raise UserError(f"{given} is a file; give the folder of a model, with model.safetensors and {CARD}")
-    if (given / CARD).is_file():
+    if (given / CARD).is_file() or (given / PUBLISHED).is_file():
         return given
     if (given / "model" / CARD).is_file():
         return given / "model"

@@ -17,6 +17,7 @@ from wsshm.documents import mapping
 from wsshm.errors import UserError, redacted
 from wsshm.files.location import Location, check_writable
 from wsshm.keys import first_difference
+from wsshm.models.card import trained_by, write_page
 from wsshm.models.checkpoint import CARD
 from wsshm.ray_cluster import check_named
 from wsshm.training.planning import plan_run, resolved
@@ -57,6 +58,8 @@ def train_single(config: RunConfig, out: Location) -> Location:
         with (out / "model").new_folder(last=CARD) as temporary:
             shutil.copytree(trained.model, temporary, dirs_exist_ok=True)
             (temporary / RUN).write_text(written)
+            known = trained_by(run.config, run.run_id, run.mattes, run.masks)
+            write_page(temporary, known)
     return out / "model"
 
 
