@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -146,10 +147,9 @@ def export(
     """
     from wsshm.errors import UserError, printable, redacted
     from wsshm.exporting import export as exporting
-    from wsshm.files.location import Location
     from wsshm.models import hub
     from wsshm.models.checkpoint import load_model
-    from wsshm.models.folder import model_folder
+    from wsshm.models.folder import found_elsewhere, model_folder
 
     formats = exporting.check_formats([name.strip() for name in to.split(",")])
     sides = exporting.parse_size(size) if size else None
@@ -157,8 +157,8 @@ def export(
         raise UserError(f"{out} is a file; --out must name a folder")
     if push_to_hub:
         hub.check(f"--push-to-hub {push_to_hub}")
-    folder = model_folder(Location.of(model))
-    if folder != Location.of(model):
+    folder = model_folder(model)
+    if found_elsewhere(model, folder):
         typer.echo(f"model: {redacted(folder)}", err=True)
     with TemporaryDirectory(prefix="wsshm-") as scratch:
         local = folder.fetched(Path(scratch))

@@ -47,6 +47,11 @@ def model_folder(given: str | os.PathLike[str] | Location) -> Location:
     )
 
 
+def found_elsewhere(given: str, folder: Location) -> bool:
+    """Whether `model_folder` found the model in another folder than the one that was given, which commands then say."""
+    return given.startswith(HUB) or folder != Location.of(given)
+
+
 def _best(out: Location) -> Location:
     remedy = f"give one of its models, {out}/models/RUN_ID (`wsshm sweep status {out}` lists the best)"
     try:

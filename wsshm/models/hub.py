@@ -1,33 +1,26 @@
-"""Model folders on the Hugging Face hub, by huggingface_hub's own mixin: `org/name` there is a folder here."""
+"""Model folders on the Hugging Face hub, by huggingface_hub: `org/name` there is a folder here."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import ModelHubMixin, constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
 from wsshm.errors import UserError, first_line
+from wsshm.models.folder import HUB
 from wsshm.models.weights import hub_answers
-
-PREFIX = "hf://"
-"""What a model's name begins with that lies on the hub: hf://org/name."""
 
 
 class HubFolder(ModelHubMixin):
-    """A model's folder, as huggingface_hub saves, pushes and fetches it."""
+    """A model's folder, as huggingface_hub saves and pushes it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def _save_pretrained(self, save_directory: Path) -> None:
         shutil.copytree(self.folder, save_directory, dirs_exist_ok=True)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, revision: str | None, **options: Any) -> HubFolder:
-        return cls(Path(snapshot_download(model_id, revision=revision)))
 
 
 def push(folder: Path, name: str) -> str:
@@ -52,9 +45,9 @@ def fetched(name: str) -> Path:
     Raises UserError where no hub answers or it has no such model.
     """
     check(name)
-    model, _, revision = name.removeprefix(PREFIX).partition("@")
+    model, _, revision = name.removeprefix(HUB).partition("@")
     try:
-        return HubFolder.from_pretrained(model, revision=revision or None).folder
+        return Path(snapshot_download(model, revision=revision or None))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise UserError(
             f"the hub gives no model {name} ({first_line(error)}); check its name at {constants.ENDPOINT}"

@@ -63,8 +63,7 @@ def predict(
     Example: wsshm predict runs/quickstart/models/0123456789abcdef photo.jpg clip.mp4 --out mattes --background green
     """
     from wsshm.errors import printable, redacted
-    from wsshm.files.location import Location
-    from wsshm.models.folder import model_folder
+    from wsshm.models.folder import found_elsewhere, model_folder
     from wsshm.prediction.foreground import parse_background
     from wsshm.prediction.inputs import find_inputs
     from wsshm.prediction.layers import Options
@@ -85,8 +84,8 @@ def predict(
     targets_of(found.found, out, options)
     if found.left_out:
         typer.echo(found.left_out_line(), err=True)
-    folder = model_folder(Location.of(model))
-    if folder != Location.of(model):
+    folder = model_folder(model)
+    if found_elsewhere(model, folder):
         typer.echo(f"model: {redacted(folder)}", err=True)
     matter = load(model, device=device, protocol=rule, precision=precision, engine=engine, tile=tile, batch=batch)
     photos = [one.path for one in found.found if one.kind == "photo"]

@@ -15,7 +15,6 @@ import torch
 from PIL import Image, ImageOps
 
 from wsshm.errors import UserError
-from wsshm.files.location import Location
 from wsshm.models.checkpoint import ModelCard, load_model
 from wsshm.models.folder import model_folder
 from wsshm.models.network import MattingModel
@@ -163,7 +162,7 @@ def load(
     `model` is a model's folder or URI, OUT of `wsshm train`, or a sweep's OUT (its best on validation). The options are
     those of `Matter`. Raises UserError for what is no model, or is damaged.
     """
-    folder = model_folder(Location.of(model))
+    folder = model_folder(model)
     with TemporaryDirectory(prefix="wsshm-") as scratch:
         network, card = load_model(folder.fetched(Path(scratch)))
     return Matter(
