@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import timm
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from wsshm.cli import app
 from wsshm.errors import UserError
-from wsshm.models import weights
+from wsshm.models import ARCHITECTURES, weights
 from wsshm.models.encoder import Encoder
 
 
@@ -97,3 +98,17 @@ def test_what_a_family_needs_is_said() -> None:
     assert facts("test_maxvit", "--size", "128")["sizes"].startswith("any; padded to multiples of")
     assert facts("csatv2", "--size", "130")["padded to"] == "multiples of 64 px"
     assert "pip install" not in facts("test_resnet")["weights"]
+
+
+def test_the_readmes_table_has_every_architecture_with_what_is_printed_of_it() -> None:
+    readme = (Path(__file__).parents[3] / "wsshm" / "README.md").read_text()
+    _, _, section = readme.partition("\n## Architectures\n")
+    section, _, _ = section.partition("\n## ")
+    rows = {row[0]: (row[3], row[4]) for row in re.findall(r"^\| `(\w+)` \|" + r" (.*?) \|" * 4, section, re.M)}
+    assert rows.keys() == ARCHITECTURES.own
+    for name, written in rows.items():
+        printed = facts("tf_efficientnet_lite0", "--size", "512", "--architecture", name)
+        alone, parameters = printed["parameters"].split(f", with {name} ")
+        backbones, gmacs = printed["GMACs at 512x512"].split(f", with {name} ")
+        assert written == (parameters, gmacs)
+        assert f"the backbone alone has {alone} and {backbones}." in section
