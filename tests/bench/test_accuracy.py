@@ -23,7 +23,7 @@ from wsshm.data.pictures import read_image, read_mask, read_matte, write_png
 from wsshm.errors import UserError
 from wsshm.models.checkpoint import load_model
 from wsshm.prediction.forward import predict_matte
-from wsshm.prediction.protocols import Short
+from wsshm.prediction.protocols import Short, parse_protocol
 from wsshm.training.run import train
 
 
@@ -121,3 +121,20 @@ def test_bad_input_is_named(root: Path, model: Path, tmp_path: Path) -> None:
     assert "no test sample with a matte" in str(result.exception)
     twice = ["--data", str(root / "test.parquet"), "--data", str(other / "test.parquet")]
     assert "have the same name" in str(CliRunner().invoke(app, ["accuracy", str(model), *twice]).exception)
+
+
+def test_published_protocols_are_scored_under_their_names(root: Path, model: Path, tmp_path: Path) -> None:
+    words = ["accuracy", str(model), "--data", str(root / "test.parquet"), "--store", str(tmp_path), "--device", "cpu"]
+    for name in ("p3m-resize", "p3m-hybrid"):
+        result = CliRunner().invoke(app, [*words, "--protocol", name])
+        assert result.exit_code == 0, result.output
+    scores = Store(tmp_path).read("scores")
+    whole = scores[scores["region"] == "whole"]
+    network, _ = load_model(model)
+    tests = Manifest.read(root / "test.parquet")
+    for sample in tests.samples:
+        image, truth = read_image(tests.path(sample, "image")), read_matte(tests.path(sample, "matte"))
+        for name in ("p3m-resize", "p3m-hybrid"):
+            said = predict_matte(network, image, parse_protocol(name)).matte
+            [row] = whole[(whole["image"] == sample.id) & (whole["protocol"] == name)].to_dict("records")
+            assert row["sad"] == pytest.approx(np.abs(said - truth).sum() / 1000, rel=1e-3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +46,18 @@ def test_three_lines_matte_arrays_pictures_and_paths(folder, tmp_path):
     for other in (Image.fromarray(image), path, str(path)):
         assert np.array_equal(matter(other), matte)
     assert wsshm.load(str(folder), device="cpu", protocol="native")(image).shape == (70, 90)
+
+
+def test_the_lines_of_the_readme_run(folder, tmp_path, monkeypatch):
+    text = (Path(wsshm.__file__).parent / "README.md").read_text()
+    [code] = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "wsshm.load(" in block]
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "model").symlink_to(folder)
+    Image.fromarray(picture(70, 90)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    names = {"frames": [picture(50, 60)] * 3}
+    exec(code, names)
+    assert names["matte"].shape == (50, 60)
 
 
 def test_importing_the_package_imports_no_torch():

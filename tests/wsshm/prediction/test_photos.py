@@ -123,10 +123,10 @@ def test_a_protocol_far_from_the_trained_size_warns_in_one_line(command, tmp_pat
     for name, side in (("a", 64), ("b", 200), ("c", 300)):
         write_png(tmp_path / "in" / f"{name}.png", picture(side, 400))
     for protocol in ("short64", "short95", "short43", None):
-        code, _, err = command(tmp_path / "in", *(["--protocol", protocol] if protocol else []))
+        code, _, err = command(tmp_path / "in", "--write", "alpha", *(["--protocol", protocol] if protocol else []))
         assert (code, "warning" in err) == (0, False), protocol
     for protocol, said in (("short96", "side of 96 px"), ("short42", "of 42 px"), ("native", "200 to 300 px (2 of 3 ")):
-        code, _, err = command(tmp_path / "in", "--protocol", protocol)
+        code, _, err = command(tmp_path / "in", "--write", "alpha", "--protocol", protocol)
         assert code == 0
         [line] = [line for line in err.splitlines() if line.startswith("warning")]
         assert "trained at 64 px" in line
