@@ -1,7 +1,8 @@
-"""One trained model's errors on test sets, and pictures to look at, as rows of the store."""
+"""A model's errors on test sets, and pictures to look at, as rows of the store: one of ours or anybody's."""
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,49 @@ SAMPLE_IMAGES = 8
 """Test pictures of each set that are kept to look at."""
 
 
+class HasMatte(typing.Protocol):
+    """A prediction: `matte` is H x W float32 in [0, 1] at the picture's size."""
+
+    @property
+    def matte(self) -> NDArray[np.float32]: ...
+
+
+class Matting(typing.Protocol):
+    """Something that mattes: called with a picture (H x W x 3 uint8 RGB) it gives its prediction.
+
+    `protocol` is its test-time input rule, as the store's column has it.
+    """
+
+    @property
+    def protocol(self) -> str: ...
+
+    def __call__(self, image: NDArray[np.uint8]) -> HasMatte: ...
+
+
+class SavedModel:
+    """A trained model of ours, on a device; its input rule is by default the shorter side at its training size."""
+
+    def __init__(self, folder: Path, rule: Protocol | None = None, device: str = "auto") -> None:
+        self.device = pick_device(device)
+        network, card = load_model(folder)
+        self.network = network.to(self.device)
+        self.rule = rule or Short(card.size)
+
+    @property
+    def protocol(self) -> str:
+        """The name of the input rule."""
+        return str(self.rule)
+
+    def __call__(self, image: NDArray[np.uint8]) -> Prediction:
+        """Matte and boundary of a picture."""
+        return predict_matte(self.network, image, self.rule, device=self.device)
+
+
 @dataclass(frozen=True)
 class Teacher:
     """Whose matte and blended label a qualitative sheet shows beside the student's matte."""
 
-    model: Path
+    model: SavedModel
     blend: BlendConfig
 
 
@@ -43,25 +82,18 @@ class Measured:
 
 
 def measure(
-    model: Path,
+    model: Matting,
     tests: dict[str, Manifest],
     run_id: str,
     *,
-    protocol: Protocol | None = None,
     teacher: Teacher | None = None,
     masks: bool = False,
-    device: str = "auto",
 ) -> Measured:
-    """Score a saved model on every test picture, against its matte, or with `masks` against its mask.
+    """Score what mattes on every test picture, against its matte, or with `masks` against its mask.
 
-    `protocol` is by default the shorter side at the training size. Predictions are scored as floats, not quantised, at
-    the label's own size; masks give IoU and boundary F alone. Raises UserError where a label's size is not its picture's.
+    Predictions are scored as floats, not quantised, at the label's own size; masks give IoU and boundary F alone.
+    Raises UserError where a label's size is not its picture's.
     """
-    place = pick_device(device)
-    network, card = load_model(model)
-    network = network.to(place)
-    rule = protocol or Short(card.size)
-    teacher_network = load_model(teacher.model)[0].to(place) if teacher else None
     scores, samples = [], []
     for dataset, manifest in tests.items():
         shown = {s.id for s in manifest.samples[:: max(1, len(manifest) // SAMPLE_IMAGES)][:SAMPLE_IMAGES]}
@@ -69,10 +101,10 @@ def measure(
             image = pictures.read_image(manifest.path(sample, "image"))
             label = _label(manifest, sample, masks)
             pictures.check_same_size(image, label, manifest.path(sample, "mask" if masks else "matte"))
-            said = predict_matte(network, image, rule, device=place)
+            said = model(image)
             key = {"run_id": run_id, "dataset": dataset, "image": sample.id}
             truth = "mask" if masks else sample.attributes.get("truth", "exact")
-            common = key | {"protocol": str(rule), "truth": truth, "quantised": "none"}
+            common = key | {"protocol": model.protocol, "truth": truth, "quantised": "none"}
             if masks:
                 regions = [metrics.score_mask(said.matte, label)]
             else:
@@ -87,8 +119,8 @@ def measure(
                 if sample.mask:
                     mask = pictures.read_mask(manifest.path(sample, "mask")).astype(np.float32)
                     kept["mask"] = mask
-                    if teacher and teacher_network is not None:
-                        taught = predict_matte(teacher_network, image, rule, device=place)
+                    if teacher:
+                        taught = teacher.model(image)
                         kept |= {"teacher": taught.matte, "label": _blended(mask, taught, teacher.blend)}
                 samples += [{**key, "kind": kind, "png": _png(picture)} for kind, picture in kept.items()]
     return Measured(scores, samples)

@@ -70,10 +70,22 @@ def speed(
     _print_speed(rows)
 
 
+PeerOption = Annotated[
+    list[str],
+    typer.Option(
+        "--peer", help="PEER=FILE: somebody else's ONNX or TFLite file, by a shipped name or your .yaml; may be repeated"
+    ),
+]
+
+
 @app.command()
 def accuracy(
-    model: Annotated[Path, typer.Argument(help="a trained model's folder, or a sweep's OUT: its best on validation")],
     data: Annotated[list[Path], typer.Option(help="manifest whose test samples are scored; may be repeated")],
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="a trained model's folder, or a sweep's OUT: its best on validation", show_default=False),
+    ] = None,
+    peer: PeerOption = [],  # noqa: B006: typer's way to say none
     truth: Annotated[str, typer.Option(help="matte, or mask: IoU and boundary F against the samples' masks")] = "matte",
     protocol: Annotated[
         str | None,
@@ -81,23 +93,32 @@ def accuracy(
             help="native, shortN (shorter side at N px), p3m-resize, p3m-hybrid or modnet; default: the training size"
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0; peers run on the CPU")] = "auto",
     store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
 ) -> None:
-    """Score a trained model on test sets by SAD, MSE, MAD, Grad, Conn, IoU and measures of yours, and print their means.
+    """Score models on test sets by SAD, MSE, MAD, Grad, Conn, IoU and measures of yours, and print their means.
 
-    Rows in a store stand under the run id that is the model folder's name, those against masks apart from those against
-    mattes. An attribute `truth` (estimated) of a manifest's samples is kept with their rows.
+    MODEL's rows in a store stand under the run id that is the model folder's name, those against masks apart from those
+    against mattes; a peer's under an id of its own, with its licence, and reports show them beside our runs, not among
+    them. An attribute `truth` (estimated) of a manifest's samples is kept with their rows.
 
     Example: wsshm bench accuracy runs/quickstart/models/0123456789abcdef --data photos.parquet --protocol short512
     """
     from bench import accuracy as accuracies
+    from bench import peers, provenance
+    from bench.peers import rows as peer_rows
+    from bench.peers.matting import PeerModel
     from wsshm.data.manifest import Manifest
     from wsshm.files.location import Location
     from wsshm.models.folder import model_folder
     from wsshm.prediction.protocols import parse_protocol
 
     _one_of(truth, ("matte", "mask"), "--truth")
+    others = peers.given(peer)
+    if model is None and not others:
+        raise UserError("nothing is given to be scored; name a model's folder, or --peer PEER=FILE")
+    if protocol and model is None:
+        raise UserError("--protocol is a MODEL's; a peer's input rule is the one that its description gives")
     if len({path.stem for path in data}) < len(data):
         raise UserError("two manifests of --data have the same name, under which their scores would stand; rename one")
     masks = truth == "mask"
@@ -113,12 +134,44 @@ def accuracy(
                 f"the manifest {path} has no test sample with a {truth}; import its pictures with --split test"
             )
     rule = parse_protocol(protocol) if protocol else None
-    model = model_folder(Location.of(model)).local or model
-    measured = accuracies.measure(model, tests, model.resolve().name, protocol=rule, masks=masks, device=device)
-    if store:
-        Store(store).write("scores", measured.scores)
-        Store(store).write("samples", measured.samples)
-    _print_accuracy(measured.scores)
+    results = Store(store) if store else None
+    scored: dict[str, list[dict[str, Any]]] = {}
+    opened = [PeerModel(other) for other in others]  # before anything is scored: a wrong file is told at once
+    if model is not None:
+        model = model_folder(Location.of(model)).local or model
+        saved = accuracies.SavedModel(model, rule, device)
+        measured = accuracies.measure(saved, tests, model.resolve().name, masks=masks)
+        if results:
+            results.write("scores", measured.scores)
+            results.write("samples", measured.samples)
+        scored[model.resolve().name] = measured.scores
+    for other in opened:
+        started = provenance.now()
+        measured = accuracies.measure(other, tests, peer_rows.run_id(other), masks=masks)
+        if results:
+            results.write("scores", measured.scores)
+            results.write("samples", measured.samples)
+            results.write("runs", [peer_rows.run_row(other, started)])
+        scored[other.name] = measured.scores
+    _print_accuracy(scored)
+
+
+@app.command()
+def peers(
+    name: Annotated[
+        str | None, typer.Argument(help="one of them, or the path of a .yaml of yours; all by default", show_default=False)
+    ] = None,
+) -> None:
+    """List other people's models that can be scored and timed beside ours, or tell all about one and where it is had.
+
+    Example: wsshm bench peers rvm
+    """
+    from bench.peers import listing
+
+    if name is None:
+        listing.print_all()
+    else:
+        listing.print_one(name)
 
 
 @app.command()
@@ -273,17 +326,23 @@ def _one_of(value: str, choices: Iterable[str], option: str) -> None:
         raise UserError(f"{option} does not know {value!r}; {nearest(value, choices)}")
 
 
-def _print_accuracy(rows: list[dict[str, Any]]) -> None:
-    """Means over images, a line for each set and region."""
+def _print_accuracy(scored: dict[str, list[dict[str, Any]]]) -> None:
+    """Means over images, a line for each set, region and model."""
+    rows = [{"model": name, **row} for name, own in scored.items() for row in own]
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
     columns = [name for name in MEASURES if any(row.get(name) is not None for row in rows)]
-    for heading in ("data set", "protocol", "region"):
+    named = {"dataset": "data set", "region": "region", "model": "model", "protocol": "protocol"}
+    if len(scored) == 1:
+        named = {"dataset": "data set", "protocol": "protocol", "region": "region"}
+    for heading in named.values():
         table.add_column(heading)
     for heading in ("images", *(f"{MEASURES[name].header} {MEASURES[name].arrow}" for name in columns)):
         table.add_column(heading, justify="right")
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["dataset"], row["protocol"], row["region"]), []).append(row)
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    places = list(dict.fromkeys((row["dataset"], row["region"]) for row in rows))
+    order = {place: index for index, place in enumerate(places)}
+    for row in sorted(rows, key=lambda row: order[row["dataset"], row["region"]]):  # models side by side within each
+        groups.setdefault(tuple(row[key] for key in named), []).append(row)
     for key, members in groups.items():
         means = []
         for column in columns:

@@ -36,6 +36,7 @@ from bench.alpha_files import (
     read_size,
     read_trimap,
 )
+from bench.store import EXTERNAL
 from wsshm.console import track
 from wsshm.data.pictures import SUFFIXES
 from wsshm.errors import UserError, printable
@@ -206,7 +207,7 @@ def predictions_id(scored: list[Scored]) -> str:
     whole = hashlib.sha256()
     for image, digest in sorted((one.pair.image, one.digest) for one in scored if one.digest):
         whole.update(f"{image}\0{digest}\n".encode())
-    return f"external-{whole.hexdigest()[:16]}"
+    return f"{EXTERNAL}{whole.hexdigest()[:16]}"
 
 
 def aspect_differs(size: tuple[int, int], other: tuple[int, int]) -> bool:

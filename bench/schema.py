@@ -94,8 +94,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field(
             "run_id",
             _text,
-            "the run, `external-` and a hash of the predictions, or `teacher-` and the address of a stage that is compared"
-            " with masks",
+            "the run, `external-` and a hash of predictions, `peer-` and a hash of somebody else's model file, or `teacher-`"
+            " and the address of a stage that is compared with masks",
             key=True,
         ),
         _field("dataset", _text, "data set", key=True),
@@ -112,7 +112,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         *(_field(m.name, _float, m.about, m.unit, least=0, most=m.most) for m in MEASURES.values()),
     ),
     "speed": table_schema(
-        _field("run_id", _text, "the trained run whose weights were timed, or null"),
+        _field("run_id", _text, "the trained run whose weights were timed, `peer-` and a hash of a model file, or null"),
         _field("model", _text, "name of what was timed", key=True),
         _field("architecture", _text, "decoder and heads"),
         _field("backbone", _text, "timm encoder"),

@@ -26,10 +26,15 @@ from bench.tables import as_dictionary, last_of_each, loose, read_ahead, stacked
 from wsshm.errors import UserError, nearest, redacted
 from wsshm.files.filesystems import open_address, reaching
 
-__all__ = ["FINISHED", "KEYS", "SCHEMAS", "SCHEMA_VERSION", "SETTLED", "TEACHER", "Store", "document"]
+__all__ = [
+    *("EXTERNAL", "FINISHED", "KEYS", "PEER", "SCHEMAS", "SCHEMA_VERSION", "SETTLED", "TEACHER", "Store"),
+    "document",
+]
 
 FINISHED = "finished"
 TEACHER = "teacher-"  # + a stage's address: run_id of rows that compare a teacher with the masks of photos
+EXTERNAL = "external-"  # + a hash of predictions that were made elsewhere: their run_id
+PEER = "peer-"  # + a hash of somebody else's model file and how it is fed: its run_id, in `speed` too
 SETTLED = (FINISHED, "stopped")  # not run again; failed and oom runs are retried when the command is rerun
 READERS = 16  # files read at once: what hides an object store's latency
 LOCAL_READERS = 2  # more wait for each other: much of it is Python

@@ -231,15 +231,15 @@ def _measure(run: RunPlan, place: Place) -> tuple[accuracy.Measured, list[dict[s
     torch.set_num_threads(config.train.cpus_per_worker)
     with TemporaryDirectory(prefix="wsshm-") as scratch:
         stages = {name: StageFolder(place.stages, address, Path(scratch)) for name, address in addresses.items()}
-        teacher, last = None, stages[list(stages)[-1]]
+        on = "cuda" if config.train.gpus_per_worker else "cpu"
+        model, teacher = accuracy.SavedModel(stages[list(stages)[-1]].model(), device=on), None
         student = run.stages[-1].stage
         if student.photo_label == "blended" and student.blend:
             # Without a teacher it is its own average, which is the model.
-            model = (stages[student.teacher] if student.teacher else last).model()
-            teacher = accuracy.Teacher(model, student.blend)
-        gpu = bool(config.train.gpus_per_worker)
-        on = "cuda" if gpu else "cpu"
-        measured = accuracy.measure(last.model(), run.sources.test, run.run_id, teacher=teacher, device=on)
+            taught_by = stages[student.teacher].model() if student.teacher else None
+            teaching = accuracy.SavedModel(taught_by, model.rule, on) if taught_by else model
+            teacher = accuracy.Teacher(teaching, student.blend)
+        measured = accuracy.measure(model, run.sources.test, run.run_id, teacher=teacher)
         taught = [
             row
             for name in _judges(run)
@@ -251,7 +251,7 @@ def _measure(run: RunPlan, place: Place) -> tuple[accuracy.Measured, list[dict[s
                 device=on,
             )
         ]
-    device = ("cuda", None) if gpu else ("cpu", config.train.cpus_per_worker)
+    device = ("cuda", None) if on == "cuda" else ("cpu", config.train.cpus_per_worker)
     return measured, taught, provenance.device_name(*device)
 
 

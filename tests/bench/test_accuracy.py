@@ -39,7 +39,7 @@ def model(root: Path) -> Path:
 
 def test_rows_are_the_measures_of_the_models_own_matte(root: Path, model: Path) -> None:
     tests = Manifest.read(root / "test.parquet")
-    measured = accuracy.measure(model, {"tiny": tests}, "r", device="cpu")
+    measured = accuracy.measure(accuracy.SavedModel(model, device="cpu"), {"tiny": tests}, "r")
     network, card = load_model(model)
     for sample in tests.samples:
         image, label = read_image(tests.path(sample, "image")), read_matte(tests.path(sample, "matte"))
@@ -55,8 +55,9 @@ def test_rows_are_the_measures_of_the_models_own_matte(root: Path, model: Path) 
 
 def test_samples_hold_the_teachers_label(root: Path, model: Path) -> None:
     tests = Manifest.read(root / "test.parquet")
-    teacher = accuracy.Teacher(model, BlendConfig(variant="hard", threshold=0.4, veto="none"))
-    measured = accuracy.measure(model, {"tiny": tests}, "r", teacher=teacher, device="cpu")
+    saved = accuracy.SavedModel(model, device="cpu")
+    teacher = accuracy.Teacher(saved, BlendConfig(variant="hard", threshold=0.4, veto="none"))
+    measured = accuracy.measure(saved, {"tiny": tests}, "r", teacher=teacher)
     sample = tests.samples[0]
     pictures = {row["kind"]: row["png"] for row in measured.samples if row["image"] == sample.id}
     assert set(pictures) == {"photo", "mask", "truth", "matte", "teacher", "label"}
@@ -107,7 +108,7 @@ def test_an_estimated_truth_is_kept_with_its_rows(root: Path, model: Path) -> No
     tests = Manifest.read(root / "test.parquet")
     first, *others = tests.samples
     tests = Manifest(tests.root, [replace(first, attributes={"truth": "estimated"}), *others])
-    rows = accuracy.measure(model, {"tiny": tests}, "r", device="cpu").scores
+    rows = accuracy.measure(accuracy.SavedModel(model, device="cpu"), {"tiny": tests}, "r").scores
     assert {row["image"]: row["truth"] for row in rows} == {first.id: "estimated"} | {s.id: "exact" for s in others}
 
 
@@ -115,7 +116,7 @@ def test_bad_input_is_named(root: Path, model: Path, tmp_path: Path) -> None:
     other = tiny.make(tmp_path)
     write_png(other / "test" / "0_matte.png", np.zeros((8, 8), np.uint8))
     with pytest.raises(UserError, match=r"0_matte.png is 8x8 but its picture is 64x64"):
-        accuracy.measure(model, {"t": Manifest.read(other / "test.parquet")}, "r", device="cpu")
+        accuracy.measure(accuracy.SavedModel(model), {"t": Manifest.read(other / "test.parquet")}, "r")
     result = CliRunner().invoke(app, ["accuracy", str(model), "--data", str(root / "masks.parquet")])
     assert isinstance(result.exception, UserError)
     assert "no test sample with a matte" in str(result.exception)

@@ -13,7 +13,7 @@ import yaml
 from matplotlib.colors import to_hex
 from typer.testing import CliRunner
 
-from bench.accuracy import measure
+from bench.accuracy import SavedModel, measure
 from bench.store import Store
 from reports.comparison import method_order
 from reports.figures.style import colours, marker
@@ -49,7 +49,7 @@ def run(config: RunConfig, folder: Path, store: Store) -> str:
     """Train a run in this process and write its rows, as a sweep's trial does. Returns its id."""
     planned = tiny.planned(config)
     trained = train(planned, folder)
-    measured = measure(trained.model, planned.sources.test, planned.run_id, device="cpu")
+    measured = measure(SavedModel(trained.model, device="cpu"), planned.sources.test, planned.run_id)
     store.write("scores", measured.scores)
     store.write("epochs", curves(planned.run_id, trained.stages))
     row = {"plan": "tiny", "status": "finished", **describe(planned)}
