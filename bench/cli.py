@@ -13,7 +13,9 @@ import typer
 from bench.engines import ENGINES
 from bench.micro.cli import app as micro
 from bench.options import listed, whole
-from bench.speed import expand, speed_table
+from bench.peers import given
+from bench.peers.speed import expand_peers
+from bench.speed import expand, parse_size, speed_table
 from bench.store import Store
 from wsshm.errors import UserError, nearest
 from wsshm.files.tables import check_file, write_table
@@ -26,6 +28,13 @@ CALLS_FOR_P99 = 1000  # ten calls above it; with fewer it is the luck of single 
 TRUTHS = ("exact", "estimated", "mask")
 QUANTISED = ("none", "rounded", "floored")
 DEFAULT_BACKBONES = "tf_efficientnet_lite0,resnet18"
+PeerOption = Annotated[
+    list[str],
+    typer.Option(
+        "--peer",
+        help="PEER=FILE: somebody else's ONNX or TFLite file, by a shipped name or your .yaml; may be repeated",
+    ),
+]
 
 
 @app.callback()
@@ -35,7 +44,11 @@ def _rooms() -> None:
 
 @app.command()
 def speed(
-    models: Annotated[str, typer.Option(help="timm backbones, comma-separated")] = DEFAULT_BACKBONES,
+    models: Annotated[
+        str | None,
+        typer.Option(help=f"timm backbones, comma-separated; without --peer by default {DEFAULT_BACKBONES}"),
+    ] = None,
+    peer: PeerOption = [],  # noqa: B006
     sizes: Annotated[str, typer.Option(help="512, 1080p or 1920x1080 (width x height), comma-separated")] = "512",
     batches: Annotated[str, typer.Option(help="images per call, comma-separated")] = "1",
     precisions: Annotated[str, typer.Option(help="fp32, bf16, fp16, comma-separated")] = "fp32",
@@ -53,10 +66,16 @@ def speed(
 ) -> None:
     """Time models, each setting in a fresh process, and print a table.
 
+    Peers run in their own engine and precision, on the CPU and one picture at a time, whatever is asked of --models; the
+    network alone at the size that it makes of such a picture. A recurrent one is timed as in a video.
+
     Example: wsshm bench speed --models resnet18,mobilenetv3_large_100 --sizes 512,1080p --store runs/speed/store
     """
+    others = given(peer)
+    if models is None and not others:
+        models = DEFAULT_BACKBONES
     specs = expand(
-        listed(models, "--models"),
+        listed(models, "--models") if models is not None else [],
         listed(sizes, "--sizes"),
         whole(batches, "--batches"),
         listed(precisions, "--precisions"),
@@ -66,16 +85,9 @@ def speed(
         device=device,
         layout=layout,
     )
-    rows = speed_table(specs, threads, store=Store(store) if store else None)
+    timed_peers = expand_peers(others, map(parse_size, listed(sizes, "--sizes")), listed(scopes, "--scopes"))
+    rows = speed_table([*specs, *timed_peers], threads, store=Store(store) if store else None)
     _print_speed(rows)
-
-
-PeerOption = Annotated[
-    list[str],
-    typer.Option(
-        "--peer", help="PEER=FILE: somebody else's ONNX or TFLite file, by a shipped name or your .yaml; may be repeated"
-    ),
-]
 
 
 @app.command()
@@ -85,7 +97,7 @@ def accuracy(
         Path | None,
         typer.Argument(help="a trained model's folder, or a sweep's OUT: its best on validation", show_default=False),
     ] = None,
-    peer: PeerOption = [],  # noqa: B006: typer's way to say none
+    peer: PeerOption = [],  # noqa: B006
     truth: Annotated[str, typer.Option(help="matte, or mask: IoU and boundary F against the samples' masks")] = "matte",
     protocol: Annotated[
         str | None,
@@ -105,7 +117,7 @@ def accuracy(
     Example: wsshm bench accuracy runs/quickstart/models/0123456789abcdef --data photos.parquet --protocol short512
     """
     from bench import accuracy as accuracies
-    from bench import peers, provenance
+    from bench import provenance
     from bench.peers import rows as peer_rows
     from bench.peers.matting import PeerModel
     from wsshm.data.manifest import Manifest
@@ -114,7 +126,7 @@ def accuracy(
     from wsshm.prediction.protocols import parse_protocol
 
     _one_of(truth, ("matte", "mask"), "--truth")
-    others = peers.given(peer)
+    others = given(peer)
     if model is None and not others:
         raise UserError("nothing is given to be scored; name a model's folder, or --peer PEER=FILE")
     if protocol and model is None:
@@ -159,7 +171,8 @@ def accuracy(
 @app.command()
 def peers(
     name: Annotated[
-        str | None, typer.Argument(help="one of them, or the path of a .yaml of yours; all by default", show_default=False)
+        str | None,
+        typer.Argument(help="one of them, or the path of a .yaml of yours; all by default", show_default=False),
     ] = None,
 ) -> None:
     """List other people's models that can be scored and timed beside ours, or tell all about one and where it is had.
@@ -353,11 +366,13 @@ def _print_accuracy(scored: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def _print_speed(rows: list[dict[str, Any]]) -> None:
-    shared = ("device", "precision", "layout", "batch")
+    shared = ("device", "engine", "precision", "layout", "batch")
     same = [name for name in shared if len({row[name] for row in rows}) == 1]
     table = rich.table.Table(
         box=rich.box.SIMPLE_HEAD,
-        title=", ".join(f"batch {rows[0][name]}" if name == "batch" else str(rows[0][name]) for name in same),
+        title=", ".join(
+            f"batch {rows[0][name]}" if name == "batch" else str(rows[0][name]) for name in same if name != "engine"
+        ),
         title_justify="left",
         pad_edge=False,
     )
@@ -382,7 +397,7 @@ def _measured(row: dict[str, Any]) -> tuple[str, ...]:
         _number(row["p99_ms"]) if row["n"] >= CALLS_FOR_P99 else "",
         _number(row["fps"]),
         _number(row["images_per_s"]),
-        _number(row["params"] / 1e6),
+        _number(row["params"] and row["params"] / 1e6),
         _number(row["gmacs"]),
         f"{row['peak_mb']:.0f}",
     )

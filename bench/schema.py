@@ -112,7 +112,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         *(_field(m.name, _float, m.about, m.unit, least=0, most=m.most) for m in MEASURES.values()),
     ),
     "speed": table_schema(
-        _field("run_id", _text, "the trained run whose weights were timed, `peer-` and a hash of a model file, or null"),
+        _field(
+            "run_id", _text, "the trained run whose weights were timed, `peer-` and a hash of a model file, or null"
+        ),
         _field("model", _text, "name of what was timed", key=True),
         _field("architecture", _text, "decoder and heads"),
         _field("backbone", _text, "timm encoder"),

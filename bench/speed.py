@@ -21,6 +21,7 @@ from typing import Any
 
 from bench import provenance
 from bench.engines import ENGINES
+from bench.peers.speed import PeerSpec
 from bench.store import Store
 from wsshm.config import ModelConfig, parse
 from wsshm.console import own_process, track
@@ -70,6 +71,18 @@ class SpeedSpec:
                 raise UserError(f"the {name} to be timed is {getattr(self, name)}; give at least 1")
 
     @property
+    def request(self) -> dict[str, Any]:
+        """What the process that times is asked."""
+        return {"spec": asdict(self)}
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of its row that are known before it is timed."""
+        columns = asdict(self)
+        del columns["backbone_kwargs"]
+        return columns | {"model": self.model, "run_id": None}
+
+    @property
     def model(self) -> str:
         """The name under which reports list what was timed."""
         options = json.dumps(self.backbone_kwargs, sort_keys=True) if self.backbone_kwargs else ""
@@ -92,7 +105,7 @@ GPU_PROTOCOL = Protocol(warmup_calls=25, warmup_seconds=3, calls=200, seconds=10
 GPU_SINGLE_IMAGE = replace(GPU_PROTOCOL, calls=1000)  # so that p99 has ten calls above it
 
 
-def protocol_for(spec: SpeedSpec) -> Protocol:
+def protocol_for(spec: SpeedSpec | PeerSpec) -> Protocol:
     """The protocol a setting is timed by unless another is given."""
     if spec.device == "cpu":
         return CPU_PROTOCOL
@@ -146,7 +159,7 @@ def expand(
 
 
 def speed_table(
-    specs: Sequence[SpeedSpec],
+    specs: Sequence[SpeedSpec | PeerSpec],
     threads: int | None = None,
     protocol: Protocol | None = None,
     store: Store | None = None,
@@ -168,7 +181,7 @@ def speed_table(
     return rows
 
 
-def measure(spec: SpeedSpec, threads: int | None = None, protocol: Protocol | None = None) -> dict[str, Any]:
+def measure(spec: SpeedSpec | PeerSpec, threads: int | None = None, protocol: Protocol | None = None) -> dict[str, Any]:
     """Time one setting in a fresh process; a row of the table `speed`.
 
     Lack of memory gives the status `oom`, a precision the device cannot run `unavailable`, too few calls for an
@@ -207,23 +220,21 @@ class _Timer:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
-    def check(self, specs: Sequence[SpeedSpec]) -> None:
-        """Raise UserError for the first model that cannot be built, or a device that is not there."""
-        self._ask({"check": [asdict(spec) for spec in specs]})
+    def check(self, specs: Sequence[SpeedSpec | PeerSpec]) -> None:
+        """Raise UserError for the first model that cannot be built, file that cannot be run, or device that is not there."""
+        self._ask({"check": [asdict(spec) for spec in specs if isinstance(spec, SpeedSpec)]})
+        for spec in {spec.model: spec for spec in specs if isinstance(spec, PeerSpec)}.values():
+            self._ask(spec.request)
 
-    def row(self, spec: SpeedSpec, protocol: Protocol) -> dict[str, Any]:
+    def row(self, spec: SpeedSpec | PeerSpec, protocol: Protocol) -> dict[str, Any]:
         """Time one setting in a fresh process; its row of the table `speed`."""
         started = provenance.now()
-        answer = self._ask({"spec": asdict(spec), "protocol": asdict(protocol), "threads": self.threads})
+        answer = self._ask({**spec.request, "protocol": asdict(protocol), "threads": self.threads})
         settings = answer.pop("settings", {})
         commit, dirty = provenance.git_state()
-        columns = asdict(spec)
-        del columns["backbone_kwargs"]
         return {
-            **columns,
+            **spec.columns,
             "device": settings.get("device") or provenance.device_name(threads=self.threads),
-            "run_id": None,
-            "model": spec.model,
             "reason": None,
             "versions": json.dumps({**provenance.versions(), **settings, "git_commit": commit, "git_dirty": dirty}),
             "started": started,

@@ -27,7 +27,15 @@ from wsshm.errors import UserError, nearest, redacted
 from wsshm.files.filesystems import open_address, reaching
 
 __all__ = [
-    *("EXTERNAL", "FINISHED", "KEYS", "PEER", "SCHEMAS", "SCHEMA_VERSION", "SETTLED", "TEACHER", "Store"),
+    "EXTERNAL",
+    "FINISHED",
+    "KEYS",
+    "PEER",
+    "SCHEMAS",
+    "SCHEMA_VERSION",
+    "SETTLED",
+    "TEACHER",
+    "Store",
     "document",
 ]
 

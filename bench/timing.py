@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench import energy, provenance
 from bench.busy import Moment, disturbance
 from bench.engines import ENGINES
+from bench.peers.speed import PeerSpec
 from bench.speed import Protocol, SpeedSpec
 from wsshm.config import ModelConfig, parse
 from wsshm.errors import UserError
@@ -60,6 +61,13 @@ def serve() -> None:
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
+        if "peer" in request:  # another process than those of our models, which loads an engine
+            from bench.peers.timing import check_peer, time_peer
+
+            peer = PeerSpec(**request["peer"])
+            if "protocol" not in request:
+                return check_peer(peer)
+            return time_peer(peer, Protocol(**request["protocol"]), request["threads"])
         if "check" in request:
             return check([SpeedSpec(**spec) for spec in request["check"]])
         return time_model(SpeedSpec(**request["spec"]), Protocol(**request["protocol"]), request["threads"])
@@ -127,12 +135,26 @@ def _time(spec: SpeedSpec, protocol: Protocol) -> dict[str, Any]:
     network(images)
     compile_s = time.perf_counter() - begin if engine.compiles else None
     call = (lambda: network(images)) if spec.scope == "model" else _end_to_end_call(spec, network, model.stride, layout)
-    if spec.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-
-    _repeat(call, protocol.warmup_calls, protocol.warmup_seconds, protocol.max_seconds)
     events = spec.device == "cuda" and spec.scope == "model"
-    joules = energy.meter(spec.device)
+    return {
+        **timed(call, protocol, spec.device, spec.batch, events),
+        "params": sum(parameter.numel() for parameter in model.parameters()),
+        "gmacs": counter.get_total_flops() / 2 / spec.batch / 1e9,
+        "compile_s": compile_s,
+    }
+
+
+def timed(
+    call: Callable[[], object], protocol: Protocol, device: str, batch: int, events: bool = False
+) -> dict[str, Any]:
+    """Warm up, then time a call as `protocol` says: the columns of times, peak memory and energy.
+
+    With `events` on the GPU's own clock. A block during which the machine was busy is timed again, up to `TRIES` times.
+    """
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    _repeat(call, protocol.warmup_calls, protocol.warmup_seconds, protocol.max_seconds)
+    joules = energy.meter(device)
     for _ in range(TRIES):
         before, used_before = Moment.now(), joules() if joules else None
         if events:
@@ -140,16 +162,13 @@ def _time(spec: SpeedSpec, protocol: Protocol) -> dict[str, Any]:
         else:
             samples, block_s = _repeat(call, protocol.calls, protocol.seconds, protocol.max_seconds)
         used = joules() - used_before if joules and used_before is not None else None
-        busy = disturbance(before, Moment.now(), on_cpu=spec.device == "cpu")
+        busy = disturbance(before, Moment.now(), on_cpu=device == "cpu")
         if not busy:
             break
     return {
-        **summary(samples, spec.batch, block_s, busy),
-        "params": sum(parameter.numel() for parameter in model.parameters()),
-        "gmacs": counter.get_total_flops() / 2 / spec.batch / 1e9,
-        "compile_s": compile_s,
-        "peak_mb": _peak_bytes(spec.device) / 1e6,
-        "energy_j": None if used is None else used / (len(samples) * spec.batch),
+        **summary(samples, batch, block_s, busy),
+        "peak_mb": _peak_bytes(device) / 1e6,
+        "energy_j": None if used is None else used / (len(samples) * batch),
     }
 
 

@@ -38,7 +38,8 @@ def tables(
     has runs of `method`, or no values of anything beside it.
     """
     seed_of = seeds_of(frames.runs.set_index("run_id"))
-    cells = [each.cells if variants else each.shown() for each in comparisons]
+    every = [each.cells if variants else each.shown() for each in comparisons]
+    cells = [own[~own["peer"]] for own in every]
     made = [
         _table(comparison, own, budget, method, measures, seed_of)
         for comparison, own in zip(comparisons, cells, strict=True)
@@ -47,6 +48,11 @@ def tables(
     if found := [table for table in made if table is not None]:
         return found
     names = {name for own in cells for column in ("label", "method") for name in own[column]}
+    if method not in names and any(method in set(own["method"]) for own in every):
+        raise UserError(
+            f"{method!r} is somebody else's model, trained on other data, and no run is compared with it; its errors stand"
+            " beside those of the runs in the report"
+        )
     if method not in names:
         raise UserError(f"the store has no finished runs of the method {method!r}; {nearest(method, names)}")
     asked = ", ".join(measure.name for measure in measures)

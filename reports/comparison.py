@@ -20,7 +20,7 @@ from bench.cost import CostModel
 from bench.store import stages_in
 from reports.averages import Pair, averaged, seeds_of
 from reports.document import counted
-from reports.load import REFERENCE, Frames, differing
+from reports.load import REFERENCE, Frames, differing, is_peer
 from reports.matrices import Grid, Part, grid, parts
 from reports.measures import RegionalMeasure
 from wsshm.errors import UserError
@@ -28,7 +28,7 @@ from wsshm.methods import described
 
 OF_CELLS = [
     *("cell", "method", "label", "variant", "mattes", "masks", "cost", "control", "external"),
-    *("seeds", "run_ids", "val_sad"),
+    *("peer", "seeds", "run_ids", "val_sad"),
 ]
 OF_RUNS = ["method", "label", "variant", "external", "mattes", "masks", "seed"]
 GROUNDS = 3  # test sets and protocols that a page shows in full
@@ -63,10 +63,10 @@ class Comparison:
     """All cells of one ground and network.
 
     `cells`: one row per cell and measure: cell, method, label, variant (the dotted configuration keys that vary within
-    the method, {} where none), control, external (predictions made elsewhere: mattes, masks and cost NaN), mattes,
-    masks, cost, seeds, run_ids, val_sad (mean over seeds of the last validation SAD of the last stage, NaN where
-    unknown), shown (this variant stands for its method with these labels: the one with the lowest val_sad, so that the
-    test set chooses none), measure, mean, low, high, seed_sd (of the seeds' means; NaN for one), images.
+    the method, {} where none), control, external (made elsewhere: mattes, masks and cost NaN), peer (external: another's
+    model, trained on other data), mattes, masks, cost, seeds, run_ids, val_sad (mean over seeds of the last validation
+    SAD of the last stage, NaN where unknown), shown (this variant stands for its method with these labels: the one with
+    the lowest val_sad, so that the test set chooses none), measure, mean, low, high, seed_sd (of the seeds' means; NaN for one), images.
 
     `differences`: per budget, cell and measure the paired difference to that budget's `mlb` (its cell is `against`),
     and per smaller `mlb` budget to the largest; between cells of different seeds it is taken over those that both have,
@@ -252,6 +252,7 @@ def _plan(runs: pd.DataFrame, cost: CostModel) -> pd.DataFrame:
     plan = groups.agg(
         variant=("variant", lambda own: own.iloc[0]),
         external=("external", "first"),
+        peer=("run_id", lambda own: bool(is_peer(own).all())),
         seeds=("seed", "nunique"),
         run_ids=("run_id", list),
         val_sad=("val_sad", "mean"),
@@ -282,14 +283,18 @@ def _reference(plan: pd.DataFrame, budget: Budget) -> int | None:
 
 
 def _pairs(plan: pd.DataFrame, budgets: list[Budget]) -> list[Pair]:
-    """Which cells are compared: each of a budget with its `mlb`, and `mlb` of smaller budgets with the largest."""
+    """Which cells are compared: each of a budget with its `mlb`, and `mlb` of smaller budgets with the largest.
+
+    Others' models are compared with none: they stand beside as they are, and their number changes no verdict of ours.
+    """
+    peers = set(plan.loc[plan["peer"], "cell"])
     pairs: list[Pair] = []
     references = {budget: _reference(plan, budget) for budget in budgets}
     first = next((found for found in references.values() if found is not None), None)
     for budget, reference in references.items():
         if reference is None:
             continue
-        others = [cell for cell in _affordable_cells(plan, budget) if cell != reference]
+        others = [cell for cell in _affordable_cells(plan, budget) if cell not in (reference, *peers)]
         pairs += [Pair(budget.mattes, budget.masks, cell, reference) for cell in others]
         if first not in (None, reference):
             pairs.append(Pair(budget.mattes, budget.masks, reference, first))

@@ -28,7 +28,8 @@ TIED = "="
 class Board:
     """One ground's ranking: `frame` has a row a cell, `notes` say what could not be ranked.
 
-    Columns: rank, tied (no significant difference to the row above), method, label (with its variant), variant (JSON),
+    Columns: rank (none of others' models, which stand where their errors would), tied (no significant difference to the
+    ranked row above), peer (another's model), method, label (with its variant), variant (JSON),
     control, architecture, backbone, weights, mattes, masks, cost and cost_unit, each measure, interval_of (the sorted measure,
     else SAD) and its low, high, images, seeds, seed_sd, fps, fps_low, fps_high, params, run_ids, commits.
     """
@@ -71,7 +72,7 @@ def table(board: Board, top: int | None, cost: CostModel, name: str = "leaderboa
 
     columns = [
         Column("rank", place, True),
-        Column("method", lambda row: f"{row['label']} (control)" if row["control"] else row["label"]),
+        Column("method", _named),
         *(texts("architecture"), texts("backbone"), numbers("mattes"), numbers("masks")),
         Column("cost", lambda row: number(cost.shown(row["cost"]), 1 if cost.is_time else 0), True, cost.display_unit),
     ]
@@ -103,6 +104,7 @@ def _board(frames: Frames, comparisons: list[Comparison], title: str, sort: str)
     ]
     measured = sort if sort in BY_NAME else "sad"
     timed, condition = _timed(frames.speed, comparisons[0].ground["protocol"])
+    every_timing = pd.concat([part for part in (frames.speed, frames.peer_speed) if len(part)] or [frames.speed])
     rows: list[dict] = []
     values: dict[int, pd.Series] = {}
     commits = frames.runs.set_index("run_id")["git_commit"]
@@ -119,19 +121,23 @@ def _board(frames: Frames, comparisons: list[Comparison], title: str, sort: str)
                 values[index] = per_image[cell]
             own = by_measure.loc[measured] if measured in by_measure.index else pd.Series(dtype=float)
             rows.append(
-                {"index": index, **{key: head[key] for key in ("method", "label", "control")}, **network}
+                {"index": index, **{key: head[key] for key in ("peer", "method", "label", "control")}, **network}
                 | {"variant": json.dumps(head["variant"])}
                 | {key: head[key] for key in ("mattes", "masks", "cost")}
                 | {measure.name: by_measure["mean"].get(measure.name, math.nan) for measure in MEASURES}
                 | {"interval_of": measured}
                 | {key: own.get(key, math.nan) for key in ("low", "high", "seed_sd", "images")}
-                | {"seeds": head["seeds"], **_rates(timed, frames.speed, network, head["run_ids"])}
+                | {"seeds": head["seeds"], **_rates(timed, every_timing, network, head["run_ids"])}
                 | {"run_ids": run_ids, "commits": _commits(commits.reindex(head["run_ids"]))}
             )
     frame = _sorted(pd.DataFrame(rows), sort)
-    frame.insert(0, "tied", _tied(frame, values, sort))
-    frame.insert(0, "rank", [position if pd.notna(v) else None for position, v in enumerate(frame[sort], 1)])
-    frame["rank"] = frame["rank"].astype("Int64")
+    own = frame[~frame["peer"]]
+    ranks = {at: position for position, (at, value) in enumerate(own[sort].items(), 1) if pd.notna(value)}
+    tied = dict(zip(own.index, _tied(own, values, sort), strict=True))
+    frame.insert(0, "tied", [tied.get(at, False) for at in frame.index])
+    frame.insert(0, "rank", pd.array([ranks.get(at) for at in frame.index], "Int64"))
+    if frame["peer"].any():
+        notes.append("Without a rank: other people's models, trained on other data; they stand where their errors are.")
     return Board(title, frame.drop(columns="index"), sort, condition, notes)
 
 
@@ -141,8 +147,15 @@ def _sorted(frame: pd.DataFrame, sort: str) -> pd.DataFrame:
     return frame.sort_values(by, ascending=[not falls, *[True] * (len(by) - 1)], kind="stable").reset_index(drop=True)
 
 
+def _named(row: dict) -> str:
+    kind = "other's model" if row["peer"] else "control" if row["control"] else ""
+    return f"{row['label']} ({kind})" if kind else row["label"]
+
+
 def _tied(frame: pd.DataFrame, values: dict[int, pd.Series], sort: str) -> list[bool]:
     """Whether each row is level with the one above: by paired intervals, or by those of the frame rates."""
+    if frame.empty:
+        return []
     if sort == "fps":
         return [False, *(frame["fps_high"].to_numpy()[1:] >= frame["fps_low"].to_numpy()[:-1])]
     if sort not in BY_NAME:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.comparable import merge_versions
-from bench.store import FINISHED, SCHEMAS, TEACHER, Store
+from bench.store import EXTERNAL, FINISHED, PEER, SCHEMAS, TEACHER, Store
 from bench.store import document as as_document
 from reports.document import counted
 from wsshm import plugins
@@ -31,7 +32,8 @@ GROUND = ("dataset", "protocol", "convention", "truth", "metric_version", "data_
 NETWORK = ("architecture", "backbone", "weights")
 ARCHITECTURE = "model.architecture"
 REFERENCE = "mlb"
-EXTERNAL = "external-"  # how the run_ids of predictions begin that were made elsewhere
+ELSEWHERE = (EXTERNAL, PEER)  # how the run_ids begin of predictions made elsewhere and of somebody else's models
+OUTSIDE = "external"  # the protocol of both here: rules that no run of ours has, so that they stand in one comparison
 VALUES = tuple(name for name, measure in MEASURES.items() if measure.reported or measure.further)
 SCORES = ("run_id", "dataset", "image", "protocol", "convention", "region", "truth", "metric_version", *VALUES)
 LARGE = "samples_ms"  # of timings: every call, which no report shows
@@ -50,11 +52,12 @@ class Frames:
     """The store's tables; `runs` carry `label`, the method's name and what sets a variant apart.
 
     `runs` has three columns more than the store's: `label`, `variant` (the dotted configuration keys that vary within
-    the run's method, and its values; {} where none vary) and `external` (predictions of others, whose labels nobody
-    knows; `method` and `label` are then their display name). `scores` holds those of `SCORES` of finished runs only,
+    the run's method, and its values; {} where none vary) and `external` (predictions and models of others, whose labels
+    nobody knows; `method` and `label` are then their display name). `scores` holds those of `SCORES` of finished runs only,
     with `OF_RUNS`, `seed`, `mattes` and `masks` of their runs; its texts are categoricals, as it may hold millions of
-    rows: group it by codes, never row by row. `speed` lacks every call's time. Sample pictures, which
-    may be gigabytes, stay in the store: see `pictures`. `notes` are sentences about what was left out.
+    rows: group it by codes, never row by row. `speed` lacks every call's time, and has no timing of others' models:
+    those are `peer_speed`. Sample pictures, which may be gigabytes, stay in the store: see `pictures`. `notes` are
+    sentences about what was left out.
     """
 
     root: str
@@ -62,6 +65,7 @@ class Frames:
     scores: pd.DataFrame
     speed: pd.DataFrame
     epochs: pd.DataFrame
+    peer_speed: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: list[str] = field(default_factory=list)
 
     def pictures(self, run_ids: Iterable[str]) -> pd.DataFrame:
@@ -94,7 +98,15 @@ def load(root: str | Path) -> Frames:
         )
     runs = named(tables["runs"])
     [scores], merged = merge_versions(_finished_scores(scores, runs, notes))
-    return Frames(str(root), runs, scores, tables["speed"], tables["epochs"], [*notes, *merged])
+    speed = tables["speed"]
+    theirs = is_peer(speed["run_id"])
+    own, peer_speed = (speed[rows].reset_index(drop=True) for rows in (~theirs, theirs))
+    return Frames(str(root), runs, scores, own, tables["epochs"], peer_speed, [*notes, *merged])
+
+
+def is_peer(run_ids: pd.Series) -> NDArray[np.bool_]:
+    """Whether each is the id of somebody else's model."""
+    return run_ids.astype(str).str.startswith(PEER).to_numpy(dtype=bool)
 
 
 def _foreign(store: Store) -> str:
@@ -123,7 +135,7 @@ def flatten(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:
     """`runs` of the store with `label`, `variant` and `external`, and numbers of labels as floats."""
-    external = runs["run_id"].str.startswith(EXTERNAL).to_numpy(dtype=bool)
+    external = runs["run_id"].str.startswith(ELSEWHERE).to_numpy(dtype=bool)
     methods = [str(method) if pd.notna(method) else "unnamed" for method in runs["method"]]
     methods = _distinct_names(methods, list(runs["run_id"]), external)
     variants = _variants(runs, methods, external)
@@ -151,7 +163,7 @@ def _distinct_names(methods: list[str], run_ids: list[str], external: Iterable[b
     result = []
     for method, run_id, foreign in zip(methods, run_ids, external, strict=True):
         if foreign and seen[method] > 1:
-            method += f" {run_id.removeprefix(EXTERNAL)[:6]}"
+            method += f" {run_id.partition('-')[2][:6]}"
         result.append(f"{method} (external)" if foreign and method in own else method)
     return result
 
@@ -222,6 +234,7 @@ def _finished_scores(scores: pd.DataFrame, runs: pd.DataFrame, notes: list[str])
     if not counts.all():
         scores = scores[counts[scores["run_id"].cat.codes.to_numpy()]].reset_index(drop=True)
         scores["run_id"] = scores["run_id"].cat.remove_unused_categories()
+    _one_protocol(scores)
     own = runs.iloc[pd.Index(runs["run_id"]).get_indexer(scores["run_id"].cat.categories)]
     codes = scores["run_id"].cat.codes.to_numpy()
     for column in OF_RUNS:
@@ -230,6 +243,17 @@ def _finished_scores(scores: pd.DataFrame, runs: pd.DataFrame, notes: list[str])
     for column in ("seed", "mattes", "masks"):
         scores[column] = own[column].to_numpy(dtype=np.float64, na_value=np.nan)[codes]
     return scores
+
+
+def _one_protocol(scores: pd.DataFrame) -> None:
+    """Give peers, each of which has an input rule of its own, the protocol of predictions made elsewhere, in place."""
+    of_peer = is_peer(scores["run_id"].cat.categories.to_series())[scores["run_id"].cat.codes.to_numpy()]
+    if of_peer.any():
+        protocols = scores["protocol"].cat
+        if OUTSIDE not in protocols.categories:
+            scores["protocol"] = protocols.add_categories([OUTSIDE])
+        scores.loc[of_peer, "protocol"] = OUTSIDE
+        scores["protocol"] = scores["protocol"].cat.remove_unused_categories()
 
 
 def _plain(value: object) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.load import EXTERNAL, GROUND, NETWORK, Frames
+from reports.load import ELSEWHERE, GROUND, NETWORK, Frames
 
 Matrix = NDArray[np.float64]
 ABSENT = "unknown"  # stands for an absent value in a ground or network
@@ -42,8 +42,8 @@ class Part:
 
     @property
     def external(self) -> bool:
-        """Whether these are predictions made elsewhere."""
-        return self.run_ids[0].startswith(EXTERNAL)
+        """Whether these are predictions or models of others."""
+        return self.run_ids[0].startswith(ELSEWHERE)
 
     def presence(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Which run was scored on which image (runs, images), and these images' codes."""

@@ -18,6 +18,7 @@ from reports.document import ABSENT, Cell, Column, Show, Table, between, decimal
 from reports.measures import BY_NAME, MEASURES, RegionalMeasure
 
 COMPARED = ("sad", "mse", "grad", "mad_unknown", "mad_boundary")
+PEER_NOTE = "another's model, trained on other data"
 P99_FROM = 1000  # calls: fewer leave less than ten above the 99th percentile
 SEEN_FROM_MLB = {"better": "mlb worse", "worse": "mlb better", NOT_SIGNIFICANT: NOT_SIGNIFICANT}
 OPTIONAL = {
@@ -142,7 +143,7 @@ def differences(comparison: Comparison, budget: Budget) -> Table | None:
         "differences of a measure. Above zero, mlb's error is the smaller one. An interval that excludes zero is a verdict, "
         "and so corrected for the number of comparisons."
     )
-    records = by_cell(frame.join(heads[["control", "external"]], on="cell"))
+    records = by_cell(frame.join(heads[["control", "external", "peer"]], on="cell"))
     return Table(f"differences{comparison.slug}-{budget.slug}", caption, columns, frame, records)
 
 
@@ -236,6 +237,8 @@ def places_of(comparison: Comparison) -> dict[str, int]:
 
 def kind_of(row: Mapping[str, Any] | pd.Series) -> str:
     """What sets a row apart from the contenders."""
+    if row.get("peer"):
+        return PEER_NOTE
     return "made elsewhere" if row["external"] else "control" if row["control"] else ""
 
 

@@ -1,14 +1,17 @@
 """Other people's models: one YAML file each says how an ONNX or TFLite file is fed and what its output means.
 
-To add one, write such a file (`wsshm bench peers rvm` shows one in full) and give it as `--peer mine.yaml=FILE`, or put
+To add one, write such a file (`wsshm bench peers rvm` tells one in full) and give it as `--peer mine.yaml=FILE`, or put
 it into this folder; no code changes. Read in this order: this file (what a description may say), `files.py` (opening and
-running a file), `matting.py` (a picture in, a matte out), `rows.py` (what the store keeps), `timing.py`, `listing.py`.
+running a file), `matting.py` (a picture in, a matte out), `rows.py` (what the store keeps), `speed.py` and `timing.py`,
+`listing.py`.
 This side imports neither torch nor an engine.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +19,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
+from bench.store import PEER
 from wsshm.config import Section, parse
 from wsshm.documents import load_document
 from wsshm.errors import UserError, nearest
@@ -25,6 +29,9 @@ FIRST = "first"
 """Stands for the name of the file's first input that is not fed otherwise, or its first output."""
 ENGINES = {"onnx": "onnxruntime", "tflite": "litert"}
 """What runs a file of each format; the store's column `engine`."""
+
+NUMBERS = {"format", "input", "extra_inputs", "states", "first_state", "output"}
+"""Of a description, what changes a peer's numbers."""
 
 Text = Annotated[str, Field(min_length=1)]
 Side = Annotated[int, Field(ge=1, le=8192)]
@@ -149,6 +156,11 @@ class Description(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two inputs are called {twice[0]!r}")
         return self
+
+    def run_id(self, sha256: str) -> str:
+        """`peer-` and 16 hex digits over the file's contents and how it is fed and read: its name in a store."""
+        fed = json.dumps(self.model_dump(mode="json", include=NUMBERS), sort_keys=True)
+        return f"{PEER}{hashlib.sha256(f'{sha256} {fed}'.encode()).hexdigest()[:16]}"
 
     @property
     def protocol(self) -> str:

@@ -72,7 +72,11 @@ def print_one(name: str) -> None:
     left = max(map(len, facts)) + 2
     for what, said in facts.items():
         if said:
-            print(printable(textwrap.fill(said, columns(), initial_indent=what.ljust(left), subsequent_indent=" " * left), "\n"))
+            print(
+                printable(
+                    textwrap.fill(said, columns(), initial_indent=what.ljust(left), subsequent_indent=" " * left), "\n"
+                )
+            )
 
 
 def _named(name: str) -> str:

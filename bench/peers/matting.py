@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.special import expit
 
 from bench.peers import FIRST, Description, Given, Input, Peer, names, shipped
-from bench.peers.files import Array, Session, Tensor, digest, open_file
+from bench.peers.files import Array, Tensor, digest, open_file
 from wsshm.errors import UserError, first_line, nearest
 from wsshm.prediction.protocols import Native, Short
 
@@ -134,8 +135,8 @@ class PeerModel:
         down, right = values.shape[0] / place.rows, values.shape[1] / place.columns
         values = values[: max(1, round(place.height * down)), : max(1, round(place.width * right))]
         if values.shape != (height, width):
-            values = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.clip(values, 0, 1).astype(np.float32)
+            values = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        return np.clip(values, 0, 1)
 
     def _fit(self) -> tuple[str, str]:
         """The names of the picture's input and of the output; UserError where file and description do not fit."""
@@ -204,7 +205,8 @@ def _prepared(image: NDArray[np.uint8], rule: Input, place: Placed) -> NDArray[n
     if rule.channels == "BGR":
         inside = inside[..., ::-1]
     values = inside.astype(np.float32) / np.float32(largest)
-    return (values - np.array(rule.mean, np.float32)) / np.array(rule.std, np.float32)
+    mean, std = (np.asarray(three, np.float32) for three in (rule.mean, rule.std))
+    return (values - mean) / std
 
 
 def _resized(image: NDArray[np.uint8], height: int, width: int, interpolation: str) -> NDArray[Any]:
@@ -231,7 +233,7 @@ def _read(channels: NDArray[np.float32], meaning: str) -> NDArray[np.float32]:
 
 
 def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return 0.5 * (1 + np.tanh(0.5 * values))  # never overflows
+    return expit(values)  # never overflows
 
 
 def _check_output(meaning: str, layout: str, tensor: Tensor, file: Path, name: str) -> None:

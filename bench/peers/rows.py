@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import datetime
 from typing import Any
 
 from bench import provenance
-from bench.peers import Description
 from bench.peers.matting import PeerModel
-from bench.store import FINISHED, PEER
-
-NUMBERS = {"format", "input", "extra_inputs", "states", "first_state", "output"}
-"""Of a description, what changes a peer's numbers."""
+from bench.store import FINISHED
 
 
 def run_id(model: PeerModel) -> str:
-    """`peer-` and 16 hex digits over the file's contents and how it is fed and read."""
-    return peer_id(model.description, model.sha256)
-
-
-def peer_id(description: Description, sha256: str) -> str:
-    """The same from a description and the file's sha256."""
-    fed = json.dumps(description.model_dump(mode="json", include=NUMBERS), sort_keys=True)
-    return f"{PEER}{hashlib.sha256(f'{sha256} {fed}'.encode()).hexdigest()[:16]}"
+    """The id of its scores and timings: of the file's contents, and how it is fed and read."""
+    return model.description.run_id(model.sha256)
 
 
 def run_row(model: PeerModel, started: datetime) -> dict[str, Any]:

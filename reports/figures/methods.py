@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.comparison import Comparison, method_order
 from reports.document import shortened
 from reports.figures.forest import embolden, forest, name_rows
-from reports.figures.style import INK, PAPER, WIDTH, colours, key, legend_below, marker
+from reports.figures.style import INK, MUTED, PAPER, WIDTH, colours, key, legend_below, marker
 from reports.measures import BY_NAME
 
 SHOWN = ("sad", "grad", "mad_boundary")
@@ -22,7 +24,7 @@ def data(comparison: Comparison) -> pd.DataFrame:
     part["rank"] = (
         part.groupby(["label", "measure"])["cost"].rank(method="first", ascending=False).fillna(1).astype(int) - 1
     )
-    columns = ["label", "control", "external", "mattes", "masks", "measure", "rank"]
+    columns = ["label", "control", "external", "peer", "mattes", "masks", "measure", "rank"]
     columns += ["mean", "low", "high", "seeds", "images"]
     return part[columns].reset_index(drop=True)
 
@@ -30,15 +32,14 @@ def data(comparison: Comparison) -> pd.DataFrame:
 def draw(frame: pd.DataFrame) -> Figure:
     """The figure of `data`'s frame: a panel per measure, a row per method, dots with their intervals."""
     measures = [name for name in SHOWN if name in set(frame["measure"])]
-    labels = method_order(list(frame["label"]))[::-1]
-    colour = colours(labels[::-1])
+    peers = set(frame.loc[frame["peer"].astype(bool), "label"])
+    labels = sorted(method_order(list(frame["label"])), key=lambda label: label in peers)[::-1]  # below all of ours
+    colour = colours(labels[::-1]) | dict.fromkeys(peers, MUTED)
     ranks = int(frame["rank"].max()) + 1
     height = 1.35 + len(labels) * max(0.36, 0.17 * ranks + 0.08)
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-    kinds = {
-        row.label: " (elsewhere)" if row.external else " (control)" if row.control else "" for row in frame.itertuples()
-    }
+    kinds = {row.label: _kind(row) for row in frame.itertuples()}
     names = [f"{shortened(name, LONGEST)}{kinds[name]}" for name in labels]
     above = (frame.groupby(["label", "measure"])["rank"].transform("max") / 2 - frame["rank"]) * 0.2
     dots = frame.assign(
@@ -62,3 +63,10 @@ def draw(frame: pd.DataFrame) -> Figure:
         fewer = key("fewer labels, in descending order", markerfacecolor=PAPER, **look)
         legend_below(figure, [largest, fewer], 2)
     return figure
+
+
+def _kind(row: Any) -> str:
+    """What sets a row apart from the contenders, behind its name."""
+    if row.peer:
+        return " (other's model)"
+    return " (elsewhere)" if row.external else " (control)" if row.control else ""

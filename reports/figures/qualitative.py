@@ -50,6 +50,7 @@ def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, samples: pd
     teacher = next((chosen[label] for label in first if chosen[label] in blends), None)
     erring = REFERENCE if REFERENCE in chosen else None
     sad = cells[(cells["measure"] == "sad") & cells["label"].isin(chosen)]
+    sad = sad if sad["external"].all() else sad[~sad["external"]]
     if erring is None and len(sad):
         erring = sad.loc[sad["mean"].idxmin(), "label"]
     values = comparison.values(BY_NAME["sad"])

@@ -29,6 +29,10 @@ def section(frames: Frames, comparisons: list[Comparison], cost: CostModel) -> S
         "All numbers were measured here, by this suite, with its own reading of each method and the same number of "
         f"optimiser steps; none is taken from a paper. {_what_they_are(comparisons)}"
     ]
+    if any(comparison.heads["peer"].any() for comparison in comparisons):
+        result.text.append(
+            "Other people's models stand beside them for reference: trained elsewhere, on other data, and compared with none."
+        )
     if len(comparisons) > 1:
         result.text.append(
             "Results on different data, protocols, versions of the measures or networks are in separate tables "

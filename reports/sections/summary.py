@@ -15,7 +15,7 @@ from reports import tables, timings
 from reports.comparison import GROUNDS, REFERENCE, Budget, Comparison, by_ground, ground_titles
 from reports.document import Section, between, counted, decimals, listed, number
 from reports.figures import speed as backbones
-from reports.load import FINISHED
+from reports.load import FINISHED, is_peer
 from reports.measures import BY_NAME
 from reports.sections import PageSection, register
 
@@ -55,7 +55,12 @@ def _counts(runs: pd.DataFrame) -> str:
     finished = int((own["status"] == FINISHED).sum())
     text = f"{counted(finished, 'run')} finished"
     text += f"; {len(own) - finished} did not, see Failures." if len(own) > finished else ", none failed."
-    return text if len(own) else f"No run of this suite, but {counted(len(runs), 'set')} of predictions made elsewhere."
+    if len(own):
+        return text
+    models = int(is_peer(runs["run_id"]).sum())
+    sets = f"{counted(len(runs) - models, 'set')} of predictions made elsewhere" if len(runs) > models else ""
+    others = f"{counted(models, 'model')} of other people" if models else ""
+    return f"No run of this suite, but {listed(filter(None, (sets, others)))}."
 
 
 def _rivals(comparison: Comparison, budget: Budget) -> pd.DataFrame:
@@ -197,8 +202,8 @@ def _networks(group: list[Comparison]) -> list[str]:
 
 
 def _external(mains: list[Comparison], titles: list[str]) -> list[str]:
-    """Predictions made elsewhere: their SAD on each test set, and where they can be, compared with `mlb`."""
-    found = []
+    """What was made elsewhere: its SAD on each test set; predictions, where they can be, compared with `mlb`."""
+    found: dict[bool, list[str]] = {False: [], True: []}
     rows = [
         (comparison, title, row)
         for comparison, title in zip(mains, titles, strict=True)
@@ -212,9 +217,16 @@ def _external(mains: list[Comparison], titles: list[str]) -> list[str]:
         for verdict in own["verdict"] if len(comparison.images) > 1 else ():
             than = "not significantly different from" if verdict == NOT_SIGNIFICANT else f"{verdict} than"
             text += f", {than} {REFERENCE} with {budget}"
-        found.append(text)
-    said = f"Predictions made elsewhere, by SAD on what they were scored on: {listed(found, NAMED)}."
-    return [said] if found else []
+        found[bool(row["peer"])].append(text)
+    said = []
+    if found[False]:
+        said.append(f"Predictions made elsewhere, by SAD on what they were scored on: {listed(found[False], NAMED)}.")
+    if found[True]:
+        said.append(
+            "For reference, other people's models, trained on other data and compared with no run, by SAD: "
+            f"{listed(found[True], NAMED)}."
+        )
+    return said
 
 
 def _limits(mains: list[Comparison]) -> list[str]:
