@@ -66,7 +66,8 @@ class Comparison:
     the method, {} where none), control, external (made elsewhere: mattes, masks and cost NaN), peer (external: another's
     model, trained on other data), mattes, masks, cost, seeds, run_ids, val_sad (mean over seeds of the last validation
     SAD of the last stage, NaN where unknown), shown (this variant stands for its method with these labels: the one with
-    the lowest val_sad, so that the test set chooses none), measure, mean, low, high, seed_sd (of the seeds' means; NaN for one), images.
+    the lowest val_sad, so that the test set chooses none), measure, mean, low, high, seed_sd (of the seeds' means; NaN
+    for one), images.
 
     `differences`: per budget, cell and measure the paired difference to that budget's `mlb` (its cell is `against`),
     and per smaller `mlb` budget to the largest; between cells of different seeds it is taken over those that both have,

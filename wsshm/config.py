@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import reprlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveFloat
@@ -407,9 +407,12 @@ def _sentence(error: pydantic.ValidationError, kind: type[Section], where: str) 
 def _fields_at(kind: type[Section], path: list[str]) -> list[str]:
     section: Any = kind
     for name in path:
+        if name.isdecimal():  # a place in a list, whose sections the field's type named
+            continue
         field = section.model_fields.get(name) if hasattr(section, "model_fields") else None
         annotation = field.annotation if field else None
-        section = annotation if isinstance(annotation, type) else None
+        of_list = [part for part in get_args(annotation) if isinstance(part, type)]
+        section = annotation if isinstance(annotation, type) and not of_list else next(iter(of_list), None)
         if section is None:
             return []
-    return list(section.model_fields)
+    return list(getattr(section, "model_fields", ()))

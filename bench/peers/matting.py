@@ -170,6 +170,10 @@ class PeerModel:
         alike = len(tensor.shape) == 4 and all(
             has is None or want is None or has == want for has, want in zip(tensor.shape, expected, strict=True)
         )
+        if (
+            alike and (tensor.shape[3], tensor.shape[1])[rule.layout == "NHWC"] == 3
+        ):  # where the other layout has colours
+            alike = (tensor.shape[1], tensor.shape[3])[rule.layout == "NHWC"] == 3
         if not alike:
             raise UserError(
                 f"the input {name!r} of {self.file} has {tensor}, not {Tensor(expected, np.float32)} as {self.name} is"

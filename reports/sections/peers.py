@@ -25,8 +25,7 @@ def section(frames: Frames, comparisons: list[Comparison]) -> Section:
     result = Section(
         "peers",
         "Other people's models",
-        missing="No model of other people was measured: wsshm bench peers lists those that can be, wsshm bench accuracy"
-        " --peer NAME=FILE scores one",
+        missing="No model of other people was measured. `wsshm bench accuracy --help` says how their files are scored",
     )
     runs = frames.runs[is_peer(frames.runs["run_id"]) & (frames.runs["status"] == FINISHED).to_numpy()]
     if runs.empty and frames.peer_speed.empty:
