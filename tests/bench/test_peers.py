@@ -246,7 +246,7 @@ def test_names_and_files_of_ones_own(tmp_path: Path) -> None:
         ({"input": {"layout": "NCHW", "std": [1, 0, 1]}}, "impossible input.std.1 = 0"),
         (
             {"states": [{"input": "s", "output": "t", "outputs": "t"}]},
-            "unknown key 'states.0.outputs'; the nearest valid choice is 'output'",
+            "unknown key 'states.0.outputs'; the nearest valid choices are 'output', 'input'",
         ),
         ({"extra_inputs": [{"name": "f"}]}, "an extra input is a value or"),
         ({"format": "tflite"}, "a tflite file is run at one size"),
