@@ -29,8 +29,8 @@ def target(matte: Tensor, boundary: Tensor, known: Tensor | None = None, weight:
 @settings(max_examples=50, deadline=None)
 def test_the_matte_is_the_foreground_and_the_detail_of_the_transition(b: float, t: float, f: float, x: float) -> None:
     background, transition, foreground = torch.tensor([b, t, f]).double().softmax(0)
-    detail = torch.tensor(x).double().sigmoid()
-    alpha, rest = foreground + transition * detail, background + transition * (1 - detail)
+    detail, lack = torch.tensor([x, -x]).double().sigmoid()
+    alpha, rest = foreground + transition * detail, background + transition * lack
     found = merged(logits(b, t, f), logits(x)).item()
     assert found == pytest.approx((alpha.log() - rest.log()).item(), abs=1e-4)
 
