@@ -17,7 +17,7 @@ Ours is written from the paper's description and differs in these points:
   recurrence begins at the encoder's last stride, and where an encoder has no map at a stride, the decoder sees the
   image's pixels;
 - trained on stills as above instead of videos, without the loss of temporal coherence between frames;
-- no foreground residual; beside the matte the boundary, which every network here predicts;
+- no foreground residual; beside the matte the boundary, which every network here predicts, by heads of 3x3;
 - LR-ASPP without batch norm, which the coarsest map may be too small for;
 - how much smaller the network sees the picture is an option of the network, a whole number, and trained with. The
   deep guided filter is guided by the three colours and makes logits instead of values that are clamped to [0,1];
@@ -192,8 +192,9 @@ class RVM(Network):
         self.stride *= self.downsample
         channels = dict(zip(encoder.strides, encoder.channels, strict=True))
         self.decoder = RecurrentDecoder(channels, options.width)
-        self.heads = nn.Conv2d(self.decoder.width, 2, 1)
-        self.people = nn.Conv2d(self.decoder.width, 1, 1)
+        # Of 3x3, not 1x1 as the paper's: the logits of 16 weights alone stay small for hundreds of steps, mattes grey.
+        self.heads = nn.Conv2d(self.decoder.width, 2, 3, padding=1)
+        self.people = nn.Conv2d(self.decoder.width, 1, 3, padding=1)
         self.refine = DeepGuidedFilter(self.decoder.width, self.downsample) if self.downsample > 1 else None
 
     def forward(self, images: Tensor) -> MattingOutput:
