@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import os
 import re
 import subprocess
 import sys
@@ -137,6 +138,17 @@ def test_folders_of_our_rooms_names_hide_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-c", "; ".join(lines), "--version"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == (f"wsshm {wsshm.__version__}\n" * 2, "")
+
+
+def test_in_such_a_folder_the_module_is_the_same_as_the_script(tmp_path: Path) -> None:
+    for room in set(ALLOWED) - {"wsshm"}:
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    command = [sys.executable, "-m", "wsshm", "sweep", "plans"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "quickstart" in done.stdout
 
 
 def modules() -> dict[str, Path]:
