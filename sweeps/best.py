@@ -8,6 +8,8 @@ import os
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench.store import Store
 from reports.load import flatten
@@ -15,7 +17,7 @@ from sweeps.objectives import last_errors
 from sweeps.place import Place
 from sweeps.plan import Plan
 from sweeps.variation import OWN_COLUMNS, shown, varying
-from wsshm.errors import redacted
+from wsshm.errors import UserError, redacted
 from wsshm.files.location import Location
 from wsshm.methods import described
 from wsshm.models.folder import BEST
@@ -77,9 +79,15 @@ def next_steps(place: Place, best: Best | None) -> list[str]:
         return ["next:", table]
     model = _typed(place.model(best.run_id))
     rank = "of the only run" if best.among == 1 else f"the lowest of {best.among} runs"
-    lines = [
+    found = [
         f"best model: {model}",
         f"  {best.label}: {best.key} {best.value:.4g} on the validation set, {rank}",
+    ]
+    if fault := _fault(place.model(best.run_id)):
+        again = "its rows stay; to train it again, give the sweep's command another --out"
+        return [*found, f"  it cannot be used: {fault}; {again}", "next:", table]
+    lines = [
+        *found,
         "next:",
         f"  wsshm predict {model} photo.jpg --out mattes",
         table,
@@ -87,6 +95,18 @@ def next_steps(place: Place, best: Best | None) -> list[str]:
     if best.drawn:
         lines.append("it has seen drawn people only, not photos; to train on your own: wsshm data prepare --help")
     return lines
+
+
+def _fault(model: Location) -> str:
+    """What keeps a model from being read, or nothing: its files may have been altered since the run ended."""
+    from wsshm.models.checkpoint import check_model
+
+    with TemporaryDirectory(prefix="wsshm-") as scratch:
+        try:
+            check_model(model.fetched(Path(scratch)))
+        except UserError as error:
+            return str(error).partition(";")[0]
+    return ""
 
 
 def _typed(place: Location) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from pathlib import Path
 
@@ -128,6 +129,12 @@ def test_the_printed_commands_run_as_they_stand(out: Path, monkeypatch: pytest.M
     again = typed("wsshm predict 'the sweep' photo.jpg --out again")
     assert again.exit_code == 0
     assert Path("again/photo_alpha.png").read_bytes() == Path("mattes/photo_alpha.png").read_bytes()
+    # One that was cut off since is not offered.
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    said = next_steps(place, best(out))
+    assert re.search(r"model\.safetensors was .* give the sweep's command another --out", said[2])
+    assert said[3:] == ["next:", f"  {table}"]
 
 
 @pytest.mark.parametrize(
