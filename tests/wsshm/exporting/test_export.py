@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sweeps.door import main
+from wsshm.__main__ import main
 from wsshm.config import ModelConfig
 from wsshm.data.pictures import write_png
 from wsshm.errors import UserError
