@@ -152,11 +152,18 @@ def accuracy(
     if model is not None:
         model = model_folder(Location.of(model)).local or model
         saved = accuracies.SavedModel(model, rule, device)
-        measured = accuracies.measure(saved, tests, model.resolve().name, masks=masks)
+        saved_id = model.resolve().name
+        measured = accuracies.measure(saved, tests, saved_id, masks=masks)
         if results:
             results.write("scores", measured.scores)
             results.write("samples", measured.samples)
-        scored[model.resolve().name] = measured.scores
+            if saved_id not in results.settled():
+                typer.echo(
+                    f"note: {store} holds no run {saved_id!r}, so its reports leave this model's scores out; give the store"
+                    " of the sweep that trained it",
+                    err=True,
+                )
+        scored[saved_id] = measured.scores
     for other in opened:
         started = provenance.now()
         measured = accuracies.measure(other, tests, peer_rows.run_id(other), masks=masks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -43,12 +44,15 @@ def train(
     """
     from wsshm.config import RunConfig, override, parse
     from wsshm.documents import load_document
+    from wsshm.errors import redacted
 
     checked = parse(override(load_document(config), assignments or []), RunConfig, str(config))
     from wsshm.files.location import Location
     from wsshm.training.one_model import train_single  # only now: a mistake in the file need not wait for torch
 
-    typer.echo(str(train_single(checked, Location.of(out))))
+    trained = train_single(checked, Location.of(out))
+    typer.echo(redacted(trained))
+    typer.echo(f"next: wsshm predict {shlex.quote(redacted(trained))} photo.jpg --out mattes", err=True)
 
 
 @app.command()
@@ -141,7 +145,7 @@ def export(
 
     An image of RGB, N x 3 x height x width, goes in; matte and boundary, N x 1 x height x width, come out. OUT becomes a
     model's folder as well (model.safetensors, config.json, README.md), which every command here takes. An export whose
-    largest difference is above 0.001 is refused. Needs pip install '.[engines]'.
+    largest difference is above 0.001 is refused. Needs the extra `engines`: pip install '.\\[engines]'.
 
     Example: wsshm export runs/one/model --to onnx,openvino --out exported
     """

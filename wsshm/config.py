@@ -77,7 +77,7 @@ class DataConfig(Section):
     val: str = "procedural/val"
     """Photos with mattes to validate on, of the split val."""
     test: tuple[str, ...] = ("procedural/test",)
-    """Sets to test on, of the split test; scored once, after training."""
+    """Sets to test on, of the split test; a sweep scores them once, after training."""
     size: Annotated[int, Field(ge=64, le=4096)] = 128
     """Side in px of what the network is trained on; a multiple of 64."""
     procedural: ProceduralConfig = ProceduralConfig()

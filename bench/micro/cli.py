@@ -38,7 +38,7 @@ def metrics(
 ) -> None:
     """Time SAD, MSE, MAD, Grad and Conn together against public evaluation scripts, and check that the values agree.
 
-    Needs scikit-image: pip install '.[micro]'. Exit status 1 if a value differs by more than 1e-6.
+    Needs scikit-image: pip install '.\\[micro]'. Exit status 1 if a value differs by more than 1e-6.
 
     Example: wsshm bench micro metrics --sizes 512,1500 --kinds hair
     """

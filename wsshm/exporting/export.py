@@ -39,10 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Written:
-    """An exported file: its size in bytes with the files beside it, and the largest absolute differences from the network."""
+    """An exported file, what it consists of, its size in bytes, and the largest absolute differences from the network."""
 
     format: str
     file: Path
+    files: tuple[str, ...]
     size: int
     random: float
     pictures: float
@@ -109,12 +110,14 @@ def export(
                     f"{wanted.file} differs from the network by up to {max(random, seen):.1e}, more than {FARTHEST:g}, and"
                     " is not written; give another --to, or a --size of your pictures"
                 )
-            files = sorted(made.iterdir())
-            for file in sorted(files, key=lambda file: file.name == wanted.file):  # the main file last
+            files = sorted(made.iterdir(), key=lambda file: file.name != wanted.file)
+            for file in reversed(files):  # the main file last
                 with whole_file(out / file.name) as target:
                     shutil.copyfile(file, target)
             size_in_bytes = sum(file.stat().st_size for file in files)
-            written.append(Written(wanted.name, out / wanted.file, size_in_bytes, random, seen))
+            written.append(
+                Written(wanted.name, out / wanted.file, tuple(file.name for file in files), size_in_bytes, random, seen)
+            )
     return traced, written
 
 
@@ -132,10 +135,11 @@ def write_folder(folder: Path, card: ModelCard, out: Path, traced: Traced, writt
 
 
 def _exports(traced: Traced, written: Sequence[Written]) -> str:
-    rows = [
-        f"| `{w.file.name}` | {FORMATS.get(w.format).about} | {w.size / 1e6:.1f} | {w.random:.1e} | {w.pictures:.1e} |"
-        for w in written
-    ]
+    rows = []
+    for made in written:
+        files = " with ".join(f"`{name}`" for name in made.files)
+        differences = f"{made.random:.1e} | {made.pictures:.1e}"
+        rows.append(f"| {files} | {FORMATS.get(made.format).about} | {made.size / 1e6:.1f} | {differences} |")
     return "\n".join(
         [
             f"{EXPORTS}\n",
@@ -143,9 +147,23 @@ def _exports(traced: Traced, written: Sequence[Written]) -> str:
             " width, float32 in [0, 1].\n",
             "| file | for | MB | difference on random images | on pictures |\n|---|---|---:|---:|---:|",
             *rows,
+            *_in_python(traced, written),
             "\nDifferences are the largest of any pixel from PyTorch's float32 network, on the machine that exported.\n",
         ]
     )
+
+
+def _in_python(traced: Traced, written: Sequence[Written]) -> list[str]:
+    """How the ONNX file, if there is one, is run."""
+    if not any(w.format == "onnx" for w in written):
+        return []
+    values = "" if traced.uint8 else ".astype(np.float32) / 255"
+    return [
+        "\n```python\nimport numpy as np\nimport onnxruntime\n",
+        'session = onnxruntime.InferenceSession("model.onnx")',
+        f"batch = np.ascontiguousarray(photo.transpose(2, 0, 1)[None]){values}  # photo: H x W x 3 uint8, RGB",
+        'matte, boundary = session.run(None, {"image": batch})\n```',
+    ]
 
 
 def _differences(

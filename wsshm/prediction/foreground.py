@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
+import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
 FOREGROUNDS = ("multilevel", "none")
+log = logging.getLogger(__name__)
 
 
 def foreground_of(image: UInt8, matte: Float32, how: str) -> UInt8:
@@ -99,6 +102,10 @@ _LOCK = threading.Lock()
 def _loaded() -> tuple[Any, bool]:
     """Pymatting's estimation, and whether several threads may be in it at once."""
     import numba
+
+    place = Path(importlib.util.find_spec("pymatting").submodule_search_locations[0])  # type: ignore[union-attr,index]
+    if not any(place.rglob("estimate_foreground_ml*.nbi")):
+        log.info("compiling the estimation of foreground colours, which takes a while, once")
     from pymatting.foreground.estimate_foreground_ml import estimate_foreground_ml
 
     estimate_foreground_ml(np.zeros((2, 2, 3), np.float32), np.zeros((2, 2), np.float32))

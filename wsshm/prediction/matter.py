@@ -176,6 +176,8 @@ def as_array(image: Picture) -> UInt8:
         return read_photo(Path(image))
     if isinstance(image, Image.Image):
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"{image!r} is no picture; give H x W x 3 RGB of uint8, a PIL image or a path")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise UserError(
             f"an array of shape {image.shape} and type {image.dtype} is no picture; give H x W x 3 RGB of uint8"

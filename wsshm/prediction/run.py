@@ -36,6 +36,8 @@ class Summary:
         for kind, count in self.asked.items():
             if count:
                 parts.append(f"{count - self.undone[kind]} of {count} {words[kind][1]}")
+        if in_part := len(self.failures) - sum(self.undone.values()):
+            parts[-1] += f" ({in_part} in part)"
         kept = f" ({self.kept} of them before, kept; --overwrite makes them again)" if self.kept else ""
         return f"{', '.join(parts)} matted{kept}"
 

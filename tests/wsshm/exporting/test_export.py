@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -81,6 +83,13 @@ def test_an_exported_folder_is_a_models_folder(model: Path, exported: Path) -> N
     text = (exported / "README.md").read_text()
     assert "`model.onnx`" in text
     assert "uint8, 0 to 255; any N, height and width multiples of 32" in text
+    (script,) = re.findall(r"```python\n(import numpy.*?)```", text, re.DOTALL)
+    photo = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    names: dict[str, Any] = {"photo": photo}
+    exec(script.replace('"model.onnx"', repr(str(exported / "model.onnx"))), names)
+    with torch.inference_mode():
+        expected = before(torch.from_numpy(photo.transpose(2, 0, 1)[None] / np.float32(255))).matte
+    np.testing.assert_allclose(names["matte"], expected, atol=1e-6)
     (exported / "config.json").write_text((exported / "config.json").read_text().replace("64", "96"))
     with pytest.raises(UserError, match=r"config.json was altered"):
         load_model(exported)

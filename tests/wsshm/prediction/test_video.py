@@ -144,7 +144,7 @@ def test_a_film_that_is_cut_off_is_done_as_far_as_it_goes(tmp_path, command, nam
         assert code == 1, err
         assert f"{name} is cut off after 0." in err
         assert "of 0.80 s" in err
-        assert "1 of 1 videos matted" in out
+        assert "1 of 1 videos (1 in part) matted" in out
         assert ("kept" in out) == again
     assert 4 < len(shown(tmp_path / "out" / "a_cutout.mov")[0]) < 18
 
