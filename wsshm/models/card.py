@@ -24,7 +24,7 @@ PAGE = "README.md"
 
 @dataclass(frozen=True)
 class Score:
-    """A mean over the images of a test set, with its 95 % interval (NaN where there is none), as it is printed."""
+    """A mean over the images of a test set and its 95 % interval, both as they are printed."""
 
     dataset: str
     measure: str
