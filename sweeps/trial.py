@@ -134,10 +134,12 @@ def _train_and_measure(run: RunPlan, place: Place, row: dict[str, Any], task: di
             invocation=task["invocation"],
         )
         _keep_model(trained.model, place.model(run.run_id))
+        card = check_model(trained.model)
     measured, taught, device = _on_worker(run.config, _measure, run, place)
     place.store.write("scores", taught)
     place.store.write("scores", measured.scores)
-    _complete_page(run, place.model(run.run_id), measured.scores)
+    known = provenance_of(run.config, run.run_id, run.mattes, run.masks, measured.scores, CostModel())
+    (place.model(run.run_id) / PAGE).write_text(redacted(page(card, known)))
     place.store.write("samples", measured.samples)
     place.store.write("epochs", curves(run.run_id, trained.stages))
     if trained.workers:
@@ -278,14 +280,6 @@ def _keep_model(model: Path, target: Location) -> None:
                 os.link(file, temporary / file.name)
             except OSError:
                 shutil.copy2(file, temporary / file.name)
-
-
-def _complete_page(run: RunPlan, model: Location, scores: list[dict[str, Any]]) -> None:
-    """Write the model's README, now that its errors are known."""
-    with TemporaryDirectory(prefix="wsshm-") as scratch:
-        card = check_model(model.fetched(Path(scratch)))
-    known = provenance_of(run.config, run.run_id, run.mattes, run.masks, scores, CostModel())
-    (model / PAGE).write_text(redacted(page(card, known)))
 
 
 def curves(run_id: str, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -43,6 +43,7 @@ def test_a_sweep_on_an_object_store(uri: str, tmp_path: Path) -> None:
     store = Store(str(out / "store"))
     (run_id,) = store.finished()
     assert (out / "models" / run_id / "model.safetensors").is_file()
+    assert f"| run | `{run_id}` |" in (out / "models" / run_id / "README.md").read_text()
     assert "mlb" in (out / "report" / "index.html").read_text()
     assert {stage.listing()[0].name for stage in (out / "stages").listing()} == {"final"}
 

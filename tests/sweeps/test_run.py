@@ -46,6 +46,10 @@ def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
     assert set(store.read("epochs")["key"]) >= {"train_loss", "val_sad"}
     for run_id in runs["run_id"]:
         assert (finished / "models" / run_id / "model.safetensors").is_file()
+        card = (finished / "models" / run_id / "README.md").read_text()
+        assert f"| run | `{run_id}` |" in card
+        whole = scores[(scores["run_id"] == run_id) & (scores["region"] == "whole")]
+        assert f"| 8 | {whole['protocol'].iloc[0]} | SAD ↓ | {whole['sad'].mean():.4g} 10³ px |" in card
     page = (finished / "report" / "index.html").read_text()
     assert "mlb" in page
     assert "seg_only" in page
