@@ -114,15 +114,18 @@ def _own_options(kind: type[Section], name: str) -> Iterator[tuple[str, str]]:
             entries = ARCHITECTURES.entries()
     for entry in entries:
         if entry.options:
-            schema = entry.options.model_json_schema()
-            told = []
-            for key, field in entry.options.model_fields.items():
-                default = "" if field.is_required() else f"; default {_flow(to_jsonable_python(field.get_default()))}"
-                meaning = " ".join((field.description or "").split())
-                told.append(
-                    f"{key} ({_type(schema['properties'][key], schema)}{default}): {meaning}".removesuffix(": ")
-                )
-            yield entry.name, " ".join(told)
+            yield entry.name, " ".join(told(entry.options))
+
+
+def told(options: type[Section]) -> list[str]:
+    """Each option of a method, an architecture or a layout: its key, type, default and meaning."""
+    schema = options.model_json_schema()
+    lines = []
+    for key, field in options.model_fields.items():
+        default = "" if field.is_required() else f"; default {_flow(to_jsonable_python(field.get_default()))}"
+        meaning = " ".join((field.description or "").split())
+        lines.append(f"{key} ({_type(schema['properties'][key], schema)}{default}): {meaning}".removesuffix(": "))
+    return lines
 
 
 def _comment(text: str, width: int, indent: str) -> list[str]:

@@ -35,11 +35,14 @@ T = TypeVar("T", bound=Named)
 class Registry(Generic[T]):
     """Entries by name. With a `package`, those of our own stand in its files NAME.py, imported when they are asked for.
 
-    `kind` is the word for an entry in messages; `helpers` are the package's files that hold none.
+    `kind` is the word for an entry in messages; `helpers` are the package's files that hold none. With `hyphens` names
+    have hyphens where their files have underscores.
     """
 
-    def __init__(self, kind: str, package: str | None = None, helpers: Collection[str] = ()) -> None:
-        self.kind, self.package, self.helpers = kind, package, frozenset(helpers)
+    def __init__(
+        self, kind: str, package: str | None = None, helpers: Collection[str] = (), *, hyphens: bool = False
+    ) -> None:
+        self.kind, self.package, self.helpers, self.hyphens = kind, package, frozenset(helpers), hyphens
         self._entries: dict[str, T] = {}
 
     def register(self, entry: T) -> T:
@@ -86,11 +89,12 @@ class Registry(Generic[T]):
         if self.package is None:
             return frozenset()
         path = importlib.import_module(self.package).__path__
-        return frozenset(module.name for module in pkgutil.iter_modules(path)) - self.helpers
+        files = {module.name for module in pkgutil.iter_modules(path)} - self.helpers
+        return frozenset(name.replace("_", "-") for name in files) if self.hyphens else frozenset(files)
 
     def _import_own(self, name: str) -> None:
         if name in self.own:
-            importlib.import_module(f"{self.package}.{name}")
+            importlib.import_module(f"{self.package}.{name.replace('-', '_') if self.hyphens else name}")
 
 
 def typed(given: Mapping[str, Any], kind: type[Section] | None, what: str) -> Section | None:

@@ -77,10 +77,13 @@ class _NamesLayouts(typer.core.TyperCommand):
     """A command whose help names the layouts that are registered by then, the user's own too."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        from wsshm.data.layouts import LAYOUTS
+        from wsshm.data.layouts import AUTO, LAYOUTS
 
         layout: Any = next(parameter for parameter in self.params if parameter.name == "layout")
-        layout.help = f"one of {', '.join(LAYOUTS.names())}; wsshm data layouts says what each expects"
+        layout.help = (
+            f"one of {', '.join(LAYOUTS.names())}, or {AUTO}: the one that ROOT fits; wsshm data layouts says what each"
+            " expects"
+        )
         super().format_help(ctx, formatter)
 
 
@@ -89,8 +92,16 @@ def import_(
     layout: Annotated[str, typer.Argument(metavar="LAYOUT")],
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="the folder that holds the data set")],
     out: Annotated[Path, typer.Option(help="the manifest to write (.parquet)")],
-    split: Annotated[str, typer.Option(help="train, val or test, if ROOT's CSV has no split")] = "train",
-    domain: Annotated[str | None, typer.Option(help="natural or synthetic, if ROOT's CSV has no domain")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train, val or test, for all that ROOT's CSV gives no split; default: as published, else train"
+        ),
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(help="natural or synthetic, for all that ROOT's CSV gives no domain; default: LAYOUT's"),
+    ] = None,
     truth: Annotated[
         str | None, typer.Option(help="exact or estimated: what mattes are, kept with every score; default: exact")
     ] = None,
@@ -103,16 +114,21 @@ def import_(
     masks_as: Annotated[
         str | None, typer.Option(help="what masks/ holds: mask, or matte (P3M and AIM publish mattes in mask/)")
     ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="an option of LAYOUT's own; may be repeated")
+    ] = None,
 ) -> None:
     """List a data set in a manifest; the pictures stay where they are.
 
     Folders may have folders in them. A table NAME.csv inside the folder NAME or next to it (columns id, split, ...) is
-    read too. With --class the person's masks are written to the folder OUT-masks.
+    read too. The masks of a data set that has annotations, or with --class those of the person, are written to the folder
+    OUT-masks.
 
     Example: wsshm data import pairs photos --out photos.parquet --domain natural
     """
     from wsshm.data.class_masks import parse_classes
     from wsshm.data.importing import import_layout
+    from wsshm.documents import yaml_value
 
     check_file(out, endings=MANIFEST)
     manifest = import_layout(
@@ -124,6 +140,7 @@ def import_(
         converted=out.with_name(f"{out.stem}-masks"),
         split=split,
         domain=domain,
+        options={key: yaml_value(text, f"--option {key}") for key, text in _pairs(option, "--option")},
     )
     manifest.write(out)
     typer.echo(f"{out}: {_split_counts(manifest)}")
@@ -131,18 +148,29 @@ def import_(
 
 @app.command()
 def layouts() -> None:
-    """List the layouts that `wsshm data import` reads, and what each expects in the folder ROOT.
+    """List the layouts that `wsshm data import` reads: what each expects in the folder ROOT, its options, its terms.
 
     Files named in WSSHM_PLUGINS add layouts of your own: see wsshm.data.layouts.
 
     Example: wsshm data layouts
     """
     from wsshm.data.layouts import LAYOUTS
+    from wsshm.keys import told
 
+    width = columns(of_a_pipe=80)
     for layout in LAYOUTS.entries():
         typer.echo(f"{layout.name}: {layout.gives}")
-        for line in [*layout.expects.splitlines(), *layout.terms.splitlines()]:
-            typer.echo(textwrap.fill(line, columns(), initial_indent="    ", subsequent_indent="    "))
+        lines = layout.expects.splitlines()
+        lines += [f"--option {line}" for line in (told(layout.options) if layout.options else [])]
+        lines += [f"terms: {line}" for line in layout.terms.splitlines()]
+        lines += [f"from: {line}" for line in layout.obtained.splitlines()]
+        for line in lines:
+            typer.echo(textwrap.fill(line, width, initial_indent="    ", subsequent_indent="    " + _deeper(line)))
+
+
+def _deeper(line: str) -> str:
+    """What continues a line of `layouts` that begins with a word for it."""
+    return "  " if line.startswith(("--option ", "terms: ", "from: ")) else ""
 
 
 def _split_counts(manifest: Manifest) -> str:

@@ -191,7 +191,7 @@ def _decoded(content: NDArray[np.uint8], flags: int, header: Header, path: Path)
         pixels = None
     if pixels is None:
         raise _broken(path)
-    return pixels if header.format == "TIFF" else _upright(pixels, header.orientation)  # OpenCV turns a TIFF itself
+    return pixels if header.format == "TIFF" else upright(pixels, header.orientation)  # OpenCV turns a TIFF itself
 
 
 def _indices(path: Path, header: Header) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -204,10 +204,10 @@ def _indices(path: Path, header: Header) -> tuple[NDArray[np.uint8], NDArray[np.
         raise _broken(path) from error
     if values.ndim != 2 or values.max(initial=0) >= len(palette):
         raise _broken(path)
-    return (values if header.format == "TIFF" else _upright(values, header.orientation)), palette
+    return (values if header.format == "TIFF" else upright(values, header.orientation)), palette
 
 
-def _upright(pixels: NDArray, orientation: int) -> NDArray:
+def upright(pixels: NDArray, orientation: int) -> NDArray:
     """Pixels as they are meant to be seen; `orientation` is EXIF's, 1 to 8."""
     if orientation == 1:
         return pixels

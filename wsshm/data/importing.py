@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
-from dataclasses import replace
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from wsshm.console import track
+from wsshm.data.decoding import header_of
 from wsshm.data.label_files import count, shown
-from wsshm.data.layouts import LAYOUTS
-from wsshm.data.manifest import Manifest, Sample
-from wsshm.data.mask_import import judged, write_binary
-from wsshm.data.pictures import read_orientation, read_size
+from wsshm.data.layouts import AUTO, LAYOUTS, Drawing, Layout, recognised
+from wsshm.data.manifest import Manifest, Sample, content_hash
+from wsshm.data.mask_import import judged, write_binary, write_drawn
+from wsshm.data.parallel import each
+from wsshm.data.pictures import format_classes
+from wsshm.data.sample_table import with_table
 from wsshm.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -23,6 +27,19 @@ MASKS_AS = ("mask", "matte")
 """What a folder named masks/ may hold: P3M and AIM publish their mattes in one."""
 
 
+@dataclass(frozen=True)
+class Listed:
+    """What a layout says of a tree from names and annotations alone: samples without sizes and hashes.
+
+    `drawings` are the masks to be drawn, by the samples' ids; `classes` are the person's if masks hold class indices.
+    """
+
+    layout: Layout
+    samples: list[Sample]
+    drawings: Mapping[str, Drawing]
+    classes: Collection[int] | None = None
+
+
 def import_layout(
     name: str,
     root: Path | str,
@@ -31,43 +48,87 @@ def import_layout(
     classes: Collection[int] | None = None,
     masks_as: str | None = None,
     converted: Path | None = None,
-    split: str = "train",
+    split: str | None = None,
     domain: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """The manifest of the tree at `root`, laid out as the layout `name` expects (`wsshm.data.layouts`).
+    """The manifest of the tree at `root`, laid out as the layout `name` expects (`wsshm.data.layouts`; `auto`: as it fits).
 
-    `split` and `domain` hold for every picture whose table's row names none. `truth` (exact or estimated, see `TRUTHS`)
-    becomes an attribute of all that have a matte and none of their own. `masks_as` says what masks/ holds (see
-    `MASKS_AS`). With `classes` masks are class indices: those of the person are written as masks of 0 and 255 to the
-    folder `converted`, which the manifest then lists in their place.
+    `split` takes the place of published splits, and of `train` where none is published; `domain` that of the layout's. A
+    row of the folder's table (`sample_table`) goes before both. `truth` (exact or estimated, see `TRUTHS`) becomes an
+    attribute of all that have a matte and none of their own. `masks_as` says what masks/ holds (see `MASKS_AS`). With
+    `classes` masks are class indices: those of the person are written as masks of 0 and 255 to the folder `converted`,
+    which the manifest then lists in their place; masks that are annotations are drawn and written there, too. `options`
+    are the layout's own.
 
-    Raises UserError for an unknown layout, a missing folder, labels without a photo, unreadable pictures, masks of class
-    indices without `classes`, and masks that look like mattes without `masks_as`.
+    Raises UserError for an unknown layout or option, a missing folder, labels without a photo, unreadable pictures,
+    files that lie outside of `root`, masks of class indices without `classes`, masks that look like mattes without
+    `masks_as`, and annotations that do not fit their pictures.
     """
-    layout = LAYOUTS.get(name)
+    root = Path(root)
+    listed = list_samples(
+        name, root, truth, classes=classes, masks_as=masks_as, split=split, domain=domain, options=options
+    )
+    root = root.resolve()
+    _refuse_links(root, listed.samples)
+    measured = [found for _, found in each(lambda s: _measured(root, s), listed.samples, f"reading {root.name}")]
+    manifest = Manifest(root, (sample for sample, _ in measured))
+    _warn_of_orientations([sample for sample, alike in measured if not alike])
+    if listed.classes is not None or listed.drawings:
+        assert converted is not None, "masks of classes and annotations are written, so there is a folder for them"
+    if converted is not None and listed.classes is not None:
+        manifest = write_binary(manifest, listed.classes, converted)
+    elif converted is not None and listed.drawings:
+        manifest = write_drawn(manifest, listed.drawings, converted)
+    else:
+        judged(manifest, may_be_soft=masks_as == "mask")
+    hashed = each(lambda s: content_hash(manifest.root, s), manifest.samples, f"hashing {root.name}")
+    return Manifest(manifest.root, [replace(sample, sha256=digest) for sample, digest in hashed])
+
+
+def list_samples(
+    name: str,
+    root: Path,
+    truth: str | None = None,
+    *,
+    classes: Collection[int] | None = None,
+    masks_as: str | None = None,
+    split: str | None = None,
+    domain: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Listed:
+    """The first part of `import_layout`, by names, annotations and tables alone: no picture is opened."""
+    layout = LAYOUTS.get(name) if name != AUTO else None
     if truth is not None and truth not in TRUTHS:
         raise UserError(f"there is no truth {truth!r}; {nearest(truth, TRUTHS)}")
     if masks_as is not None and masks_as not in MASKS_AS:
         raise UserError(f"masks/ cannot hold {masks_as!r}; {nearest(masks_as, MASKS_AS)}")
-    root = Path(root)
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; give the folder that holds the data set")
     root = root.resolve()
-    samples = layout.read(root, split, domain)
-    if not samples:
-        raise UserError(f"{root} holds nothing that is laid out as {name}, which expects {layout.expects}")
+    if layout is None:
+        layout = recognised(root)
+        log.info("%s is laid out as %s", root, layout.name)
+    found = layout.lists(root, split or "train", domain or layout.domain, options or {})
+    if not found.samples:
+        raise UserError(f"{root} holds nothing that is laid out as {layout.name}, which expects {layout.expects}")
+    if classes is not None and found.drawings:
+        raise UserError(
+            f"--class {format_classes(classes)} is for masks of class indices, and {layout.name} has annotations;"
+            " leave it out"
+        )
+    samples = [_credited(s, layout, split) for s in found.samples]
+    samples = with_table(root, samples, named=not layout.general)
     if masks_as == "matte":
         samples = [_mask_as_matte(s) for s in samples]
     if truth is not None:
         samples = [replace(s, attributes={"truth": truth, **s.attributes}) if s.matte else s for s in samples]
-    manifest = Manifest(root, [_measured(root, s) for s in track(samples, len(samples), f"reading {root.name}")])
-    _warn_of_orientations(manifest)
-    if classes is not None:
-        assert converted is not None, "masks of classes are rewritten, so there is a folder for them"
-        manifest = write_binary(manifest, classes, converted)
-    else:
-        judged(manifest, may_be_soft=masks_as == "mask")
-    return manifest.hashed()
+    return Listed(layout, samples, found.drawings, classes or (None if masks_as else layout.classes))
+
+
+def _credited(sample: Sample, layout: Layout, split: str | None) -> Sample:
+    source, licence = sample.source or layout.source, sample.licence or layout.terms
+    return replace(sample, split=split or sample.split, source=source, licence=licence)
 
 
 def _mask_as_matte(sample: Sample) -> Sample:
@@ -78,17 +139,36 @@ def _mask_as_matte(sample: Sample) -> Sample:
     return replace(sample, matte=sample.mask or sample.matte, mask=None)
 
 
-def _measured(root: Path, sample: Sample) -> Sample:
+def _refuse_links(root: Path, samples: list[Sample]) -> None:
+    """UserError for a file that a link leads out of `root`: a manifest's paths stay below its root."""
+    homes: dict[str, bool] = {}
+    top = os.path.join(root, "")
+    for path in (os.path.join(root, file) for sample in samples for file in sample.files.values()):
+        folder = os.path.dirname(path)
+        if folder not in homes:
+            homes[folder] = f"{os.path.realpath(folder)}{os.sep}".startswith(top)
+        if homes[folder] and not (os.path.islink(path) and not os.path.realpath(path).startswith(top)):
+            continue
+        parts = Path(path).relative_to(root).parts
+        links = [p for p in (root.joinpath(*parts[: n + 1]) for n in range(len(parts))) if p.is_symlink()]
+        what = f"{links[0]} is a link to {os.path.realpath(links[0])}, which" if links else path
+        raise UserError(
+            f"{what} lies outside of {root}; give a folder that holds both, or put the files themselves into {root}"
+        )
+
+
+def _measured(root: Path, sample: Sample) -> tuple[Sample, bool]:
+    """The sample with its picture's size, and whether all its files have the same orientation."""
     picture = sample.image or sample.foreground
     if picture is None:
         raise UserError(f"the layout gave the sample {sample.id!r} neither an image nor a foreground; correct its file")
-    width, height = read_size(root / picture)
-    return replace(sample, width=width, height=height)
+    headers = {file: header_of(root / file) for file in {picture: None, **dict.fromkeys(sample.files.values())}}
+    alike = len({header.orientation for header in headers.values()}) == 1
+    return replace(sample, width=headers[picture].width, height=headers[picture].height), alike
 
 
-def _warn_of_orientations(manifest: Manifest) -> None:
+def _warn_of_orientations(unlike: list[Sample]) -> None:
     """Log the pictures that are turned by their tag and whose labels are not, or the other way round."""
-    unlike = [s for s in manifest.samples if len({read_orientation(manifest.root / f) for f in s.files.values()}) > 1]
     if unlike:
         log.warning(
             "%s turned by an orientation tag that the label does not have, or has alone: %s; each file is read upright, "

@@ -1,26 +1,28 @@
-"""Importing masks: unreadable ones are refused, and class indices become masks of 0 and 255.
+"""Importing masks: unreadable ones are refused, and class indices and annotations become masks of 0 and 255.
 
-A mask of classes is rewritten rather than noted in the manifest, so that any program that opens it, in this project or beside
-it, sees the person.
+A mask of classes is rewritten, and an annotation drawn, rather than noted in the manifest, so that any program that opens
+it, in this project or beside it, sees the person.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsshm.console import track
-from wsshm.cores import usable_cores
+from wsshm.data.decoding import header_of, upright
+from wsshm.data.headers import QUARTER_TURNS, Header
+from wsshm.data.label_files import count, shown
+from wsshm.data.layouts import Drawing
 from wsshm.data.manifest import Manifest, Sample, common_root
 from wsshm.data.names import file_names
+from wsshm.data.parallel import each
 from wsshm.data.pictures import format_classes, read_mask, read_mask_values, write_png
 from wsshm.errors import UserError
 from wsshm.files.whole import whole_folder
@@ -31,7 +33,7 @@ SOFT = (0.1, 0.9)
 WIDE = 2.5
 """Soft pixels for each of the edge's: an edge drawn smoothly, or saved as JPG, has one or two; hair has many."""
 FEW = 16
-T = TypeVar("T")
+UInt8 = NDArray[np.uint8]
 
 
 def judged(manifest: Manifest, *, may_be_soft: bool = False) -> None:
@@ -40,7 +42,13 @@ def judged(manifest: Manifest, *, may_be_soft: bool = False) -> None:
     A threshold would make masks of mattes without a word, so somebody must say so (`may_be_soft`).
     """
     masked = [s for s in manifest.samples if s.mask is not None]
-    soft = [s for s, wide in _each(lambda s: has_wide_edge(read_mask_values(manifest.path(s, "mask"))), masked) if wide]
+    soft = [
+        s
+        for s, wide in each(
+            lambda s: has_wide_edge(read_mask_values(manifest.path(s, "mask"))), masked, "reading masks"
+        )
+        if wide
+    ]
     if soft and not may_be_soft:
         raise UserError(
             f"{len(soft)} of {len(masked)} masks have wide soft edges, the first is {manifest.path(soft[0], 'mask')}, so they "
@@ -58,31 +66,102 @@ def write_binary(manifest: Manifest, classes: Collection[int], out: Path) -> Man
     chosen = format_classes(classes)
     if not masked:
         raise UserError(f"--class {chosen} is for masks of class indices, and this data set has no masks; leave it out")
-    if out.exists():
-        raise UserError(f"{out} is there already, where masks are to be written; give another --out, or remove it")
-    names = file_names(s.id for s in masked)
-    manifest = manifest.rooted(common_root(manifest.root, out))
-    place = out.resolve()
-    with whole_folder(place) as unfinished:
 
-        def write(sample: Sample) -> bool:
-            person = read_mask(manifest.path(sample, "mask"), classes)
-            write_png(unfinished / f"{names[sample.id]}.png", person * np.uint8(255))
-            return bool(person.any())
+    def person(sample: Sample) -> UInt8:
+        return read_mask(manifest.path(sample, "mask"), classes)
 
-        empty = [s.id for s, there in _each(write, [s for s in manifest.samples if s.mask]) if not there]
+    with _writing(manifest, masked, person, out) as (written, empty):
         if len(empty) == len(masked):
             raise UserError(f"no mask has a pixel of --class {chosen}; without it the values that are there are named")
     if empty:
         log.warning("%d of %d masks have no pixel of --class %s, such as %s", len(empty), len(masked), chosen, empty[0])
+    return Manifest(
+        written.root,
+        (replace(s, attributes=s.attributes | {"mask_classes": chosen}) if s.mask else s for s in written.samples),
+    )
 
-    def listed(sample: Sample) -> Sample:
-        if sample.mask is None:
-            return sample
-        mask = (place / f"{names[sample.id]}.png").relative_to(manifest.root).as_posix()
-        return replace(sample, mask=mask, attributes=sample.attributes | {"mask_classes": chosen})
 
-    return Manifest(manifest.root, map(listed, manifest.samples))
+def write_drawn(manifest: Manifest, drawings: Mapping[str, Drawing], out: Path) -> Manifest:
+    """Draw masks from annotations and write them to `out` as PNG of 0 and 255, upright; the manifest that lists these.
+
+    `out` is there whole or not at all. Raises UserError where it is there already, where no mask has a pixel, and for
+    annotations of another size than their picture's.
+    """
+    drawn = [s for s in manifest.samples if s.id in drawings]
+    undecided = []
+
+    def person(sample: Sample) -> UInt8:
+        drawing, picture = drawings[sample.id], manifest.path(sample, "image")
+        turn, sure = turn_of(drawing, header_of(picture), picture)
+        if not sure:
+            undecided.append(Path(sample.id))
+        mask = drawing.draw()
+        if mask.shape != (drawing.height, drawing.width):
+            raise UserError(
+                f"{drawing.origin} describes a mask of {mask.shape[1]}x{mask.shape[0]} for a picture of"
+                f" {drawing.width}x{drawing.height}; correct the annotation"
+            )
+        return upright(mask, turn)
+
+    with _writing(manifest, drawn, person, out) as (written, empty):
+        if len(empty) == len(drawn):
+            raise UserError(f"no annotation, such as {drawings[drawn[0].id].origin}, has a pixel of a person")
+    if empty:
+        log.warning("%d of %d masks are empty, such as that of %s", len(empty), len(drawn), empty[0])
+    if undecided:
+        log.warning(
+            "%s turned by an orientation tag, and the annotation's size does not say whether it is for the picture as it is"
+            " stored or as it is seen: %s; the masks were turned with the pictures, see with `wsshm data preview` that they"
+            " fit",
+            count(undecided, "picture"),
+            shown(sorted(undecided)),
+        )
+    return written
+
+
+def turn_of(drawing: Drawing, header: Header, picture: Path) -> tuple[int, bool]:
+    """The orientation (EXIF's, 1 to 8) by which an annotation's mask becomes upright as its picture, and whether that is sure.
+
+    An annotation is for the picture as it is stored, which programs see that pass over the tag (pycocotools), or as it is
+    seen; its size tells, unless both are the same size. UserError where it is neither.
+    """
+    seen = (header.width, header.height)
+    stored = seen[::-1] if header.orientation in QUARTER_TURNS else seen
+    annotated = (drawing.width, drawing.height)
+    if annotated not in (seen, stored):
+        raise UserError(
+            f"{drawing.origin} is for a picture of {drawing.width}x{drawing.height}, but {picture} has"
+            f" {seen[0]}x{seen[1]}; give the picture that was annotated"
+        )
+    if annotated != stored:
+        return 1, True
+    return header.orientation, header.orientation == 1 or seen != stored
+
+
+@contextmanager
+def _writing(
+    manifest: Manifest, samples: list[Sample], person: Callable[[Sample], UInt8], out: Path
+) -> Iterator[tuple[Manifest, list[str]]]:
+    """Write the masks that `person` gives (H x W, 0 or 1) to `out`, which is there once the block ends well.
+
+    Gives the manifest that lists them, and the ids of those that are empty.
+    """
+    if out.exists():
+        raise UserError(f"{out} is there already, where masks are to be written; give another --out, or remove it")
+    names = file_names(s.id for s in samples)
+    place = out.resolve()
+    root = common_root(manifest.root, place)
+    moved = manifest.rooted(root)
+    with whole_folder(place) as unfinished:
+
+        def write(sample: Sample) -> bool:
+            mask = person(sample)
+            write_png(unfinished / f"{names[sample.id]}.png", mask * np.uint8(255))
+            return bool(mask.any())
+
+        empty = [s.id for s, there in each(write, samples, "writing masks") if not there]
+        paths = {name: (place / f"{file}.png").relative_to(root).as_posix() for name, file in names.items()}
+        yield Manifest(root, (replace(s, mask=paths.get(s.id, s.mask)) for s in moved.samples)), empty
 
 
 def has_wide_edge(values: NDArray[np.float32]) -> bool:
@@ -91,11 +170,3 @@ def has_wide_edge(values: NDArray[np.float32]) -> bool:
     edge = np.count_nonzero(solid != cv2.erode(solid, np.ones((3, 3), np.uint8)))
     soft = np.count_nonzero((values > SOFT[0]) & (values < SOFT[1]))
     return bool(soft > FEW and soft > WIDE * edge)
-
-
-def _each(do: Callable[[Sample], T], samples: list[Sample]) -> Iterator[tuple[Sample, T]]:
-    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
-        try:
-            yield from zip(samples, track(pool.map(do, samples), len(samples), "reading masks"), strict=True)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

@@ -25,15 +25,14 @@ MOST_BYTES = 256 << 20
 LONGEST_CELL = 1 << 17
 
 
-def with_table(root: Path, samples: list[Sample]) -> list[Sample]:
-    """The samples in order of id, completed by the rows of the folder's table where there is one.
+def with_table(root: Path, samples: list[Sample], *, named: bool = False) -> list[Sample]:
+    """The samples, completed by the rows of the folder's table where there is one.
 
-    It is ROOT/NAME.csv or one of that name beside ROOT, where NAME is ROOT's; else the only table in ROOT that has a
-    column `id`. What is used and what is not is logged. Ids may carry the ending of a picture. Columns that no sample has
-    become attributes.
+    It is ROOT/NAME.csv or one of that name beside ROOT, where NAME is ROOT's; else, unless it must be `named` so, the
+    only table in ROOT that has a column `id`. What is used and what is not is logged. Ids may carry the ending of a
+    picture. Columns that no sample has become attributes.
     """
-    samples = sorted(samples, key=lambda s: s.id)
-    table = _find(root)
+    table = _find(root, named)
     if table is None:
         return samples
     rows = _by_id(_read(table), {s.id for s in samples}, table)
@@ -44,20 +43,21 @@ def with_table(root: Path, samples: list[Sample]) -> list[Sample]:
     return [_completed(sample, rows[sample.id], table) if sample.id in rows else sample for sample in samples]
 
 
-def _find(root: Path) -> Path | None:
-    inside = sorted(p for p in root.iterdir() if p.suffix.lower() in ENDINGS)
+def _find(root: Path, named: bool) -> Path | None:
+    inside = sorted(p for p in root.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
     beside = [p for ending in ENDINGS if os.path.lexists(p := root.parent / f"{root.name}{ending}")]
     if odd := [p for p in [*inside, *beside] if not p.is_file()]:
         log.warning("not used: %s, not a plain file; a table is a text file", ", ".join(map(str, odd[:5])))
     inside, beside = ([p for p in paths if p not in odd] for paths in (inside, beside))
-    named = [p for p in inside if p.stem == root.name] + beside
-    chosen = named[0] if named else None
+    chosen = next((p for p in [*inside, *beside] if p.stem == root.name), None)
+    if named:
+        return chosen
     if chosen is None:
         useful = [p for p in inside if "id" in _header(p)]
         if len(useful) == 1:
             chosen = useful[0]
             log.info("splits and other columns are those of %s", chosen)
-    unused = [p for p in [*inside, *beside] if p != chosen]
+    unused = [p for p in [*inside, *beside, *_misnamed(root)] if p != chosen]
     if unused:
         log.warning(
             "not used: %s; a table that is meant is named %s.csv and has a column id",
@@ -65,6 +65,17 @@ def _find(root: Path) -> Path | None:
             root.name,
         )
     return chosen
+
+
+def _misnamed(root: Path) -> list[Path]:
+    """Tables beside `root` that are named after nothing that lies there."""
+    try:
+        around = sorted(root.parent.iterdir())
+    except OSError:  # its folder may be closed to us
+        return []
+    names = {p.stem for p in around if p.suffix.lower() not in ENDINGS} | {p.name for p in around if p.is_dir()}
+    tables = [p for p in around if p.suffix.lower() in ENDINGS and not p.name.startswith(".") and p.is_file()]
+    return [p for p in tables if p.stem not in names and "id" in _header(p)]
 
 
 def _header(path: Path) -> list[str]:
@@ -141,8 +152,8 @@ def _by_id(rows: list[tuple[int, dict[str, str]]], known: set[str], table: Path)
 
 def _completed(sample: Sample, row: dict[str, str], table: Path) -> Sample:
     known: dict[str, Any] = {k: row[k] for k in SAMPLE_COLUMNS if k in row}
-    attributes = {k: v for k, v in row.items() if k not in MEASURED_COLUMNS + SAMPLE_COLUMNS}
+    more = {k: v for k, v in row.items() if k not in MEASURED_COLUMNS + SAMPLE_COLUMNS}
     try:
-        return replace(sample, attributes=attributes, **known)
+        return replace(sample, attributes=sample.attributes | more, **known)
     except UserError as error:
         raise UserError(f"{table}: {error}") from None

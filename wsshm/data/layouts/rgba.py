@@ -5,21 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsshm.data.layouts import Layout, register
-from wsshm.data.layouts.folders import loose_pictures, refuse_other_layouts
+from wsshm.data.layouts.folders import is_loose, loose_pictures, refuse_other_layouts
 from wsshm.data.manifest import Sample
-from wsshm.data.sample_table import with_table
 
 
 def read(root: Path, split: str, domain: str | None) -> list[Sample]:
     """RGBA pictures; each is both the foreground and the matte."""
     refuse_other_layouts(root, "rgba")
-    return with_table(
-        root,
-        [
-            Sample(id=name, split=split, domain=domain, kind="cutout", foreground=path, matte=path)
-            for name, path in loose_pictures(root)
-        ],
-    )
+    return [
+        Sample(id=name, split=split, domain=domain, kind="cutout", foreground=path, matte=path)
+        for name, path in loose_pictures(root)
+    ]
 
 
-register(Layout("rgba", "cut-outs", "RGBA pictures of people, at or below ROOT or its images/", read))
+register(
+    Layout("rgba", "cut-outs", "RGBA pictures of people, at or below ROOT or its images/", read, is_loose, general=True)
+)
