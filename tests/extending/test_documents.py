@@ -53,6 +53,7 @@ def test_the_measure_of_a_document(add: Add, text: str, monkeypatch: pytest.Monk
     assert measure.value(np.zeros((2, 2)), np.zeros((2, 2)), nowhere) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", SECTION.values(), ids=SECTION)
 def test_the_section_of_a_document(add: Add, text: str, tmp_path: Path) -> None:
     fill(tmp_path / "store")

@@ -44,6 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_from_scores_to_report(folders: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     for name in ("ours", "theirs"):

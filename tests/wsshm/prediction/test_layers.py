@@ -32,6 +32,7 @@ def test_sixteen_bits_keep_what_eight_round_away(tmp_path, command, model):
     assert np.abs(read_matte(tmp_path / "out" / "p_alpha.png") - expected).max() <= 0.5 / 255 + 0.5 / 65535 + 1e-7
 
 
+@pytest.mark.slow
 def test_estimated_colours_show_no_background():
     matte = soft_disc(48)
     person, behind = np.array([220, 40, 60]), np.array([20, 200, 30])
@@ -44,6 +45,7 @@ def test_estimated_colours_show_no_background():
     assert np.array_equal(estimated, foreground_of(image, matte, "multilevel"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.5])
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 1)])
 def test_a_few_pixels_have_colours_too(size, value):
