@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import rich.box
@@ -17,9 +17,10 @@ from bench.peers import given
 from bench.peers.speed import expand_peers
 from bench.speed import expand, parse_size, speed_table
 from bench.store import Store
-from wsshm.errors import UserError, nearest
+from wsshm.errors import UserError, nearest, redacted
 from wsshm.files.tables import check_file, write_table
 from wsshm.measures import MEASURES
+from wsshm.options import CacheOption
 from wsshm.terminal import plain, print_whole
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -92,7 +93,9 @@ def speed(
 
 @app.command()
 def accuracy(
-    data: Annotated[list[Path], typer.Option(help="manifest whose test samples are scored; may be repeated")],
+    data: Annotated[
+        list[str], typer.Option(help="manifest, or its address, whose test samples are scored; may be repeated")
+    ],
     model: Annotated[
         Path | None,
         typer.Argument(help="a trained model's folder, or a sweep's OUT: its best on validation", show_default=False),
@@ -107,6 +110,7 @@ def accuracy(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0; peers run on the CPU")] = "auto",
     store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
+    cache: CacheOption = None,
 ) -> None:
     """Score models on test sets by SAD, MSE, MAD, Grad, Conn, IoU and measures of yours, and print their means.
 
@@ -131,19 +135,20 @@ def accuracy(
         raise UserError("nothing is given to be scored; name a model's folder, or --peer PEER=FILE")
     if protocol and model is None:
         raise UserError("--protocol is a MODEL's; a peer's input rule is the one that its description gives")
-    if len({path.stem for path in data}) < len(data):
+    names = [PurePosixPath(Location.of(place).path).stem for place in data]
+    if len({*names}) < len(data):
         raise UserError("two manifests of --data have the same name, under which their scores would stand; rename one")
     masks = truth == "mask"
     tests = {
-        f"{path.stem} (masks)" if masks else path.stem: Manifest.read(path).where(
+        f"{name} (masks)" if masks else name: Manifest.read(place).where(
             lambda s: s.split == "test" and getattr(s, truth) is not None
         )
-        for path in data
+        for name, place in zip(names, data, strict=True)
     }
-    for path, manifest in zip(data, tests.values(), strict=True):
+    for place, manifest in zip(data, tests.values(), strict=True):
         if not len(manifest):
             raise UserError(
-                f"the manifest {path} has no test sample with a {truth}; import its pictures with --split test"
+                f"the manifest {redacted(place)} has no test sample with a {truth}; import its pictures with --split test"
             )
     rule = parse_protocol(protocol) if protocol else None
     results = Store(store) if store else None
@@ -197,7 +202,7 @@ def peers(
 @app.command()
 def label_error(
     teacher: Annotated[Path, typer.Argument(help="folder of a trained teacher (model.safetensors, model.json)")],
-    data: Annotated[Path, typer.Option(help="manifest of photos that have masks and true mattes")],
+    data: Annotated[str, typer.Option(help="manifest, or its address, of photos that have masks and true mattes")],
     split: Annotated[str, typer.Option(help="train or val; a blend is never chosen on test")] = "val",
     variants: Annotated[str, typer.Option(help="hard, soft, gated, comma-separated")] = "gated,hard",
     thresholds: Annotated[str, typer.Option(help="of the teacher's boundary, comma-separated")] = "0.1,0.3,0.5,0.7",
@@ -210,6 +215,7 @@ def label_error(
     out: Annotated[
         Path | None, typer.Option(help="write one row per photo and label to this .parquet, .csv or .md file")
     ] = None,
+    cache: CacheOption = None,
 ) -> None:
     """Try blends without training a student: how far masks, a teacher's mattes and blended labels are from the truth.
 
@@ -234,7 +240,9 @@ def label_error(
     rows = errors.label_errors(teacher, photos, blends, size, device)
     if out:
         write_table(out, rows)
-    print(f"{data} ({split}): {len(photos)} photos; SAD in thousands a photo, A is the teacher's share of the label")
+    print(
+        f"{redacted(data)} ({split}): {len(photos)} photos; SAD in thousands a photo, A is the teacher's share of the label"
+    )
     labels = errors.judged(rows)
     print_whole(errors.table(labels, best))
     print(errors.summary(labels))

@@ -27,7 +27,8 @@ from reports import printed
 from reports.document import Column, Table, counted, numbers, texts
 from reports.load import named
 from wsshm.data.manifest import Manifest
-from wsshm.errors import UserError, nearest
+from wsshm.errors import UserError, nearest, redacted
+from wsshm.files.location import Location
 
 RULE = ["dataset", "protocol", "convention", "metric_version"]  # rows that differ in these are never averaged
 DRAWN = 40  # mattes of the embedded set that a teacher is trained from, where the store's runs have none
@@ -41,7 +42,7 @@ class Ranking:
     """
 
     frame: pd.DataFrame
-    root: Path
+    root: Path | Location
     rule: dict[str, str]
     teachers: int
     notes: list[str]
@@ -88,7 +89,7 @@ def rank(store_root: str | Path, manifest_path: Path, dataset: str | None = None
     frame = means.rename_axis("id").reset_index().sort_values(["score", "id"], ascending=[False, True])
     frame = frame[["id", "score", "score_sd", "outside", "edge", "iou", "teachers"]].reset_index(drop=True)
     samples = [wanted[name] for name in frame["id"]]
-    frame["image"] = [str(manifest.path(s, "image")) for s in samples]
+    frame["image"] = [manifest.address(s, "image") for s in samples]
     for name in sorted({name for s in samples for name in s.attributes}):
         frame[f"attribute.{name}"] = [s.attributes.get(name) for s in samples]
     return Ranking(frame, manifest.root, rule, int(rows["run_id"].nunique()), notes)
@@ -102,7 +103,7 @@ def table(ranking: Ranking, count: int, attributes: tuple[str, ...] = ("hair", "
     parts = {"score": "score", "± sd": "score_sd", "outside": "outside", "edge": "edge"}
     columns += [numbers(header, key, 1, "‰") for header, key in parts.items()]
     columns += [numbers("IoU", "iou", 3), numbers("teachers"), *(texts(name, f"attribute.{name}") for name in shown)]
-    columns.append(Column("image", lambda row: os.path.relpath(row["image"], ranking.root)))
+    columns.append(Column("image", lambda row: _below(ranking.root, row["image"])))
     teachers = "one teacher, so the spread is unknown" if ranking.teachers == 1 else f"{ranking.teachers} teachers"
     caption = (
         f"{len(frame)} of {len(ranking.frame):,}, by the disagreement of mask and {teachers}. "
@@ -120,6 +121,12 @@ def _rows(store_root: str | Path) -> pd.DataFrame:
     own = scores[scores["run_id"].astype(str).str.startswith(TEACHER)]
     [own], _ = merge_versions(own)  # none of what is read here changed between two versions
     return own
+
+
+def _below(root: Path | Location, image: str) -> str:
+    if isinstance(root, Path):
+        return os.path.relpath(image, root)
+    return image.partition("?")[0].removeprefix(f"{redacted(root).partition('?')[0]}/")
 
 
 def _sweep(store_root: str | Path, manifest_path: Path, photos: int) -> str:

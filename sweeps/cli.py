@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from wsshm.options import CacheOption
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -28,6 +30,7 @@ def run(
         typer.Option(metavar="OUT", help="folder for results, or a URI such as s3://...; default runs/PLAN"),
     ] = None,
     assignments: SetOption = None,
+    cache: CacheOption = None,
 ) -> None:
     """Run a plan on this machine, or in the cluster that this process belongs to; rerun it to resume.
 

@@ -20,7 +20,6 @@ from wsshm.errors import UserError, redacted
 from wsshm.methods import stages_of
 from wsshm.methods.stage import Stage
 
-HIDDEN = "***"
 """What stands for a secret in an address that was written down."""
 
 
@@ -98,15 +97,6 @@ def free_keys(plan: Plan) -> tuple[str, ...]:
     """
     steered = "latency_ms" in plan.search.objectives
     return ("about", "stages", "track", "search.num_runs", *(() if steered else ("speed",)))
-
-
-def without_hidden(address: str | None) -> str | None:
-    """An address that was written down, to be used with what the environment knows (AWS_ACCESS_KEY_ID, ...)."""
-    if address is None or HIDDEN not in address:
-        return address
-    address, _, query = address.replace(f"{HIDDEN}@", "").partition("?")
-    kept = "&".join(part for part in query.split("&") if part and not part.endswith(f"={HIDDEN}"))
-    return f"{address}?{kept}" if kept else address
 
 
 def _without_secrets(value: Any) -> Any:

@@ -22,12 +22,12 @@ from sweeps.estimate import Rates, Task, wall
 from sweeps.objectives import last_errors, latencies
 from sweeps.place import Place
 from sweeps.plan import Plan
-from sweeps.planned import KnownRun, read_plan, read_planned, without_hidden
+from sweeps.planned import KnownRun, read_plan, read_planned
 from sweeps.running import Running, ended, running_runs, slots
 from sweeps.variation import OWN_COLUMNS, console, shown, table, varying
 from wsshm.config import parse
 from wsshm.console import duration
-from wsshm.errors import UserError, redacted
+from wsshm.errors import UserError, redacted, without_hidden
 from wsshm.files.claims import STALE_S, Claim
 from wsshm.files.location import Location
 
@@ -123,7 +123,7 @@ def open_sweep(out: Location) -> tuple[Plan, dict[str, str], Place]:
         )
     document, weights = known
     plan: Plan = parse(document, Plan, str(Place(out).plan))
-    return plan, weights, Place(out, without_hidden(plan.stages))
+    return plan, weights, Place(out, plan.stages and without_hidden(plan.stages))
 
 
 def _goes_on(place: Place, now: float) -> bool:

@@ -12,6 +12,7 @@ import typer
 from wsshm.data.cli import app as data_app
 from wsshm.exporting import FORMATS
 from wsshm.models.cli import app as models_app
+from wsshm.options import CacheOption
 from wsshm.prediction.cli import predict
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ def train(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key, e.g. train.steps=800")
     ] = None,
+    cache: CacheOption = None,
 ) -> None:
     """Train one model with Ray Train: all stages of its method, from the last checkpoint if there is one.
 

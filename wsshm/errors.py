@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 NEVER_SHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line and paragraph separators
+HIDDEN = "***"
 # Who asks, where it holds a password (which may hold a slash that should have been written %2F) or stands before a host.
 _USERINFO = re.compile(r"(?<=://)(?:[^\s/@:?]*:(?!\d+[/?])[^\s@?]*|[^\s/@?]+)@")
 _QUERY = re.compile(r"([?&])([\w.-]+)=([^\s&#'\"]+)")
@@ -72,6 +73,15 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def without_hidden(address: str) -> str:
+    """An address that was written down `redacted`, to be used with what the environment knows (AWS_ACCESS_KEY_ID, ...)."""
+    if HIDDEN not in address:
+        return address
+    address, _, query = address.replace(f"{HIDDEN}@", "").partition("?")
+    kept = "&".join(part for part in query.split("&") if part and not part.endswith(f"={HIDDEN}"))
+    return f"{address}?{kept}" if kept else address
+
+
 def redacted(text: object) -> str:
     """`text` (an address, or prose with addresses in it) without passwords, keys and tokens.
 
@@ -85,5 +95,6 @@ def redacted(text: object) -> str:
 
 def _without_secrets(address: str) -> str:
     return _QUERY.sub(
-        lambda part: part[0] if part[2] in _HARMLESS else f"{part[1]}{part[2]}=***", _USERINFO.sub("***@", address, 1)
+        lambda part: part[0] if part[2] in _HARMLESS else f"{part[1]}{part[2]}={HIDDEN}",
+        _USERINFO.sub(f"{HIDDEN}@", address, count=1),
     )

@@ -19,10 +19,13 @@ from ray._private.services import canonicalize_bootstrap_address
 from wsshm import plugins
 from wsshm.console import CODE
 from wsshm.errors import UserError, last_sentence
+from wsshm.files import node_cache
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """What Ray sets in the process of a submitted job."""
+CARRIED = (plugins.VARIABLE, node_cache.VARIABLE)
+"""Variables that a cluster's processes get from the one that joins it."""
 ANSWER_S = 10.0
 """How long a head may take to accept a connection, and again to answer."""
 
@@ -70,8 +73,10 @@ def join(address: str, source: str, **options: Any) -> None:
     Raises UserError where nothing answers there; Ray itself would try for a quarter of an hour.
     """
     check_address(address, source)
-    if plugins.named() and JOB_VARIABLE not in os.environ:  # a job's processes have the job's variables
-        options["runtime_env"] = {"env_vars": {plugins.VARIABLE: os.environ[plugins.VARIABLE]}}
+    plugins.named()  # makes their paths absolute
+    carried = {name: os.environ[name] for name in CARRIED if os.environ.get(name)}
+    if carried and JOB_VARIABLE not in os.environ:  # a job's processes have the job's variables
+        options["runtime_env"] = {"env_vars": carried}
     try:
         _init(address, **options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:

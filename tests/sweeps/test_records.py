@@ -18,7 +18,6 @@ from sweeps.planned import (
     free_keys,
     read_plan,
     read_planned,
-    without_hidden,
     write_plan,
     write_planned,
     written,
@@ -27,7 +26,7 @@ from sweeps.search import recorded_draws
 from sweeps.status import headline, read_status, rendered
 from tests.sweeps import made_up
 from tests.sweeps.test_status import OPTUNA, alive, progress
-from wsshm.errors import UserError
+from wsshm.errors import UserError, without_hidden
 from wsshm.files.location import Location
 from wsshm.keys import first_difference
 

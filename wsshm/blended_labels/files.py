@@ -52,7 +52,7 @@ def blend_manifest(
         "size": size,
     }
     folder.hold_against(recipe)
-    manifest, failures = _hashed(manifest.rooted(common_root(manifest.root, out)))
+    manifest, failures = _hashed(manifest.rooted(common_root(manifest.folder, out)))
     missing = folder.missing(manifest.samples)
     if missing:
         folder.add(recipe, 0, 0.0)
@@ -66,7 +66,8 @@ def blend_manifest(
         folder.add(recipe, sum(not failure for failure in answers.values()), time.perf_counter() - began)
     listed = manifest.where(lambda s: s.id not in failures)
     labelled = Manifest(manifest.root, (_labelled(listed, sample, out, blend) for sample in listed.samples))
-    return labelled.hashed().write(out / MANIFEST), list(failures.values())
+    labelled.hashed().write(out / MANIFEST)
+    return out / MANIFEST, list(failures.values())
 
 
 @contextmanager
@@ -93,7 +94,7 @@ def _hashed(manifest: Manifest) -> tuple[Manifest, dict[str, str]]:
     failures: dict[str, str] = {}
     for sample in track(manifest.samples, len(manifest), "reading"):
         try:
-            there.append(replace(sample, sha256=content_hash(manifest.root, sample)))
+            there.append(replace(sample, sha256=content_hash(manifest.folder, sample)))
         except UserError as error:
             failures[sample.id] = str(error)
     return Manifest(manifest.root, there), failures
@@ -102,7 +103,8 @@ def _hashed(manifest: Manifest) -> tuple[Manifest, dict[str, str]]:
 def _labelled(manifest: Manifest, sample: Sample, out: Path, blend: BlendConfig) -> Sample:
     """The sample with the label as its matte, and the paths of share and weight."""
     paths = {
-        kind: (out.resolve() / file_of(kind, sample)).relative_to(manifest.root).as_posix() for kind in kinds_of(blend)
+        kind: (out.resolve() / file_of(kind, sample)).relative_to(manifest.folder).as_posix()
+        for kind in kinds_of(blend)
     }
     width, height = read_size(manifest.path(sample, "image"))
     attributes = sample.attributes | {kind: path for kind, path in paths.items() if kind != "label"}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wsshm.console import track
 from wsshm.cores import usable_cores
 from wsshm.data.decoding import most_pixels
-from wsshm.data.manifest import Manifest, Sample, content_hash
+from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.mask_import import has_wide_edge
 from wsshm.data.pictures import read_image, read_mask_values, read_matte, read_trimap
 from wsshm.errors import UserError
@@ -75,18 +75,20 @@ def _judge(manifest: Manifest, sample: Sample) -> tuple[list[Fault], str]:
     for column, relative in sample.files.items():
         if relative in unusable:
             continue
-        path = manifest.root / relative
+        path = None
         try:
+            path = manifest.path(sample, column)
             pixels[column] = READERS[column](path)
         except UserError as error:
             unusable.add(relative)
-            problem = str(error).removeprefix(f"{path} ") if path.is_file() else "missing"
+            missing = path is not None and not path.is_file()
+            problem = "missing" if missing else str(error).removeprefix(f"{path} ")
             faults.append(Fault(sample.id, column, relative, problem))
     faults += [Fault(sample.id, c, sample.files[c], problem) for c, problem in _problems(sample, main, pixels)]
-    complete = all((manifest.root / relative).is_file() for relative in sample.files.values())
-    if sample.sha256 and complete and content_hash(manifest.root, sample) != sample.sha256:
+    complete = not unusable and all(manifest.path(sample, column).is_file() for column in sample.files)
+    if sample.sha256 and complete and manifest.content_hash(sample) != sample.sha256:
         faults.append(Fault(sample.id, main, sample.files[main], "changed since import; import the data again"))
-    digest = hashlib.sha256((manifest.root / sample.files[main]).read_bytes()).hexdigest() if main in pixels else ""
+    digest = hashlib.sha256(manifest.path(sample, main).read_bytes()).hexdigest() if main in pixels else ""
     return faults, digest
 
 

@@ -11,8 +11,9 @@ import typer
 import typer.core
 
 from wsshm.console import columns, set_option
-from wsshm.errors import UserError, nearest, printable
-from wsshm.files.tables import check_file
+from wsshm.errors import UserError, nearest, printable, redacted
+from wsshm.files.tables import check_address, check_file
+from wsshm.options import CacheOption
 
 if TYPE_CHECKING:
     from wsshm.data.manifest import Manifest
@@ -24,7 +25,9 @@ app.add_typer(make_app, name="make")
 MANIFEST = (".parquet",)
 # Limits far beyond any use, as a configuration has them: a slip of the hand is said, and not computed.
 MOST_SIDE, MOST_PICTURES, MOST_SEED, MOST_COARSE = 8192, 10_000_000, 2**32 - 1, 100.0
-ManifestPath = Annotated[Path, typer.Argument(metavar="M", help="a manifest (.parquet)")]
+ManifestPath = Annotated[
+    str, typer.Argument(metavar="M", help="a manifest (.parquet), or its address such as s3://bucket/photos.parquet")
+]
 
 
 @make_app.callback()
@@ -208,7 +211,7 @@ def prepare_(
 
 
 @app.command()
-def check(manifest: ManifestPath) -> None:
+def check(manifest: ManifestPath, cache: CacheOption = None) -> None:
     """Open and check every file of a manifest; exit status 1 if a fault is found.
 
     Example: wsshm data check photos.parquet
@@ -219,7 +222,7 @@ def check(manifest: ManifestPath) -> None:
     samples = Manifest.read(manifest)
     faults = find_faults(samples)
     if not faults:
-        typer.echo(f"{manifest}: {len(samples)} {_samples(samples)}, no fault")
+        typer.echo(f"{redacted(manifest)}: {len(samples)} {_samples(samples)}, no fault")
         return
     rows = [("id", "column", "file", "problem")]
     rows += [(printable(f.id), f.column, printable(f.path), printable(f.problem)) for f in faults]
@@ -227,14 +230,16 @@ def check(manifest: ManifestPath) -> None:
     for row in rows:
         typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    typer.echo(f"{manifest}: {count} in {len({fault.id for fault in faults})} of {len(samples)} {_samples(samples)}")
+    typer.echo(
+        f"{redacted(manifest)}: {count} in {len({fault.id for fault in faults})} of {len(samples)} {_samples(samples)}"
+    )
     raise typer.Exit(1)
 
 
 @app.command()
 def split(
     manifest: ManifestPath,
-    out: Annotated[Path, typer.Option(help="the manifest to write (.parquet); may be M itself")],
+    out: Annotated[str, typer.Option(help="the manifest to write (.parquet), or its address; may be M itself")],
     to: Annotated[str, typer.Option(help="the split that samples go to: train, val or test")] = "test",
     every: Annotated[int, typer.Option(help="move every N-th sample, sorted by id", min=1)] = 5,
     of: Annotated[
@@ -251,10 +256,10 @@ def split(
     from wsshm.data.manifest import Manifest
     from wsshm.data.split import hold_back
 
-    check_file(out, endings=MANIFEST)
+    check_address(out, endings=MANIFEST)
     held, moved = hold_back(Manifest.read(manifest), to, every, of=_pairs(of, "--of"), keep=_pairs(keep, "--keep"))
     held.write(out)
-    typer.echo(f"{out}: {len(held)} samples, of which {moved} went to {to}")
+    typer.echo(f"{redacted(out)}: {len(held)} samples, of which {moved} went to {to}")
 
 
 @app.command()
@@ -320,6 +325,7 @@ def preview(
     count: Annotated[int, typer.Option(help="samples to show", min=1, max=MOST_PICTURES)] = 24,
     seed: Annotated[int, typer.Option(help="another seed shows other samples", min=0, max=MOST_SEED)] = 0,
     cell: Annotated[int, typer.Option(help="longer side of a panel in px", min=32, max=MOST_SIDE)] = 192,
+    cache: CacheOption = None,
 ) -> None:
     """Write a contact sheet: images, labels and cut-outs over a checkerboard.
 

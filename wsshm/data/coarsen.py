@@ -35,7 +35,7 @@ def write_coarser(manifest: Manifest, out: Path, *, coarseness: float, seed: int
     if not masked:
         raise UserError("no sample of the manifest has a mask that could be redrawn; give one with masks")
     names = file_names(sample.id for sample in masked)
-    manifest = manifest.rooted(common_root(manifest.root, out))
+    manifest = manifest.rooted(common_root(manifest.folder, out))
     folder = out.resolve()
     with whole_folder(folder) as unfinished:
         redrawn = {}
@@ -45,8 +45,8 @@ def write_coarser(manifest: Manifest, out: Path, *, coarseness: float, seed: int
             file = f"masks/{names[sample.id]}.png"
             pictures.write_png(unfinished / file, mask)
             redrawn[sample.id] = replace(
-                _with_mask(sample, manifest.root, folder / file),
-                sha256=content_hash(manifest.root, _with_mask(sample, manifest.root, unfinished / file)),
+                _with_mask(sample, manifest.folder, folder / file),
+                sha256=content_hash(manifest.folder, _with_mask(sample, manifest.folder, unfinished / file)),
                 attributes=sample.attributes | {"mask_coarseness": f"{coarseness:g}"},
             )
         samples = [redrawn.get(sample.id, sample) for sample in manifest.samples]

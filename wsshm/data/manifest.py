@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wsshm.data.manifest_table import CHOICES, FILE_COLUMNS, KINDS, SCHEMA, SPLITS, read_table, validate
-from wsshm.errors import UserError, nearest
+from wsshm.console import track
+from wsshm.data.manifest_table import CHOICES, EXTENTS, FILE_COLUMNS, KINDS, SCHEMA, SHARD, SPLITS, read_table, validate
+from wsshm.errors import UserError, nearest, redacted, without_hidden
+from wsshm.files.location import Location
 from wsshm.files.whole import whole_file
 
 
@@ -25,7 +29,8 @@ class Sample:
 
     `kind` is `photo` (an image with labels), `cutout` (`foreground` colours plus `matte`, to be composited) or
     `background` (an image without people). `sha256` covers the bytes of all its files, see
-    `content_hash`; where a run reads the embedded set, its recipe, see `procedural.embedded`.
+    `content_hash`; where a run reads the embedded set, its recipe, see `procedural.embedded`. Of a pack, the files lie in
+    the tar `shard`, at `offsets` and with `sizes` in bytes, in the order of `files`.
     """
 
     id: str
@@ -43,6 +48,9 @@ class Sample:
     licence: str = ""
     sha256: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
+    shard: str | None = None
+    offsets: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -64,6 +72,11 @@ class Sample:
     def files(self) -> dict[str, str]:
         """The file columns that are present, as {column: relative path}."""
         return {name: getattr(self, name) for name in FILE_COLUMNS if getattr(self, name) is not None}
+
+    @property
+    def extents(self) -> list[tuple[int, int]]:
+        """(offset, size) in the shard of each of `files`, in their order."""
+        return list(zip(self.offsets, self.sizes, strict=True))
 
 
 def content_hash(root: Path, sample: Sample) -> str:
@@ -94,10 +107,13 @@ def common_root(root: Path, folder: Path) -> Path:
 
 
 class Manifest:
-    """A list of samples and the root their paths are relative to."""
+    """A list of samples and the root their paths are relative to: a folder of this machine, or one on an object store."""
 
-    def __init__(self, root: Path | str, samples: Iterable[Sample]) -> None:
-        self.root = Path(root)
+    root: Path | Location
+
+    def __init__(self, root: Path | str | Location, samples: Iterable[Sample]) -> None:
+        place = Location.of(root) if "://" in str(root) else Path(str(root))
+        self.root = place if isinstance(place, Path) or place.local is None else place.local
         self.samples = tuple(samples)
         if len({sample.id for sample in self.samples}) < len(self.samples):
             ((doubled, _),) = Counter(sample.id for sample in self.samples).most_common(1)
@@ -106,12 +122,101 @@ class Manifest:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to other processes: not what is made of it."""
+        return {"root": self.root, "samples": self.samples}
+
+    @property
+    def remote(self) -> bool:
+        """Whether the files lie on an object store."""
+        return isinstance(self.root, Location)
+
+    @property
+    def stored_apart(self) -> bool:
+        """Whether files have to be fetched or unpacked before they can be read."""
+        return self.remote or bool(self.shards)
+
+    def check_present(self) -> None:
+        """Raise UserError that names the first file that is not below the root, by a listing alone."""
+        from wsshm.data.fetching import check_present
+
+        check_present(self)
+
+    @property
+    def folder(self) -> Path:
+        """The root, for what is made beside its files. UserError where they are no plain files of this machine."""
+        if isinstance(self.root, Location):
+            raise UserError(
+                f"the pictures lie in {redacted(self.root)}, and this command needs them on a disk; copy them there, and"
+                " import them again"
+            )
+        if packed := next((s.id for s in self.samples if s.shard is not None), None):
+            raise UserError(f"{packed!r} is packed in a shard; give the manifest that was packed")
+        return self.root
+
     def path(self, sample: Sample, column: str) -> Path:
-        """Absolute path of one of a sample's files; UserError where the sample has no such label."""
+        """Absolute path of one of a sample's files, on this machine; UserError where the sample has no such label.
+
+        What lies on an object store or in a pack is fetched first, with all files of the sample, verified and kept in the
+        node's cache (`wsshm.files.node_cache`): open it soon. UserError where it is missing or was changed since import.
+        """
         relative = getattr(sample, column)
         if relative is None:
             raise UserError(f"sample {sample.id!r} has no {column}; choose a manifest whose samples have one")
-        return self.root / relative
+        if sample.shard is None and not isinstance(self.root, Location):
+            return self.root / relative
+        from wsshm.data.fetching import local_path  # only now: reports read manifests, and no pictures
+
+        return local_path(self, sample, column)
+
+    def address(self, sample: Sample, column: str) -> str:
+        """Where one of a sample's files lies, as a person is told it."""
+        return redacted(self.root / getattr(sample, column))
+
+    @contextmanager
+    def told_by_address(self, sample: Sample) -> Iterator[None]:
+        """Errors about the sample's files name the place that they were fetched from, not the cache."""
+        try:
+            yield
+        except UserError as error:
+            if (sample.shard is not None or self.remote) and sample.sha256:
+                from wsshm.data.fetching import cached_name
+                from wsshm.files.node_cache import node_cache
+
+                text, place = str(error), node_cache().place(sample.sha256)
+                for column in sample.files:
+                    text = text.replace(str(place / cached_name(sample, column)), self.address(sample, column))
+                error.args = (text,)
+            raise
+
+    def prefetch(self, samples: Sequence[Sample]) -> None:
+        """Begin to fetch samples that are read soon, in the order given; nothing for plain files of this machine."""
+        if self.remote or any(sample.shard is not None for sample in samples):
+            from wsshm.data.fetching import fetch_ahead
+
+            fetch_ahead(self, samples)
+
+    def content_hash(self, sample: Sample) -> str:
+        """`content_hash` of a sample's files, wherever they lie."""
+        if sample.shard is None and not isinstance(self.root, Location):
+            return content_hash(self.root, sample)
+        from wsshm.data.fetching import content_of
+
+        return content_of(self, sample)
+
+    @cached_property
+    def shards(self) -> dict[str, list[Sample]]:
+        """The packed samples by shard, in the order in which they lie there."""
+        found: dict[str, list[Sample]] = {}
+        for sample in self.samples:
+            if sample.shard is not None and sample.offsets:
+                found.setdefault(sample.shard, []).append(sample)
+        return {name: sorted(samples, key=lambda s: min(s.offsets)) for name, samples in found.items()}
+
+    @cached_property
+    def packed_bytes(self) -> int:
+        """What the packed samples' files hold."""
+        return sum(sum(sample.sizes) for samples in self.shards.values() for sample in samples)
 
     def where(self, keep: Callable[[Sample], bool]) -> Manifest:
         """The samples for which `keep` is true, under the same root."""
@@ -127,13 +232,22 @@ class Manifest:
 
     def hashed(self) -> Manifest:
         """The same manifest with every missing `sha256` computed from the files."""
-        return Manifest(
-            self.root, (s if s.sha256 else replace(s, sha256=content_hash(self.root, s)) for s in self.samples)
-        )
+        missing = [sample for sample in self.samples if not sample.sha256]
+        if not missing:
+            return self
+        if self.remote:
+            from wsshm.data.fetching import at_once
+
+            found = at_once(self.content_hash, missing)
+            digests = track(found, len(missing), f"fetching {Location.of(self.root).name}")
+        else:
+            digests = map(self.content_hash, missing)
+        known = {sample.id: digest for sample, digest in zip(missing, digests, strict=True)}
+        return Manifest(self.root, (s if s.sha256 else replace(s, sha256=known[s.id]) for s in self.samples))
 
     def rooted(self, root: Path) -> Manifest:
         """The same samples under `root`, which holds the present root; their paths become relative to it."""
-        above = self.root.resolve().relative_to(root)
+        above = self.folder.resolve().relative_to(root)
 
         def moved(sample: Sample) -> Sample:
             files: dict[str, Any] = {column: (above / path).as_posix() for column, path in sample.files.items()}
@@ -141,40 +255,67 @@ class Manifest:
 
         return Manifest(root, map(moved, self.samples))
 
-    def write(self, path: Path | str) -> Path:
+    def write(self, path: Path | str | Location) -> Path | Location:
         """Write as Parquet, whole or not at all. The root is stored relative to the manifest where possible.
 
         Raises UserError where a row could not be read again, such as one whose path leaves the root.
         """
-        path = Path(path)
-        columns = {name: [getattr(s, name) for s in self.samples] for name in SCHEMA.names}
-        validate(columns, path)
+        place = Location.of(path)
+        packed = any(sample.shard is not None for sample in self.samples)
+        names = [name for name in SCHEMA.names if packed or name not in (SHARD, *EXTENTS)]
+        columns: dict[str, list[Any]] = {name: [getattr(s, name) for s in self.samples] for name in SCHEMA.names}
+        validate(columns, redacted(place))
         columns["attributes"] = [list(s.attributes.items()) for s in self.samples]
-        try:
-            root = os.path.relpath(self.root.resolve(), path.parent.resolve())
-        except ValueError:  # another drive on Windows
-            root = str(self.root.resolve())
+        schema = pa.schema([SCHEMA.field(name) for name in names])
         table = pa.Table.from_arrays(
-            [pa.array(columns[name], type=SCHEMA.field(name).type) for name in SCHEMA.names],
-            schema=SCHEMA.with_metadata({"root": root, "schema_version": "1"}),
+            [pa.array(columns[name], type=schema.field(name).type) for name in names],
+            schema=schema.with_metadata({"root": _stored_root(self.root, place), "schema_version": "1"}),
         )
-        with whole_file(path) as temporary:
+        if place.local is None:
+            sink = pa.BufferOutputStream()
+            pq.write_table(table, sink, write_page_checksum=True)
+            place.write_bytes(sink.getvalue().to_pybytes())
+            return place
+        with whole_file(place.local) as temporary:
             pq.write_table(table, temporary, write_page_checksum=True)
-        return path
+        return path if isinstance(path, Path) else place.local
 
     @classmethod
-    def read(cls, path: Path | str) -> Manifest:
-        """Read a manifest. UserError names the file, and the row and column where one is at fault (`read_table`)."""
-        path = Path(path)
-        root, columns = read_table(path)
-        try:
-            folder = (path.parent / root).resolve()
-        except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
-            raise UserError(
-                f"{path}: its root {root[:60]!r} cannot be followed ({error}); move the manifest"
-            ) from error
+    def read(cls, path: Path | str | Location) -> Manifest:
+        """Read a manifest, from a path or an address such as s3://bucket/photos.parquet.
+
+        UserError names the file, and the row and column where one is at fault (`read_table`).
+        """
+        place = Location.of(path)
+        root, columns = read_table(place if "://" in str(path) else Path(str(path)))
         blank = Sample(id="", split=SPLITS[0], kind=KINDS[0])
-        for name in ("width", "height", "source", "licence", "sha256"):
+        for name in ("width", "height", "source", "licence", "sha256", *EXTENTS):
             columns[name] = [getattr(blank, name) if value is None else value for value in columns[name]]
         columns["attributes"] = [value or {} for value in columns["attributes"]]
-        return cls(folder, Sample.from_columns(columns))
+        return cls(_opened_root(root, place), Sample.from_columns(columns))
+
+
+def _stored_root(root: Path | Location, place: Location) -> str:
+    """A root as the manifest at `place` holds it: relative to its folder where possible, and without secrets."""
+    if isinstance(root, Location):
+        if place.holds(root):
+            return posixpath.relpath(root.path, place.parent.path)
+        return without_hidden(redacted(root))
+    if place.local is None:
+        return str(root.resolve())
+    try:
+        return os.path.relpath(root.resolve(), place.local.parent.resolve())
+    except ValueError:  # another drive on Windows
+        return str(root.resolve())
+
+
+def _opened_root(root: str, place: Location) -> Path | Location:
+    """The root that the manifest at `place` stores."""
+    if "://" in root:
+        return Location.of(root)
+    if place.local is None:
+        return Path(root) if root.startswith("/") else place.parent.joined(root)
+    try:
+        return (place.local.parent / root).resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
+        raise UserError(f"{place}: its root {root[:60]!r} cannot be followed ({error}); move the manifest") from error

@@ -6,8 +6,10 @@ before a sample is made of it. Texts are read as dictionaries, so that a small f
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import reprlib
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -18,7 +20,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wsshm.errors import UserError, nearest
+from wsshm.errors import UserError, nearest, redacted
+from wsshm.files.location import Location
 
 FILE_COLUMNS = ("image", "matte", "mask", "trimap", "foreground")
 SPLITS = ("train", "val", "test")
@@ -28,6 +31,10 @@ CHOICES = {"split": SPLITS, "domain": DOMAINS, "kind": KINDS}
 REQUIRED = ("id", "split", "kind")
 SIZES = ("width", "height")
 ATTRIBUTES = "attributes"
+SHARD, EXTENTS = "shard", ("offsets", "sizes")
+"""Columns of a pack's manifest alone: the tar file, and where in it lies what each file column names, in their order.
+
+Readers of before leave them out, and then miss the files."""
 
 _text = pa.string()
 SCHEMA = pa.schema(
@@ -42,10 +49,13 @@ SCHEMA = pa.schema(
         ("licence", _text),
         ("sha256", _text),
         (ATTRIBUTES, pa.map_(_text, _text)),
+        (SHARD, _text),
+        *((name, pa.list_(pa.int64())) for name in EXTENTS),
     ]
 )
 
 MAX_ROWS = 1_000_000
+MAX_SHARD = 1 << 40
 MAX_BYTES = 1 << 30
 MAX_ID, MAX_PATH = 1_000, 4_096
 UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -55,12 +65,41 @@ _MAY_LEAVE = (" /", "..", "\\", ":")
 Columns = dict[str, list[Any]]
 
 
-def read_table(path: Path) -> tuple[str, Columns]:
+def read_table(place: Path | Location) -> tuple[str, Columns]:
     """A manifest file's root, as it is stored, and all columns of `SCHEMA` as lists of equal length.
 
-    Texts and paths are str or None, sizes int or None, attributes dict or None. Raises UserError that names the file and,
-    where one is at fault, the row (counted from 1) and the column.
+    Texts and paths are str or None, widths and heights int or None, attributes dict or None, offsets and sizes tuples or
+    None. Raises UserError that names the file and, where one is at fault, the row (counted from 1) and the column.
     """
+    path = redacted(place)
+    try:
+        with _file(place) as file:
+            table = _opened(file, path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        why = "it is not a Parquet file" if "magic bytes" in str(error) else str(error).partition("\n")[0]
+        raise UserError(f"{path} is not a readable manifest ({why}); give one that `wsshm data` wrote") from error
+    columns: Columns = {name: [None] * len(table) for name in SCHEMA.names}
+    for name in table.column_names:
+        read = _READERS.get(name, _texts)
+        columns[name] = read(table.column(name), partial(_fault, path, columns, name))
+    validate(columns, path)
+    return _root(table.schema.metadata or {}, path), columns
+
+
+def _file(place: Path | Location) -> BinaryIO:
+    """A manifest's file, opened; one of an object store is read whole. UserError where there is none."""
+    if isinstance(place, Location) and place.local is None:
+        try:
+            if place.state()[0] > MAX_BYTES:
+                raise UserError(
+                    f"{redacted(place)} has more than {MAX_BYTES >> 30} GiB, so it is not read; it is no manifest"
+                )
+            return io.BytesIO(place.read_bytes())
+        except FileNotFoundError:
+            raise _absent(redacted(place), "") from None
+    path = Path(place.path) if isinstance(place, Location) else place
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)
     except FileNotFoundError:
@@ -69,26 +108,15 @@ def read_table(path: Path) -> tuple[str, Columns]:
         raise _absent(path, f" ({str(getattr(error, 'strerror', error)).lower()})") from error
     if not regular:
         raise _absent(path, ", which is not a file")
-    try:
-        with open(path, "rb") as file:
-            table = _opened(file, path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        why = "it is not a Parquet file" if "magic bytes" in str(error) else str(error).partition("\n")[0]
-        raise UserError(f"{path} is not a readable manifest ({why}); give one that `wsshm data` wrote") from error
-    columns: Columns = {name: [None] * len(table) for name in SCHEMA.names}
-    for name in table.column_names:
-        read = _attributes if name == ATTRIBUTES else _sizes if name in SIZES else _texts
-        columns[name] = read(table.column(name), partial(_fault, path, columns, name))
-    validate(columns, path)
-    return _root(table.schema.metadata or {}, path), columns
+    return open(path, "rb")
 
 
-def validate(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
+def validate(columns: Mapping[str, Sequence[Any]], path: object) -> None:
     """Raise UserError that names the row and column unless every cell may stand in a manifest.
 
     Ids are there, distinct and printable; split, kind and domain are known; paths stay below the root; sizes fit.
     """
-    for name in ("id", *FILE_COLUMNS, *CHOICES, *SIZES):
+    for name in ("id", *FILE_COLUMNS, *CHOICES, *SIZES, SHARD):
         for word in _doubtful(name, columns[name]):
             problem = _problem(name, word)
             if problem:
@@ -99,15 +127,28 @@ def validate(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
         for row, name in enumerate(ids):
             if first.setdefault(name, row) != row:
                 raise _fault(path, columns, "id", row, f"row {first[name] + 1} has the same id; ids must be unique")
+    if any(columns[SHARD]):
+        _validate_extents(columns, path)
 
 
-def _absent(path: Path, why: str) -> UserError:
+def _validate_extents(columns: Mapping[str, Sequence[Any]], path: object) -> None:
+    """Raise UserError unless each row of a shard says of each of its files where it lies."""
+    for row, shard in enumerate(columns[SHARD]):
+        files = sum(columns[name][row] is not None for name in FILE_COLUMNS)
+        for name in EXTENTS if shard is not None else ():
+            values = columns[name][row] or ()
+            if len(values) != files or not all(0 <= value <= MAX_SHARD for value in values):
+                problem = f"{reprlib.repr(list(values))} is not a number of bytes for each of its {files} files"
+                raise _fault(path, columns, name, row, problem)
+
+
+def _absent(path: object, why: str) -> UserError:
     return UserError(
         f"there is no manifest at {path}{why}; write one with `wsshm data import` or `wsshm data make procedural`"
     )
 
 
-def _opened(file: BinaryIO, path: Path) -> pa.Table:
+def _opened(file: BinaryIO, path: object) -> pa.Table:
     """The known columns as Arrow, texts as dictionaries. UserError for a file that is too large or of another schema."""
     plain = pq.ParquetFile(file)
     _check_extent(plain.metadata, path)
@@ -128,13 +169,15 @@ def _opened(file: BinaryIO, path: Path) -> pa.Table:
                 " give a manifest that `wsshm data` wrote"
             )
     leaves = [plain.schema.column(k).path for k in range(len(plain.schema.names))]
-    texts = [leaf for leaf in leaves if leaf.partition(".")[0] in known and leaf not in SIZES]
+    texts = [
+        leaf for leaf in leaves if leaf.partition(".")[0] in known and leaf.partition(".")[0] not in (*SIZES, *EXTENTS)
+    ]
     table = pq.ParquetFile(file, read_dictionary=texts, page_checksum_verification=True).read(columns=known)
     table.validate(full=True)
     return table
 
 
-def _check_extent(found: pq.FileMetaData, path: Path) -> None:
+def _check_extent(found: pq.FileMetaData, path: object) -> None:
     if found.num_rows > MAX_ROWS:
         raise UserError(
             f"{path} has {found.num_rows:,} rows, more than the {MAX_ROWS:,} that are read; give several manifests"
@@ -156,6 +199,8 @@ def _fits(name: str, kind: pa.DataType) -> bool:
         )
     if name in SIZES:
         return types.is_integer(kind) or types.is_floating(kind)
+    if name in EXTENTS:
+        return (types.is_list(kind) or types.is_large_list(kind)) and types.is_integer(kind.value_type)
     return _is_text(kind)
 
 
@@ -192,6 +237,14 @@ def _sizes(column: pa.ChunkedArray, fault: Fault) -> list[int | None]:
     return values
 
 
+def _extents(column: pa.ChunkedArray, fault: Fault) -> list[tuple[int, ...] | None]:
+    rows = column.to_pylist()
+    for row, values in enumerate(rows):
+        if values is not None and None in values:
+            raise fault(row, "a number is missing")
+    return [None if values is None else tuple(values) for values in rows]
+
+
 def _attributes(column: pa.ChunkedArray, fault: Fault) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     for chunk in column.chunks:
@@ -213,10 +266,17 @@ def _attributes(column: pa.ChunkedArray, fault: Fault) -> list[dict[str, str]]:
     return rows
 
 
+_READERS: dict[str, Callable[[pa.ChunkedArray, Fault], list[Any]]] = {
+    ATTRIBUTES: _attributes,
+    **dict.fromkeys(SIZES, _sizes),
+    **dict.fromkeys(EXTENTS, _extents),
+}
+
+
 def _doubtful(name: str, values: Sequence[Any]) -> Iterable[Any]:
     """The values that need a look each: hundreds of thousands of ids and paths are first looked at as one text."""
     distinct = set(values)
-    if name == "id" or name in FILE_COLUMNS:
+    if name == "id" or name in (*FILE_COLUMNS, SHARD):
         gaps = distinct & {None}
         words = distinct - gaps if gaps else distinct
         text = " " + " ".join(words)
@@ -244,13 +304,13 @@ def _problem(name: str, value: Any) -> str:
     return ""
 
 
-def _fault(path: Path, columns: Mapping[str, Sequence[Any]], name: str, row: int, problem: str) -> UserError:
+def _fault(path: object, columns: Mapping[str, Sequence[Any]], name: str, row: int, problem: str) -> UserError:
     known = columns["id"][row] if name != "id" and "id" in columns else None
     who = f" ({known[:60]!r})" if isinstance(known, str) else ""
     return UserError(f"{path}, row {row + 1}{who}, column {name!r}: {problem}")
 
 
-def _root(metadata: Mapping[bytes, bytes], path: Path) -> str:
+def _root(metadata: Mapping[bytes, bytes], path: object) -> str:
     stored = metadata.get(b"root", b".")
     try:
         root = stored.decode()

@@ -12,9 +12,12 @@ import numpy as np
 
 from wsshm.config import Budget, DataConfig
 from wsshm.console import track
+from wsshm.data.fetching import patiently
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.pictures import read_mask, read_size
-from wsshm.errors import UserError, nearest
+from wsshm.errors import UserError, nearest, without_hidden
+from wsshm.files.filesystems import RemoteError
+from wsshm.files.location import Location
 
 PROCEDURAL = "procedural/"
 MASKS_LOOKED_AT = 8
@@ -81,10 +84,12 @@ def _selected(
 
 
 def open_manifest(name: str, config: DataConfig) -> Manifest:
-    """The manifest behind a source's name: `procedural/PART`, or a path (relative ones under `data.root`)."""
+    """The manifest behind a source's name: `procedural/PART`, a path (relative ones under `data.root`), or an address."""
     if not name.startswith(PROCEDURAL):
-        path = (Path(config.root or ".") / name).absolute()
-        return _read(path, _state_of(path))
+        place = Location.of(without_hidden(name))
+        if place.local is not None and config.root and not name.startswith(("/", "~")):
+            place = Location.of(without_hidden(config.root)).joined(name)
+        return _read(place, _state_of(place))
     from wsshm.data import procedural
 
     part = name.removeprefix(PROCEDURAL)
@@ -98,14 +103,18 @@ def open_manifest(name: str, config: DataConfig) -> Manifest:
 
 
 @functools.lru_cache(maxsize=16)
-def _read(path: Path, state: tuple[int, ...] | None) -> Manifest:
-    return Manifest.read(path).hashed()
+def _read(place: Location, state: tuple[int, ...] | None) -> Manifest:
+    return Manifest.read(place).hashed()
 
 
-def _state_of(path: Path) -> tuple[int, ...] | None:
+def _state_of(place: Location) -> tuple[int, ...] | None:
     """What changes when a file is replaced or written to; None if the file is missing."""
     try:
-        found = os.stat(path)
+        if place.local is None:
+            return patiently(place.state)
+        found = os.stat(place.local)
+    except RemoteError:
+        raise
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
@@ -125,15 +134,21 @@ def budgeted(manifest: Manifest, count: int | None, seed: int, label: str) -> tu
 def check_files(sources: Sources) -> None:
     """Open every file's header and decode some masks, so that what cannot be used is named before anything is trained.
 
-    Raises UserError naming the first missing or foreign file, or mask of class indices; `wsshm data check` decodes all.
+    Of files on an object store or in packs, only whether they are there: all would have to be fetched. Raises UserError
+    naming the first missing or foreign file, or mask of class indices; `wsshm data check` decodes all.
     """
-    manifests = [sources.mattes, sources.backgrounds, sources.masks, sources.val, *sources.test.values()]
-    files = {m.root / relative: None for m in manifests for s in m.samples for relative in s.files.values()}
+    files: dict[Path, None] = {}
+    for manifest in (sources.mattes, sources.backgrounds, sources.masks, sources.val, *sources.test.values()):
+        if manifest.stored_apart:
+            manifest.check_present()
+        else:
+            files |= {manifest.path(s, column): None for s in manifest.samples for column in s.files}
     for path in track(files, len(files), "checking pictures"):
         read_size(path)
     masks = sources.masks.samples
     for sample in masks[:: max(1, len(masks) // MASKS_LOOKED_AT)]:
-        read_mask(sources.masks.path(sample, "mask"))
+        with sources.masks.told_by_address(sample):
+            read_mask(sources.masks.path(sample, "mask"))
 
 
 def available(budget: Budget, sources: Sources) -> tuple[int, int]:

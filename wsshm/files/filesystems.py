@@ -24,6 +24,7 @@ S3_OPTIONS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("region", "scheme", "endpoint_override", "tls_ca_file_path"), str),
     **dict.fromkeys(("allow_bucket_creation", "allow_bucket_deletion"), lambda text: text.lower() in ("1", "true")),
 }
+NO_ANSWER = "does not answer; check the address, its endpoint_override and the network"
 # What a store's own words hold, and what is said of the address then.
 MEANINGS = (
     (
@@ -38,7 +39,7 @@ MEANINGS = (
     ),
     (
         r"NETWORK_CONNECTION|curlCode|REQUEST_TIMEOUT|SERVICE_UNAVAILABLE|timed? ?out|[Cc]ould ?n.t (?:connect|resolve)",
-        "does not answer; check the address, its endpoint_override and the network",
+        NO_ANSWER,
     ),
 )
 
@@ -46,16 +47,16 @@ MEANINGS = (
 class RemoteError(UserError, OSError):
     """A filesystem that does not answer, or refuses. An OSError as well, for those who try again.
 
-    `said` is the sentence without the address that it begins with.
+    `said` is the sentence without the address that it begins with, `passing` whether a later try may succeed.
     """
 
-    said = ""
+    said, passing = "", False
 
     @classmethod
-    def about(cls, address: str, said: str) -> RemoteError:
+    def about(cls, address: str, said: str, passing: bool = False) -> RemoteError:
         """The error of which this is said. (OSError reads two arguments as a number and a text.)"""
         error = cls(f"{address} {said}")
-        error.said = said
+        error.said, error.passing = said, passing
         return error
 
 
@@ -105,8 +106,9 @@ def reaching(filesystem: fs.FileSystem, address: object) -> Iterator[None]:
             raise RemoteError.about(said, "cannot be used: no permission; have its owner give it") from error
         if _is_local(filesystem):
             raise
-        why = _meaning(error) or f"cannot be used ({redacted(first_line(error))}); rerun the command later"
-        raise RemoteError.about(said, why) from error
+        known = _meaning(error)
+        why = known or f"cannot be used ({redacted(first_line(error))}); rerun the command later"
+        raise RemoteError.about(said, why, passing=known in ("", NO_ANSWER)) from error
 
 
 def _meaning(error: Exception) -> str:

@@ -10,13 +10,15 @@ import errno
 import functools
 import io
 import os
+import posixpath
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import pyarrow as pa
 from pyarrow import fs
@@ -24,6 +26,8 @@ from pyarrow import fs
 from wsshm.errors import UserError, first_line, redacted
 from wsshm.files.filesystems import RemoteError, check_address, open_address, reaching
 from wsshm.files.whole import whole_folder, write_whole
+
+STREAM_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,26 @@ class Location:
     def __truediv__(self, name: str) -> Location:
         return Location(self.base, f"{self.path}/{name}", self.query)
 
+    def joined(self, path: str) -> Location:
+        """The file or folder at a relative path from here, `..` included. UserError where it would leave the bucket."""
+        if not self.base:
+            return Location("", os.path.abspath(os.path.join(self.path, path)))
+        bucket, _, folder = self.path.partition("/")
+        inside = posixpath.normpath(posixpath.join(folder, path))
+        if inside.startswith("..") or path.startswith("/"):
+            raise UserError(f"{path!r} is not in the bucket of {redacted(self)}; give its whole address")
+        return replace(self, path=bucket if inside == "." else f"{bucket}/{inside}")
+
+    def holds(self, other: Location) -> bool:
+        """Whether `other` is on the same filesystem (of an object store: in the same bucket)."""
+        same = (self.base, self.query) == (other.base, other.query)
+        return same and (not self.base or self.path.partition("/")[0] == other.path.partition("/")[0])
+
+    @property
+    def parent(self) -> Location:
+        """The folder that this is in."""
+        return replace(self, path=self.path.rpartition("/")[0] or "/")
+
     @property
     def name(self) -> str:
         """The last part of the path."""
@@ -94,10 +118,13 @@ class Location:
 
     def modified(self) -> float:
         """When the file was last written, in seconds since 1970. FileNotFoundError if there is none."""
-        info = self._info()
-        if info.type == fs.FileType.NotFound:
-            raise FileNotFoundError(str(self))
+        info = self._found()
         return (info.mtime_ns or 0) / 1e9
+
+    def state(self) -> tuple[int, int]:
+        """What changes when the file is replaced: its size in bytes and when it was written. FileNotFoundError if missing."""
+        info = self._found()
+        return info.size or 0, info.mtime_ns or 0
 
     def read_bytes(self) -> bytes:
         """The file's content. FileNotFoundError if there is none, another OSError where it is not a plain file."""
@@ -107,6 +134,18 @@ class Location:
             return self.local.read_bytes()
         with self._reached() as filesystem, filesystem.open_input_file(self.inner) as file:
             return file.read()
+
+    def read_range(self, offset: int, size: int) -> bytes:
+        """`size` bytes of the file from `offset` on; fewer where it ends before. FileNotFoundError if there is none."""
+        with self._reached() as filesystem, filesystem.open_input_file(self.inner) as file:
+            length = file.size()
+            return file.read_at(max(0, min(size, length - offset)), min(offset, length))
+
+    @contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        """The file as a stream that is read from its begin to its end, in large pieces."""
+        with self._reached() as filesystem, filesystem.open_input_stream(self.inner, compression=None) as stream:
+            yield io.BufferedReader(stream, STREAM_BYTES)
 
     def read_text(self) -> str:
         """The file's content as text. FileNotFoundError if there is none."""
@@ -158,14 +197,18 @@ class Location:
         """Copy all files of a local folder here, the file `last` after all others."""
         names = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
         for name in sorted(names, key=lambda n: n == last):
-            if self.local is not None:
-                Path(self.path, name).parent.mkdir(parents=True, exist_ok=True)
-            with (
-                self._reached() as filesystem,
-                open(folder / name, "rb") as source,
-                filesystem.open_output_stream(f"{self.inner}/{name}", compression=None) as target,
-            ):
-                shutil.copyfileobj(source, _Writable(target), 1 << 22)
+            (self / name).upload_file(folder / name)
+
+    def upload_file(self, file: Path) -> None:
+        """Copy a local file here. On an object store it is whole or not there."""
+        if self.local is not None:
+            self.local.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            self._reached() as filesystem,
+            open(file, "rb") as source,
+            filesystem.open_output_stream(self.inner, compression=None) as target,
+        ):
+            shutil.copyfileobj(source, _Writable(target), 1 << 22)
 
     def download(self, folder: Path) -> None:
         """Copy all files below this folder into a local one."""
@@ -212,6 +255,12 @@ class Location:
     def _copy_in(self, scratch: Path | None) -> Path:
         assert scratch is not None, "a remote folder is read by way of a scratch folder"
         return scratch / f"{self.name}-{uuid.uuid5(uuid.NAMESPACE_URL, str(self)).hex}"
+
+    def _found(self) -> fs.FileInfo:
+        info = self._info()
+        if info.type == fs.FileType.NotFound:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(self))
+        return info
 
     def _info(self) -> fs.FileInfo:
         with self._reached() as filesystem:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsshm.errors import UserError
+from wsshm.errors import UserError, redacted
 from wsshm.files.whole import write_whole
 
 if TYPE_CHECKING:
@@ -25,6 +25,17 @@ def check_file(out: Path, option: str = "--out", endings: Sequence[str] = ENDING
         *others, last = endings
         choice = f"{', '.join(others)} or {last}" if others else last
         raise UserError(f"{option} {out} does not say what to write; end it in {choice}")
+
+
+def check_address(out: str, option: str = "--out", endings: Sequence[str] = ENDINGS) -> None:
+    """`check_file` for a path or an address such as s3://bucket/photos.parquet."""
+    from wsshm.files.location import Location  # only now: helps need no Arrow
+
+    place = Location.of(out)
+    if place.local is not None:
+        check_file(Path(out) if "://" not in out else place.local, option, endings)
+    elif Path(place.name).suffix.lower() not in endings:
+        raise UserError(f"{option} {redacted(out)} does not say what to write; end it in {' or '.join(endings)}")
 
 
 def write_table(out: Path, table: pd.DataFrame | pa.Table) -> None:

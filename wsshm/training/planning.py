@@ -15,8 +15,9 @@ from typing import Any
 from wsshm.blended_labels.labeller import size_seen
 from wsshm.config import EXECUTION_KEYS, RunConfig
 from wsshm.data.sources import Sources, available, check_budget, open_sources
-from wsshm.errors import UserError
-from wsshm.files import cache
+from wsshm.errors import UserError, without_hidden
+from wsshm.files import cache, node_cache
+from wsshm.files.location import Location
 from wsshm.methods import stages_of
 from wsshm.methods.stage import Stage
 from wsshm.models import ARCHITECTURES, families, name_of, weights
@@ -46,8 +47,11 @@ def resolved(config: RunConfig) -> RunConfig:
     check_backbone(model.backbone, kwargs, sizes, model.architecture)
     if named := os.environ.get(cache.VARIABLE):
         os.environ[cache.VARIABLE] = str(Path(named).expanduser().resolve())
+    if named := os.environ.get(node_cache.VARIABLE):
+        node_cache.use(named)
     origin = weights.resolve(config.model.backbone, config.model.weights)
-    root = str(Path(config.data.root or ".").expanduser().resolve())
+    place = Location.of(without_hidden(config.data.root or "."))
+    root = str(place if place.local is None else place.local.resolve())
     return config.model_copy(
         update={
             "model": config.model.model_copy(update={"weights": origin, "backbone_kwargs": kwargs}),

@@ -184,7 +184,8 @@ def _make_part(out: Path, recipe: Recipe, number: Mapping[str, int], workers: in
     processes = min(workers or usable_cores(), max(len(jobs) // 2, 1))
     label = f"drawing {recipe.part} at {recipe.size} px"
     made = map(draw, jobs) if processes == 1 or len(jobs) <= INLINE else draw_all(draw, jobs, processes)
-    return Manifest(out, track(made, len(jobs), label)).write(manifest)
+    Manifest(out, track(made, len(jobs), label)).write(manifest)
+    return manifest
 
 
 def _prepare(out: Path, recipe: Recipe, manifest: Path) -> bool:
