@@ -28,7 +28,6 @@ from reports.document import Column, Table, counted, numbers, texts
 from reports.load import named
 from wsshm.data.manifest import Manifest
 from wsshm.errors import UserError, nearest, redacted
-from wsshm.files.location import Location
 
 RULE = ["dataset", "protocol", "convention", "metric_version"]  # rows that differ in these are never averaged
 DRAWN = 40  # mattes of the embedded set that a teacher is trained from, where the store's runs have none
@@ -42,7 +41,7 @@ class Ranking:
     """
 
     frame: pd.DataFrame
-    root: Path | Location
+    root: object
     rule: dict[str, str]
     teachers: int
     notes: list[str]
@@ -123,7 +122,7 @@ def _rows(store_root: str | Path) -> pd.DataFrame:
     return own
 
 
-def _below(root: Path | Location, image: str) -> str:
+def _below(root: object, image: str) -> str:
     if isinstance(root, Path):
         return os.path.relpath(image, root)
     return image.partition("?")[0].removeprefix(f"{redacted(root).partition('?')[0]}/")

@@ -12,7 +12,7 @@ from typing import Any
 from wsshm.data.decoding import header_of
 from wsshm.data.label_files import count, shown
 from wsshm.data.layouts import AUTO, LAYOUTS, Drawing, Layout, recognised
-from wsshm.data.manifest import Manifest, Sample, content_hash
+from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.mask_import import judged, write_binary, write_drawn
 from wsshm.data.parallel import each
 from wsshm.data.pictures import format_classes
@@ -82,7 +82,7 @@ def import_layout(
         manifest = write_drawn(manifest, listed.drawings, converted)
     else:
         judged(manifest, may_be_soft=masks_as == "mask")
-    hashed = each(lambda s: content_hash(manifest.root, s), manifest.samples, f"hashing {root.name}")
+    hashed = each(manifest.content_hash, manifest.samples, f"hashing {root.name}")
     return Manifest(manifest.root, [replace(sample, sha256=digest) for sample, digest in hashed])
 
 

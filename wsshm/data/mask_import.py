@@ -150,7 +150,7 @@ def _writing(
         raise UserError(f"{out} is there already, where masks are to be written; give another --out, or remove it")
     names = file_names(s.id for s in samples)
     place = out.resolve()
-    root = common_root(manifest.root, place)
+    root = common_root(manifest.folder, place)
     moved = manifest.rooted(root)
     with whole_folder(place) as unfinished:
 
