@@ -162,13 +162,19 @@ def layouts() -> None:
 
     width = columns(of_a_pipe=80)
     for layout in LAYOUTS.entries():
-        typer.echo(f"{layout.name}: {layout.gives}")
+        typer.echo(_wrapped(f"{layout.name}: {layout.gives}", width))
         lines = layout.expects.splitlines()
         lines += [f"--option {line}" for line in (told(layout.options) if layout.options else [])]
         lines += [f"terms: {line}" for line in layout.terms.splitlines()]
         lines += [f"from: {line}" for line in layout.obtained.splitlines()]
         for line in lines:
-            typer.echo(textwrap.fill(line, width, initial_indent="    ", subsequent_indent="    " + _deeper(line)))
+            typer.echo(_wrapped(line, width, "    ", "    " + _deeper(line)))
+
+
+def _wrapped(line: str, width: int, first: str = "", later: str = "    ") -> str:
+    return textwrap.fill(
+        line, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _deeper(line: str) -> str:

@@ -111,7 +111,8 @@ def list_samples(
         log.info("%s is laid out as %s", root, layout.name)
     found = layout.lists(root, split or "train", domain or layout.domain, options or {})
     if not found.samples:
-        raise UserError(f"{root} holds nothing that is laid out as {layout.name}, which expects {layout.expects}")
+        expected = layout.expects.splitlines()[0]
+        raise UserError(f"{root} holds nothing that is laid out as {layout.name}, which expects {expected}")
     if classes is not None and found.drawings:
         raise UserError(
             f"--class {format_classes(classes)} is for masks of class indices, and {layout.name} has annotations;"

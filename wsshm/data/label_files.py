@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _ENDING = re.compile(r"[_.-](masks?|mattes?|alphas?|pha|trimaps?|labels?|seg|segmentation)$", re.IGNORECASE)
 SHOWN = 5
+LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})  # Windows; macOS hides its own
 LISTS = (".csv", ".tsv", ".parquet")  # tables and manifests, which may lie beside pictures
 
 Files = dict[str, Path]
@@ -48,7 +49,7 @@ def look_through(path: Path) -> Folder:
         for name in sorted([*files, *links]):
             found = Path(place, name)
             ending = found.suffix.lower()
-            if name.startswith(".") or ending in LISTS:
+            if name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS or ending in LISTS:
                 continue
             if UNPRINTABLE.search(name):
                 raise UserError(f"{found} has a name that cannot be shown or is not UTF-8; rename it")
@@ -76,15 +77,19 @@ def keyed(folders: Iterable[Folder]) -> list[Files]:
     return [_named(folder.path, folder.pictures, enough) for folder in folders]
 
 
-def paired(photos: Folder, labels: Mapping[str, Folder]) -> tuple[Files, dict[str, Files]]:
+def paired(
+    photos: Folder, labels: Mapping[str, Folder], alike: Callable[[str], str] | None = None
+) -> tuple[Files, dict[str, Files]]:
     """Photos by name, and the labels of each column by the names of their photos.
 
-    A label is its photo's whose name it has, or has with an ending such as `_mask`. UserError for labels without a photo.
+    A label is its photo's whose name it has, or has with an ending such as `_mask`; `alike` first makes a photo's name of
+    the label's. UserError for labels without a photo.
     """
     images, *found = keyed([photos, *labels.values()])
     matched = {}
     for (column, folder), files in zip(labels.items(), found, strict=True):
-        names = {name: name if name in images else _ENDING.sub("", name) for name in files}
+        meant = {name: alike(name) if alike else name for name in files}
+        names = {name: like if like in images else _ENDING.sub("", like) for name, like in meant.items()}
         orphans = sorted(name for name, photo in names.items() if photo not in images)
         if orphans:
             raise _orphaned(photos, folder, [files[name] for name in orphans])
@@ -92,7 +97,7 @@ def paired(photos: Folder, labels: Mapping[str, Folder]) -> tuple[Files, dict[st
         if double is not None:
             both = [files[name].name for name, photo in names.items() if photo == double]
             raise UserError(f"{folder.path} holds two labels of {double}: {' and '.join(both)}; keep one of them")
-        ended = [name for name, photo in names.items() if name != photo]
+        ended = [name for name, photo in names.items() if meant[name] != photo]
         if ended:
             log.info("%s of %s paired by the name without its ending, such as %s", len(ended), column, ended[0])
         matched[column] = {photo: files[name] for name, photo in names.items()}

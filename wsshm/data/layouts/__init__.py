@@ -107,7 +107,7 @@ class Layout:
         return found if isinstance(found, Annotated) else Annotated(found)
 
 
-LAYOUTS: Registry[Layout] = Registry("layout", __name__, helpers=("folders",), hyphens=True)
+LAYOUTS: Registry[Layout] = Registry("layout", __name__, helpers=("annotations", "folders"), hyphens=True)
 register = LAYOUTS.register
 
 
@@ -135,7 +135,14 @@ def recognised(root: Path) -> Layout:
     )
 
 
+def _fits(layout: Layout, root: Path) -> bool:
+    try:
+        return layout.fits(root)
+    except UserError:  # of two folders where it expects one
+        return False
+
+
 def _fitting(root: Path) -> list[str]:
     """The names of the layouts that a folder fits; of general ones only if no other fits."""
-    fitting = [layout for layout in LAYOUTS.entries() if layout.fits(root)]
+    fitting = [layout for layout in LAYOUTS.entries() if _fits(layout, root)]
     return [layout.name for layout in fitting if not layout.general] or [layout.name for layout in fitting]

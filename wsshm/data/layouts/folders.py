@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,37 +28,80 @@ def relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def has(root: Path, *folders: Iterable[str]) -> bool:
-    """Whether `root` holds a folder of each kind, by any of its names; upper and lower case are alike."""
-    there = {p.name.lower() for p in root.iterdir() if p.is_dir()} if root.is_dir() else set()
+def has(root: Path | None, *folders: Iterable[str]) -> bool:
+    """Whether `root` is there and holds a folder of each kind, by any of its names; upper and lower case are alike."""
+    there = {p.name.lower() for p in root.iterdir() if p.is_dir()} if root else set()
     return all(not there.isdisjoint(names) for names in folders)
 
 
-def pair_up(
-    root: Path, folders: Mapping[str, Path], needs: str | None = None, prefix: str = "", **common: Any
-) -> list[Sample]:
-    """Samples of pictures and their labels, paired by name (`label_files.paired`), in order of id.
+def below(root: Path, *names: str) -> Path | None:
+    """The folder `root/NAME/NAME...`, None where there is none; upper and lower case are alike."""
+    folder: Path | None = root
+    for name in names:
+        folder = find_folder(folder, [name.lower()]) if folder else None
+    return folder
 
-    `folders` are those of the pictures' column (image or foreground), first, and of the columns of labels. Pictures
-    without the label `needs`, or without any, are left out and logged. Ids are names behind `prefix`; `common` is what
-    all samples have. UserError for labels without a picture.
+
+def pair_up(
+    root: Path,
+    folders: Mapping[str, Path | None],
+    needs: str | None = None,
+    alike: Callable[[str], str] | None = None,
+    **common: Any,
+) -> list[Sample]:
+    """Samples of pictures and their labels, paired by name (`label_files.paired`), in order of id, which is their name.
+
+    `folders` are those of the pictures' column (image or foreground), first, and of the columns of labels; None for a
+    label that is not there. Pictures without the label `needs`, or without any, are left out and logged. `alike` makes
+    a label's name its picture's; `common` is what all samples have. UserError for labels without a picture.
     """
-    (column, place), *others = folders.items()
-    pictures, labels = paired(look_through(place), {name: look_through(folder) for name, folder in others})
+    (column, place), *others = ((name, look_through(folder)) for name, folder in folders.items() if folder)
+    pictures, labels = paired(place, dict(others), alike)
     wanted = [labels[needs]] if needs else list(labels.values())
     labelled = {name for name in pictures if any(name in found for found in wanted)}
     bare = [path for name, path in pictures.items() if name not in labelled]
     what = "foreground" if column == "foreground" else "photo"
     if not labelled:
-        raise UserError(f"no {what} in {place} has a {needs or 'label'} of the same name beside it; add them")
+        raise UserError(f"no {what} in {place.path} has a {needs or 'label'} of the same name beside it; add them")
     if bare:
         log.warning("skipped %s without a %s: %s", count(bare, what), needs or "label", shown(bare))
     samples = []
     for name in sorted(labelled):
         files: dict[str, Any] = {column: relative(root, pictures[name])}
         files |= {label: relative(root, found[name]) for label, found in labels.items() if name in found}
-        samples.append(replace(Sample(id=prefix + name, **common), **files))
+        samples.append(replace(Sample(id=name, **common), **files))
     return samples
+
+
+def cutout_parts(
+    root: Path, splits: Mapping[str, str], colours: Iterable[str], mattes: Iterable[str], domain: str | None
+) -> list[Sample]:
+    """Cut-outs of a data set's parts: of each folder in `splits` that is there ("" is `root`), with its split.
+
+    `colours` and `mattes` are the names of the folders in each. UserError where no part has them.
+    """
+    colours, mattes, parts = list(colours), list(mattes), {}
+    for name, split in splits.items():
+        folder = below(root, name) if name else root
+        if folder and has(folder, colours, mattes):
+            folders = {"foreground": find_folder(folder, colours), "matte": find_folder(folder, mattes)}
+            parts[name] = pair_up(root, folders, needs="matte", kind="cutout", split=split, domain=domain)
+    if not parts:
+        named = " or ".join(f"{name}/" for name in splits)
+        raise UserError(f"{root} has no folders {colours[0]}/ and {mattes[0]}/ in {named}; give the folder with them")
+    return joined(parts)
+
+
+def joined(parts: Mapping[str, list[Sample]]) -> list[Sample]:
+    """The samples of a data set's parts. Ids stay as they are where no two are the same, else all begin with PART/."""
+    ids = [sample.id for samples in parts.values() for sample in samples]
+    apart = len(set(ids)) == len(ids)
+    return [s if apart else replace(s, id=f"{part}/{s.id}") for part, samples in parts.items() for s in samples]
+
+
+def holds(folder: Path, ending: str) -> bool:
+    """Whether a file with an ending (in lower case) lies in a folder."""
+    return any(p.suffix.lower() == ending and not p.name.startswith(".") for p in folder.iterdir())
 
 
 def loose_pictures(root: Path) -> list[tuple[str, str]]:

@@ -1,0 +1,48 @@
+"""BG-20k: backgrounds without people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsshm.data.layouts import Layout, register
+from wsshm.data.layouts.folders import below, joined, loose_pictures
+from wsshm.data.manifest import Sample
+from wsshm.errors import UserError
+
+SPLITS = {"train": "train", "testval": "test"}
+
+
+def read(root: Path, split: str, domain: str | None) -> list[Sample]:
+    """Backgrounds of both parts."""
+    parts = {name: folder for name in SPLITS if (folder := below(root, name))}
+    if not parts:
+        raise UserError(f"{root} has no folders train/ and testval/, as BG-20k has; give the folder that holds them")
+    return joined(
+        {
+            name: [
+                Sample(id=stem, split=SPLITS[name], domain=domain, kind="background", image=f"{folder.name}/{path}")
+                for stem, path in loose_pictures(folder)
+            ]
+            for name, folder in parts.items()
+        }
+    )
+
+
+def fits(root: Path) -> bool:
+    """Whether testval/ is there, and nothing in it but pictures."""
+    folder = below(root, "testval")
+    return bool(folder and not any(p.is_dir() for p in folder.iterdir()))
+
+
+register(
+    Layout(
+        "bg-20k",
+        "backgrounds without people: 15,000 to train on, 5,000 to test on",
+        "ROOT/train/*.jpg, testval/*.jpg (these go to the split test)",
+        read,
+        fits,
+        terms="by the publishers' release agreement",
+        source="BG-20k",
+        obtained="https://github.com/JizhiziLi/GFM",
+    )
+)
