@@ -11,6 +11,7 @@ import typer
 import typer.core
 
 from wsshm.console import columns, set_option
+from wsshm.data.pack_command import pack
 from wsshm.errors import UserError, nearest, printable, redacted
 from wsshm.files.tables import check_address, check_file
 from wsshm.options import CacheOption
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, import, check and look at data.")
 make_app = typer.Typer(add_completion=False, no_args_is_help=True, help="Draw a data set.")
 app.add_typer(make_app, name="make")
+app.command()(pack)
 
 MANIFEST = (".parquet",)
 # Limits far beyond any use, as a configuration has them: a slip of the hand is said, and not computed.

@@ -64,7 +64,7 @@ def local_path(manifest: Manifest, sample: Sample, column: str) -> Path:
     if folder is None:
         if sample.shard is not None and manifest.remote:
             _fetch_shard(manifest, sample.shard, kept)
-        folder = kept.obtain(sample.sha256, names, lambda: _verified(manifest, sample))
+        folder = kept.obtain(sample.sha256, names, lambda: _named(sample, verified(manifest, sample)))
     return folder / cached_name(sample, column)
 
 
@@ -137,12 +137,12 @@ def _pool() -> _Ahead:
     return _Ahead()
 
 
-def _verified(manifest: Manifest, sample: Sample) -> Mapping[str, bytes]:
-    """The sample's files by their names in the cache. UserError where they are not what was imported, read twice."""
+def verified(manifest: Manifest, sample: Sample) -> dict[str, bytes]:
+    """The bytes of each column's file. UserError where they are not what was imported, though read twice."""
     for _ in range(2):
         contents = _contents(manifest, sample)
         if digest_of(contents.items()) == sample.sha256:
-            return _named(sample, contents)
+            return contents
     address = manifest.address(sample, next(iter(sample.files)))
     raise UserError(f"{address} and what else {sample.id!r} has were changed since import; import the data again")
 

@@ -1,0 +1,46 @@
+"""The command `wsshm data pack`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from wsshm.errors import redacted
+from wsshm.options import CacheOption
+
+
+def pack(
+    manifest: Annotated[str, typer.Argument(metavar="M", help="a manifest (.parquet), or its address")],
+    out: Annotated[str, typer.Option(help="folder for the shards and the manifest OUT/NAME.parquet, or its address")],
+    shard_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="most bytes of a shard, such as 256MB; one sample is never split")
+    ] = "256MB",
+    cache: CacheOption = None,
+) -> None:
+    """Pack a manifest's pictures into shards that are read from begin to end, for data on an object store or a slow disk.
+
+    Shards are tar files as webdataset has them (train-000000.tar, ...): KEY.image.jpg, KEY.mask.png, ... and KEY.json for
+    each sample. OUT/NAME.parquet lists the same samples, so runs on it are the same runs. Rerun, it packs only what is
+    missing. Every file is verified first.
+
+    Example: wsshm data pack photos.parquet --out s3://bucket/photos --shard-size 256MB
+    """
+    from wsshm.data.manifest import Manifest
+    from wsshm.data.packing import pack as write_pack
+    from wsshm.files.location import Location, check_writable
+    from wsshm.files.node_cache import parse_size
+
+    size = parse_size(shard_size, "--shard-size")
+    place = Location.of(out)
+    listed = Manifest.read(manifest)
+    check_writable(place, "--out")
+    written = write_pack(listed, place, size)
+    if written is None:
+        typer.echo(f"{redacted(place)} holds this pack already")
+        return
+    packed = Manifest.read(written)
+    shards, held = len(packed.shards), packed.packed_bytes
+    typer.echo(
+        f"{redacted(written)}: {len(packed)} samples in {shards} shard{'s' * (shards != 1)}, {held / 1e6:.1f} MB"
+    )
