@@ -77,7 +77,7 @@ def test_the_commands_name_it(root: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_without_its_file_it_is_not_known(add: Add, root: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no layout 'listed'; valid choices are .*, pairs, rgba"):
+    with pytest.raises(UserError, match=r"there is no layout 'listed'; valid choices are aim-500, .*, pairs, "):
         import_layout("listed", root)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsshm.data.layouts import Layout, register
-from wsshm.data.layouts.folders import below, joined, loose_pictures
+from wsshm.data.layouts.folders import below, is_loose, joined, loose_pictures
 from wsshm.data.manifest import Sample
 from wsshm.errors import UserError
 
@@ -29,9 +29,9 @@ def read(root: Path, split: str, domain: str | None) -> list[Sample]:
 
 
 def fits(root: Path) -> bool:
-    """Whether testval/ is there, and nothing in it but pictures."""
+    """Whether pictures lie in testval/."""
     folder = below(root, "testval")
-    return bool(folder and not any(p.is_dir() for p in folder.iterdir()))
+    return bool(folder and is_loose(folder))
 
 
 register(

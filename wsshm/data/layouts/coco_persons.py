@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 START = "instances_"
 SPLITS = ("train", "val", "test")
 CORNERS = 3  # of a polygon; pycocotools takes two points for a box
+LISTS = ("images", "annotations", "categories")
 Entry = dict[str, Any]
 
 
@@ -60,6 +61,7 @@ def read(root: Path, split: str, domain: str | None, options: Options) -> Annota
     """Photos with persons, and their masks as drawings; photos without one are left out."""
     parts: dict[str, list[Sample]] = {}
     masks: list[Drawing] = []
+    sources: list[str] = []
     for path, folder in _parts(root):
         part = path.stem.removeprefix(START)
         published = next((name for name in SPLITS if part.lower().startswith(name)), split)
@@ -68,6 +70,7 @@ def read(root: Path, split: str, domain: str | None, options: Options) -> Annota
             pictures = _without_crowds(pictures, path)
         files, names = _files(root, folder, pictures, path), _names(pictures)
         parts[part] = []
+        sources.append(str(path))
         for picture in pictures:
             place, size = relative(root, files[picture.file]), (picture.width, picture.height)
             origin = f"{path}, picture {picture.file}"
@@ -77,7 +80,7 @@ def read(root: Path, split: str, domain: str | None, options: Options) -> Annota
     samples = joined(parts)
     if not samples:
         raise UserError(
-            f"the annotations in {root} leave no picture of a {options.category} to import; choose --option others"
+            f"{', '.join(sources)}: no {options.category} is annotated, or left by the layout's options; give others"
         )
     return Annotated(samples, {sample.id: mask for sample, mask in zip(samples, masks, strict=True)})
 
@@ -155,32 +158,28 @@ def _pictures(path: Path, category: str) -> list[Picture]:
     """The pictures that have a person, in the file's order."""
     log.info("reading %s", path)
     document = read_json(path, _packed)
-    if not isinstance(document, dict) or not all(isinstance(document.get(k), list) for k in ("images", "annotations")):
-        raise UserError(f"{path} holds no lists `images` and `annotations`, as COCO's format has; fetch it again")
-    categories = document.get("categories")
-    named = [entry for entry in categories if isinstance(entry, dict)] if isinstance(categories, list) else []
-    ids = {entry.get("id") for entry in named if entry.get("name") == category}
-    if not ids:
-        others = ", ".join(str(entry.get("name")) for entry in named[:8]) or "none"
-        raise UserError(f"{path} has no category {category!r} (but {others}); --option category=NAME chooses another")
-    entries = {entry.get("id"): entry for entry in document["images"] if isinstance(entry, dict)}
+    if not isinstance(document, dict) or not all(isinstance(document.get(k), list) for k in LISTS):
+        raise UserError(f"{path} holds no lists {', '.join(LISTS)}, as COCO's format has; fetch it again")
+    images, annotations, categories = ([e for e in document[k] if isinstance(e, dict)] for k in LISTS)
     persons: dict[Any, list[Entry]] = {}
-    for annotation in document["annotations"]:
-        if isinstance(annotation, dict) and annotation.get("category_id") in ids:
-            persons.setdefault(annotation.get("image_id"), []).append(annotation)
-    if not persons:
-        raise UserError(
-            f"{path} has no {category} among its {len(document['annotations']):,} annotations; give another"
-        )
+    try:
+        ids = {entry.get("id") for entry in categories if entry.get("name") == category}
+        entries = {entry.get("id"): entry for entry in images}
+        for annotation in annotations:
+            if annotation.get("category_id") in ids:
+                persons.setdefault(annotation.get("image_id"), []).append(annotation)
+    except TypeError:  # lists and mappings
+        raise UserError(f"{path} has ids that are no numbers; correct it") from None
+    if not ids:
+        others = ", ".join(str(entry.get("name")) for entry in categories[:8]) or "none"
+        raise UserError(f"{path} has no category {category!r} (but {others}); --option category=NAME chooses another")
     if unknown := persons.keys() - entries.keys():
-        raise UserError(
-            f"{path} annotates the picture {min(map(str, unknown))}, which its `images` lack; fetch it again"
-        )
+        raise UserError(f"{path} annotates the picture {min(map(str, unknown))}, which its images lack; fetch it again")
     pictures = [_picture(entry, persons[key], path) for key, entry in entries.items() if key in persons]
     if len({picture.file for picture in pictures}) < len(pictures):
         doubled = Counter(picture.file for picture in pictures).most_common(1)[0][0]
         raise UserError(f"{path} lists the picture {doubled} twice; keep one of them")
-    log.info("%s: %s of %s have a %s", path.name, len(pictures), count(list(entries), "picture"), category)
+    log.info("%s: %d of %s have a %s", path.name, len(pictures), count(images, "picture"), category)
     return pictures
 
 
