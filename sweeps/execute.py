@@ -35,7 +35,7 @@ from sweeps.settle import Settled
 from sweeps.slots import Slots
 from sweeps.trial import trial
 from sweeps.watch import Watch
-from wsshm.data.sources import check_files
+from wsshm.data.gate import check_data
 from wsshm.errors import UserError, redacted
 from wsshm.files.location import Location, check_writable
 from wsshm.keys import first_difference
@@ -126,8 +126,8 @@ class _Sweep:
         log.info("plan %s: opening the data (the embedded set is drawn on first use)", plan.name)
         runs = expand(plan, self.weights)
         samples = self._samples() if plan.search.algorithm == "optuna" else []
-        for sources in {run.data_fingerprint: run.sources for run in runs + samples}.values():
-            check_files(sources)
+        for run in {(run.data_fingerprint, *run.config.data.named): run for run in runs + samples}.values():
+            check_data(run.config.data, run.sources)
         specs = self._speed_specs(runs + samples)
         self._record(runs)
         with cluster() as watch:

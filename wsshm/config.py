@@ -80,7 +80,15 @@ class DataConfig(Section):
     """Sets to test on, of the split test; a sweep scores them once, after training."""
     size: Annotated[int, Field(ge=64, le=4096)] = 128
     """Side in px of what the network is trained on; a multiple of 64."""
+    allow_faults: bool = False
+    """Train although `wsshm data check` finds errors in the manifests, such as a picture that is in two splits; samples
+    that cannot be read stop a run all the same."""
     procedural: ProceduralConfig = ProceduralConfig()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The names of all sources."""
+        return (self.mattes, *([self.backgrounds] if self.backgrounds else []), self.masks, self.val, *self.test)
 
     @pydantic.field_validator("size")
     @classmethod
@@ -302,6 +310,7 @@ class TrainConfig(Section):
 
 # Keys that change where or how fast a run is trained, but not its numbers: left out of every hash.
 EXECUTION_KEYS = ("workers", "cpus_per_worker", "gpus_per_worker", "accelerator", "loader_workers", "max_failures")
+DATA_EXECUTION_KEYS = ("allow_faults",)  # the same of `data`
 ACCELERATOR = "accelerator_type:"  # with a GPU's type, the resource that Ray gives a node
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from wsshm.config import EXECUTION_KEYS, MethodConfig, ModelConfig, RunConfig, Section
+from wsshm.config import DATA_EXECUTION_KEYS, EXECUTION_KEYS, MethodConfig, ModelConfig, RunConfig, Section
 from wsshm.methods import METHODS, Method
 from wsshm.models import ARCHITECTURES, Architecture
 
-EXECUTION = tuple(f"train.{key}" for key in EXECUTION_KEYS)
+EXECUTION = (*(f"train.{key}" for key in EXECUTION_KEYS), *(f"data.{key}" for key in DATA_EXECUTION_KEYS))
 """Keys that say where and how fast a run is trained: no part of its identity, nor of a variant's name."""
 WIDTH = 100
 """Columns of the comments where no terminal says how wide it is."""
@@ -64,7 +64,7 @@ def first_difference(a: Any, b: Any, free: Collection[str] = (), key: str = "") 
     if isinstance(a, dict) and isinstance(b, dict):
         for name in [*a, *(n for n in b if n not in a)]:
             dotted = f"{key}.{name}" if key else str(name)
-            if name in EXECUTION_KEYS or dotted in free:
+            if name in EXECUTION_KEYS or name in DATA_EXECUTION_KEYS or dotted in free:
                 continue
             found = first_difference(a.get(name), b.get(name), free, dotted)
             if found:

@@ -71,7 +71,9 @@ def test_the_engine_of_the_docstring(add: Add) -> None:
 def test_the_layout_of_a_document(add: Add, text: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         cv2.imwrite(str(tmp_path / f"{name}.jpg"), np.full((40, 30, 3), 90 if name == "a" else 200, np.uint8))
-        write_png(tmp_path / f"{name}_alpha.png", cv2.circle(np.zeros((40, 30), np.uint8), (15, 20), 9, 255, -1))
+        write_png(
+            tmp_path / f"{name}_alpha.png", cv2.circle(np.zeros((40, 30), np.uint8), (15, 20), 9, 255, -1, cv2.LINE_AA)
+        )
     add("beside", block(text, "beside"))
     manifest = import_layout("beside", tmp_path, domain="natural")
     assert [sample.files for sample in manifest.samples] == [

@@ -28,6 +28,7 @@ from wsshm.blended_labels.run import ensure_labels, label_folder
 from wsshm.blending import blend
 from wsshm.config import BlendConfig, ModelConfig, RunConfig, override, parse
 from wsshm.data.check import check
+from wsshm.data.findings import errors
 from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import read_image, read_mask, read_matte, write_png
 from wsshm.data.sources import Sources, open_sources
@@ -210,7 +211,7 @@ def test_the_manifest_lists_labels_and_a_broken_photo_is_named(
     labelled, failures = go()
     assert [next(n for n in ("3.png", "5_mask.png") if n in failure) for failure in failures] == ["5_mask.png", "3.png"]
     assert [s.id for s in labelled.samples] == [f"photo{i}" for i in (0, 1, 2, 4, 6, 7)]
-    assert not check(labelled)
+    assert not errors(check(labelled))
     sample = labelled.samples[0]
     label, share = (read_matte(labelled.root / p) for p in (sample.matte or "", sample.attributes["share"]))
     mask = read_mask(labelled.path(sample, "mask"))
@@ -440,7 +441,7 @@ def test_the_command_labels_over_a_cluster_and_goes_on_where_it_was_killed(tmp_p
     assert all(path.stat().st_mtime_ns == when for path, when in early.items())
     labelled = Manifest.read(out / "manifest.parquet")
     assert [s.id for s in labelled.samples] == [s.id for s in manifest.samples if s.id != "photo7"]
-    assert not check(labelled)
+    assert not errors(check(labelled))
     made, expected = contents(out), contents(tmp_path / "alone")
     assert made.keys() == expected.keys()
     for name, png in expected.items():

@@ -12,7 +12,7 @@ from tests.wsshm import tiny
 from wsshm import methods
 from wsshm.config import RunConfig, override, parse
 from wsshm.data.manifest import Manifest
-from wsshm.data.sources import Sources, budgeted, check_files, open_sources
+from wsshm.data.sources import Sources, budgeted, open_sources
 from wsshm.errors import UserError
 from wsshm.methods import stages_of
 from wsshm.training.planning import digest, plan_run
@@ -195,18 +195,6 @@ def test_impossible_budgets_and_missing_truth_are_refused(root: Path, tmp_path: 
     with pytest.raises(UserError, match=r"'oracle' needs true mattes"):
         plan_run(tiny.config(without, "oracle"))
     assert plan_run(tiny.config(without, "mlb"))
-
-
-def test_a_missing_or_foreign_file_is_named_before_training(tmp_path: Path) -> None:
-    root = tiny.make(tmp_path)
-    mask = root / "photo" / "3_mask.png"
-    mask.write_text("no picture")
-    sources = open_sources(tiny.config(root).data)
-    with pytest.raises(UserError, match=r"3_mask.png is not a readable picture"):
-        check_files(sources)
-    mask.unlink()
-    with pytest.raises(UserError, match=r"no picture at .*3_mask.png"):
-        check_files(sources)
 
 
 def test_sources_that_hold_nothing_usable_are_named(root: Path) -> None:

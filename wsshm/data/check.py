@@ -1,129 +1,157 @@
-"""Opening and checking every file of a manifest, before a long training trips over one."""
+"""Opening and checking every file of manifests, before a long training trips over one.
+
+`check_sample` looks at one sample, `near_duplicates` finds pictures that are alike; `findings` says what can be found.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsshm.console import track
-from wsshm.cores import usable_cores
+from wsshm.data.check_records import read_record, write_record
+from wsshm.data.check_sample import Look, look, main_column, state_of
 from wsshm.data.decoding import most_pixels
+from wsshm.data.findings import Finding
 from wsshm.data.manifest import Manifest, Sample
-from wsshm.data.mask_import import has_wide_edge
-from wsshm.data.pictures import read_image, read_mask_values, read_matte, read_trimap
-from wsshm.errors import UserError
+from wsshm.data.manifest_table import SPLITS
+from wsshm.data.near_duplicates import Likenesses
+from wsshm.data.parallel import on_threads
 
-READERS: dict[str, Callable[[Path], NDArray]] = {
-    "image": read_image,
-    "matte": read_matte,
-    "mask": read_mask_values,
-    "trimap": read_trimap,
-    "foreground": read_image,
-}
+FETCHED = 64
+"""Samples on an object store that are asked for together."""
+
+
+def check(*manifests: Manifest, names: Sequence[str] = (), remembered: bool = False) -> list[Finding]:
+    """All that is wrong with manifests (`findings.KINDS`), in their order; empty if nothing is.
+
+    Each sample is looked at by itself. Then pictures are compared: with all of their own split and manifest, and across
+    splits with those of all manifests. Two manifests may list one picture for the same split.
+
+    What was found of each sample is kept in the cache. With `remembered`, samples that are kept there and whose files
+    have the same size and time of change are not opened. UserError where `WSSHM_MAX_PIXELS` is no number.
+    """
+    most_pixels()  # an impossible limit is no fault of the files
+    rows: list[_Row] = []
+    for number, manifest in enumerate(manifests):
+        if manifest.stored_apart:
+            manifest = manifest.hashed()
+        looks = _looks(manifest, remembered)
+        rows += [_Row(number, *each) for each in zip(manifest.samples, looks, strict=True)]
+    found: dict[int, list[Finding]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        found[place] += row.look.findings
+    for place, finding in _alike(rows):
+        found[place].append(finding)
+    called = names or [""] * len(manifests)
+    return [_named(each, rows[place], called) for place in range(len(rows)) for each in found[place]]
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong with one sample. `path` is relative to the manifest's root."""
+class _Row:
+    """A sample of one of the manifests, which are counted from 0, and what it looks like."""
 
-    id: str
-    column: str
-    path: str
-    problem: str
-
-
-def check(manifest: Manifest) -> list[Fault]:
-    """Every fault of a manifest, in its order; empty if there is none.
-
-    Looked for: missing and unreadable files, labels of another size than the picture, mattes and masks that are empty
-    or full, masks that are not binary, files changed since import, and the same picture listed twice. UserError where
-    `WSSHM_MAX_PIXELS` is no number.
-    """
-    most_pixels()  # an impossible limit is no fault of the files
-    faults: list[Fault] = []
-    first_with: dict[str, Sample] = {}
-    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
-        judged = pool.map(lambda sample: _judge(manifest, sample), manifest.samples)
-        for sample, (found, digest) in zip(manifest.samples, track(judged, len(manifest), "checking"), strict=True):
-            faults += found
-            twin = first_with.setdefault(digest, sample) if digest else sample
-            if twin is not sample:
-                column = _main_column(sample)
-                problem = f"the same picture as {twin.id} ({twin.split})"
-                faults.append(Fault(sample.id, column, sample.files[column], problem))
-    return faults
+    manifest: int
+    sample: Sample
+    look: Look
 
 
-def _main_column(sample: Sample) -> str:
-    return "foreground" if sample.image is None and sample.foreground else "image"
+def _looks(manifest: Manifest, remembered: bool) -> list[Look]:
+    known = read_record(manifest) if remembered else {}
+    if known:
+        states = on_threads(lambda sample: state_of(manifest, sample), manifest.samples)
+        # A sample of which a file is missing has no state.
+        same = {s.id for s, state in zip(manifest.samples, states, strict=True) if state and state == known[s.id].state}
+        known = {name: each for name, each in known.items() if name in same}
+    todo = [sample for sample in manifest.samples if sample.id not in known]
+    fetched = _fetched_ahead(manifest, todo)
+    looked = track(on_threads(lambda sample: look(manifest, sample), fetched), len(todo), "checking")
+    new = {sample.id: each for sample, each in zip(todo, looked, strict=True)}
+    looks = [new[s.id] if s.id in new else known[s.id] for s in manifest.samples]
+    if new:
+        write_record(manifest, looks)
+    return looks
 
 
-def _judge(manifest: Manifest, sample: Sample) -> tuple[list[Fault], str]:
-    """A sample's own faults, and the sha256 of its picture's bytes ("" where that cannot be read)."""
-    main = _main_column(sample)
-    if main not in sample.files:
-        return [Fault(sample.id, main, "", f"none; a {sample.kind} needs an image or a foreground")], ""
-    faults: list[Fault] = []
-    pixels: dict[str, NDArray] = {}
-    unusable: set[str] = set()  # a cut-out's one file fills two columns
-    for column, relative in sample.files.items():
-        if relative in unusable:
-            continue
-        path = None
-        try:
-            path = manifest.path(sample, column)
-            pixels[column] = READERS[column](path)
-        except UserError as error:
-            unusable.add(relative)
-            missing = path is not None and not path.is_file()
-            problem = "missing" if missing else str(error).removeprefix(f"{path} ")
-            faults.append(Fault(sample.id, column, relative, problem))
-    faults += [Fault(sample.id, c, sample.files[c], problem) for c, problem in _problems(sample, main, pixels)]
-    complete = not unusable and all(manifest.path(sample, column).is_file() for column in sample.files)
-    if sample.sha256 and complete and manifest.content_hash(sample) != sample.sha256:
-        faults.append(Fault(sample.id, main, sample.files[main], "changed since import; import the data again"))
-    digest = hashlib.sha256(manifest.path(sample, main).read_bytes()).hexdigest() if main in pixels else ""
-    return faults, digest
+def _fetched_ahead(manifest: Manifest, samples: Sequence[Sample]) -> Iterator[Sample]:
+    for place, sample in enumerate(samples):
+        if place % FETCHED == 0:
+            manifest.prefetch(samples[place : place + 2 * FETCHED])
+        yield sample
 
 
-def _problems(sample: Sample, main: str, pixels: dict[str, NDArray]) -> Iterator[tuple[str, str]]:
-    """What is wrong with files that could be read, as (column, problem)."""
-    for column, values in pixels.items():
-        size = _size(values)
-        if column == main and sample.width and sample.height and size != (sample.width, sample.height):
-            yield column, f"{_by(size)}, but the manifest says {_by((sample.width, sample.height))}"
-        if column != main and main in pixels and size != _size(pixels[main]):
-            yield column, f"{_by(size)}, but the {main} is {_by(_size(pixels[main]))}"
-        if column in ("matte", "mask") and values.min() == values.max() and values.min() in (0, 1):
-            yield column, f"{values.min():.0f} everywhere"
-        elif column in ("matte", "mask") and _inverted(values):
-            yield column, "1 along the whole border and 0 inside: it may be inverted; the person is 1 (255)"
-        if column == "mask":
-            between = np.count_nonzero((values > 0) & (values < 1)) / values.size
-            if between:
-                what = (
-                    "it may be a matte, so import the data again with --masks-as matte"
-                    if has_wide_edge(values)
-                    else "it is cut at half; save it as 0 and 255"
-                )
-                yield column, f"not binary, {max(between, 0.0001):.2%} of its pixels are neither 0 nor 1; {what}"
+def _alike(rows: Sequence[_Row]) -> Iterator[tuple[int, Finding]]:
+    """Pictures that are the same as another one, or nearly: (the later one's place in `rows`, what is found)."""
+    exact = set()
+    for place, other in _same_bytes(rows):
+        exact.add((place, rows[other].sample.split))
+        kind = "duplicate" if rows[place].sample.split == rows[other].sample.split else "leak"
+        yield place, _finding(rows, place, other, kind, "the same picture as", 0)
+    likenesses = Likenesses([row.look.likeness for row in rows])
+    groups: dict[tuple[int, str], list[int]] = defaultdict(list)
+    splits: dict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        groups[row.manifest, row.sample.split].append(place)
+        splits[row.sample.split].append(place)
+    compared = [(likenesses.among(_places(group)), "duplicate") for group in groups.values()]
+    compared += [
+        (likenesses.between(_places(splits[later]), _places(splits[earlier])), "leak")
+        for earlier, later in combinations(SPLITS, 2)
+    ]
+    for twins, kind in compared:
+        for twin in twins:
+            if (twin.row, rows[twin.other].sample.split) not in exact:
+                words = "the same picture, saved again, as" if twin.copy else "nearly the same picture as"
+                full_kind = kind if twin.copy else f"near-{kind}"
+                yield twin.row, _finding(rows, twin.row, twin.other, full_kind, words, twin.distance)
 
 
-def _inverted(values: NDArray) -> bool:
-    """Whether all four edges are the person, which no photo of one shows, and something inside is not."""
-    edges = (values[0], values[-1], values[:, 0], values[:, -1])
-    return all(float(edge.min()) >= 0.95 for edge in edges) and float(values.min()) <= 0.05
+def _same_bytes(rows: Sequence[_Row]) -> Iterator[tuple[int, int]]:
+    """(place, twin's place) of pictures whose files are equal: in a split of a manifest, and across splits."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        if row.look.digest:
+            places[row.look.digest].append(place)
+    for group in places.values():
+        first: dict[tuple[int, str], int] = {}
+        for place in group if len(group) > 1 else ():
+            row = rows[place]
+            twin = first.setdefault((row.manifest, row.sample.split), place)
+            if twin != place:
+                yield place, twin
+        by_split = {split: place for (_, split), place in reversed(first.items())}
+        for earlier, later in combinations(SPLITS, 2):
+            if earlier in by_split:
+                yield from ((place, by_split[earlier]) for place in group if rows[place].sample.split == later)
 
 
-def _size(values: NDArray) -> tuple[int, int]:
-    return values.shape[1], values.shape[0]
+def _finding(rows: Sequence[_Row], place: int, twin: int, kind: str, words: str, distance: int) -> Finding:
+    sample, other = rows[place].sample, rows[twin].sample
+    column = main_column(sample)
+    problem = f"{words} {other.id} ({other.split})"
+    return Finding(
+        *(sample.id, sample.split, column, sample.files[column], kind, problem),
+        twin=other.id,
+        twin_split=other.split,
+        twin_manifest=str(rows[twin].manifest),
+        distance=distance,
+    )
 
 
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
+def _named(finding: Finding, row: _Row, names: Sequence[str]) -> Finding:
+    """A finding with the manifests' names in place of their numbers."""
+    name = names[row.manifest]
+    if finding.twin_manifest is None:
+        return replace(finding, manifest=name)
+    twin = names[int(finding.twin_manifest)]
+    problem = finding.problem if twin == name else f"{finding.problem.removesuffix(')')} of {twin})"
+    return replace(finding, manifest=name, twin_manifest=twin, problem=problem)
+
+
+def _places(places: list[int]) -> NDArray[np.intp]:
+    return np.array(places, np.intp)

@@ -11,8 +11,9 @@ import typer
 import typer.core
 
 from wsshm.console import columns, set_option
+from wsshm.data.check_cli import check
 from wsshm.data.pack_command import pack
-from wsshm.errors import UserError, nearest, printable, redacted
+from wsshm.errors import UserError, nearest, redacted
 from wsshm.files.tables import check_address, check_file
 from wsshm.options import CacheOption
 
@@ -23,6 +24,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, import
 make_app = typer.Typer(add_completion=False, no_args_is_help=True, help="Draw a data set.")
 app.add_typer(make_app, name="make")
 app.command()(pack)
+app.command()(check)
 
 MANIFEST = (".parquet",)
 # Limits far beyond any use, as a configuration has them: a slip of the hand is said, and not computed.
@@ -216,32 +218,6 @@ def prepare_(
     for name in MANIFESTS:
         typer.echo(f"{out / name}: {_split_counts(Manifest.read(out / name))}")
     typer.echo(f"next: wsshm sweep run photos {set_option('base.data.root', str(out))}")
-
-
-@app.command()
-def check(manifest: ManifestPath, cache: CacheOption = None) -> None:
-    """Open and check every file of a manifest; exit status 1 if a fault is found.
-
-    Example: wsshm data check photos.parquet
-    """
-    from wsshm.data.check import check as find_faults
-    from wsshm.data.manifest import Manifest
-
-    samples = Manifest.read(manifest)
-    faults = find_faults(samples)
-    if not faults:
-        typer.echo(f"{redacted(manifest)}: {len(samples)} {_samples(samples)}, no fault")
-        return
-    rows = [("id", "column", "file", "problem")]
-    rows += [(printable(f.id), f.column, printable(f.path), printable(f.problem)) for f in faults]
-    widths = [max(len(row[k]) for row in rows) for k in range(3)]
-    for row in rows:
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
-    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    typer.echo(
-        f"{redacted(manifest)}: {count} in {len({fault.id for fault in faults})} of {len(samples)} {_samples(samples)}"
-    )
-    raise typer.Exit(1)
 
 
 @app.command()

@@ -34,6 +34,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class Changed(UserError):
+    """A sample whose files are not what was imported."""
+
+
 def digest_of(files: Iterable[tuple[str, bytes]]) -> str:
     """sha256 over column names and bytes, as `content_hash` has it."""
     digest = hashlib.sha256()
@@ -144,7 +148,7 @@ def verified(manifest: Manifest, sample: Sample) -> dict[str, bytes]:
         if digest_of(contents.items()) == sample.sha256:
             return contents
     address = manifest.address(sample, next(iter(sample.files)))
-    raise UserError(f"{address} and what else {sample.id!r} has were changed since import; import the data again")
+    raise Changed(f"{address} and what else {sample.id!r} has were changed since import; import the data again")
 
 
 def check_present(manifest: Manifest) -> None:

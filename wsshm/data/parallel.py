@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 from wsshm.console import track
 from wsshm.cores import usable_cores
 
+AHEAD = 4
+"""Items for each thread that are begun before their results are asked for."""
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def each(do: Callable[[T], R], items: Sequence[T], label: str) -> Iterator[tuple[T, R]]:
     """(item, `do(item)`) of all items, in order, with progress under `label`; the first error ends it."""
-    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
-        try:
-            yield from zip(items, track(pool.map(do, items), len(items), label), strict=True)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    yield from zip(items, track(on_threads(do, items), len(items), label), strict=True)
+
+
+def on_threads(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`do` of every item, in order, on a thread for each core; only a few are begun ahead of what is asked for.
+
+    The first error is raised, and nothing is begun after it.
+    """
+    threads = usable_cores()
+    left = iter(items)
+    pool = ThreadPoolExecutor(threads)
+    try:
+        begun: deque[Future[R]] = deque(pool.submit(do, item) for item in islice(left, AHEAD * threads))
+        while begun:
+            result = begun.popleft().result()
+            begun.extend(pool.submit(do, item) for item in islice(left, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -6,21 +6,17 @@ import functools
 import hashlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from wsshm.config import Budget, DataConfig
-from wsshm.console import track
 from wsshm.data.fetching import patiently
 from wsshm.data.manifest import Manifest, Sample
-from wsshm.data.pictures import read_mask, read_size
 from wsshm.errors import UserError, nearest, without_hidden
 from wsshm.files.filesystems import RemoteError
 from wsshm.files.location import Location
 
 PROCEDURAL = "procedural/"
-MASKS_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
@@ -86,9 +82,7 @@ def _selected(
 def open_manifest(name: str, config: DataConfig) -> Manifest:
     """The manifest behind a source's name: `procedural/PART`, a path (relative ones under `data.root`), or an address."""
     if not name.startswith(PROCEDURAL):
-        place = Location.of(without_hidden(name))
-        if place.local is not None and config.root and not name.startswith(("/", "~")):
-            place = Location.of(without_hidden(config.root)).joined(name)
+        place = place_of(name, config)
         return _read(place, _state_of(place))
     from wsshm.data import procedural
 
@@ -100,6 +94,14 @@ def open_manifest(name: str, config: DataConfig) -> Manifest:
     drawn = config.procedural
     counts = {key: getattr(drawn, key) for key in procedural.DEFAULT_COUNTS}
     return procedural.embedded(procedural.Recipe(part, config.size, drawn.seed, drawn.mask_coarseness), counts)
+
+
+def place_of(name: str, config: DataConfig) -> Location:
+    """Where the manifest of a source lies that is not embedded."""
+    place = Location.of(without_hidden(name))
+    if place.local is not None and config.root and not name.startswith(("/", "~")):
+        return Location.of(without_hidden(config.root)).joined(name)
+    return place
 
 
 @functools.lru_cache(maxsize=16)
@@ -129,26 +131,6 @@ def budgeted(manifest: Manifest, count: int | None, seed: int, label: str) -> tu
     samples = sorted(manifest.samples, key=lambda s: s.id)
     order = np.random.default_rng([seed, *label.encode()]).permutation(len(samples))
     return tuple(samples[i] for i in order[:count])
-
-
-def check_files(sources: Sources) -> None:
-    """Open every file's header and decode some masks, so that what cannot be used is named before anything is trained.
-
-    Of files on an object store or in packs, only whether they are there: all would have to be fetched. Raises UserError
-    naming the first missing or foreign file, or mask of class indices; `wsshm data check` decodes all.
-    """
-    files: dict[Path, None] = {}
-    for manifest in (sources.mattes, sources.backgrounds, sources.masks, sources.val, *sources.test.values()):
-        if manifest.stored_apart:
-            manifest.check_present()
-        else:
-            files |= {manifest.path(s, column): None for s in manifest.samples for column in s.files}
-    for path in track(files, len(files), "checking pictures"):
-        read_size(path)
-    masks = sources.masks.samples
-    for sample in masks[:: max(1, len(masks) // MASKS_LOOKED_AT)]:
-        with sources.masks.told_by_address(sample):
-            read_mask(sources.masks.path(sample, "mask"))
 
 
 def available(budget: Budget, sources: Sources) -> tuple[int, int]:

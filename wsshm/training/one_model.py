@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from wsshm.config import RunConfig
-from wsshm.data.sources import check_files
+from wsshm.data.gate import check_data
 from wsshm.documents import mapping
 from wsshm.errors import UserError, redacted
 from wsshm.files.location import Location, check_writable
@@ -41,7 +41,7 @@ def train_single(config: RunConfig, out: Location) -> Location:
     if config.train.workers:
         check_named()
     run = plan_run(resolved(config))
-    check_files(run.sources)
+    check_data(run.config.data, run.sources)
     check_writable(out, "--out")
     written = redacted(yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False))
     _say_what_is_replaced(out, yaml.safe_load(written))

@@ -1,7 +1,9 @@
 import subprocess
 import sys
 
+import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from wsshm.__main__ import main
@@ -43,15 +45,44 @@ def test_import_check_and_preview(wsshm, root, tmp_path):
     assert (tmp_path / "sheet.png").stat().st_size > 0
 
 
-def test_check_prints_an_aligned_table_and_leaves_with_1(wsshm, root, tmp_path):
+def test_check_prints_aligned_tables_and_leaves_with_1_for_errors(wsshm, root, tmp_path):
     listed = tmp_path / "m.parquet"
     wsshm("data", "import", "rgba", root, "--out", listed)
     (root / "b.png").unlink()
     code, out, _ = wsshm("data", "check", listed)
-    header, fault, total = out.splitlines()
+    header, fault, _, kinds, counted, _, total = out.splitlines()
     assert code == 1
     assert header.index("problem") == fault.index("missing")
-    assert total == f"{listed}: 1 fault in 1 of 2 samples"
+    assert kinds.index("meaning") == counted.index("a file is not there")
+    assert total == f"{listed}: 2 samples, 1 error, 0 warnings; all are in {tmp_path / 'm.check.parquet'}"
+
+
+def test_check_shows_the_first_and_all_are_in_the_report(wsshm, monkeypatch, root, tmp_path):
+    monkeypatch.setattr("wsshm.data.check_cli.SHOWN", 1)
+    listed, report = tmp_path / "m.parquet", tmp_path / "r.parquet"
+    for name in ("a", "b"):
+        write_png(
+            root / f"{name}.png",
+            np.dstack([RNG.integers(0, 256, (8, 10, 3), dtype=np.uint8), np.eye(8, 10, dtype=np.uint8) * 255]),
+        )
+    wsshm("data", "import", "rgba", root, "--out", listed)
+    code, out, _ = wsshm("data", "check", listed, "--report", report)
+    assert code == 0  # warnings alone
+    assert "\n... and 1 more\n" in out
+    assert out.endswith(f"0 errors, 2 warnings; all are in {report}\n")
+    assert len(pq.read_table(report)) == 2
+
+
+def test_several_manifests_are_compared(wsshm, tmp_path):
+    for split in ("train", "test"):
+        write_png(tmp_path / split / "a.png", cv2.resize(np.eye(5, dtype=np.uint8) * 200, (60, 50)))
+        wsshm(
+            "data", "import", "backgrounds", tmp_path / split, "--split", split, "--out", tmp_path / f"{split}.parquet"
+        )
+    code, out, _ = wsshm("data", "check", tmp_path / "train.parquet", tmp_path / "test.parquet")
+    assert code == 1
+    assert f"the same picture as a (train of {tmp_path / 'train.parquet'})" in out
+    assert (tmp_path / "train.check.parquet").exists()
 
 
 @pytest.mark.parametrize(
@@ -63,6 +94,10 @@ def test_check_prints_an_aligned_table_and_leaves_with_1(wsshm, root, tmp_path):
         (("import", "rgba", ".", "--out", "m.csv"), "does not say what to write; end it in .parquet"),
         (("split", "gone.parquet", "--out", "m.csv"), "end it in .parquet"),
         (("check", "gone.parquet"), "there is no manifest at gone.parquet"),
+        (
+            ("check", "gone.parquet", "--report", "r.csv"),
+            "--report r.csv does not say what to write; end it in .parquet",
+        ),
         (("preview", "gone.parquet", "--out", "s.png"), "there is no manifest at gone.parquet"),
     ],
 )

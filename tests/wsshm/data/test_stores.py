@@ -14,9 +14,11 @@ from tests.object_store import bucket
 from tests.wsshm.data.small_sets import small_set
 from wsshm.config import DataConfig
 from wsshm.data import fetching
+from wsshm.data.check import check
+from wsshm.data.gate import check_data
 from wsshm.data.manifest import Manifest
 from wsshm.data.packing import pack
-from wsshm.data.sources import check_files, open_manifest, open_sources
+from wsshm.data.sources import open_manifest, open_sources
 from wsshm.errors import UserError
 from wsshm.files import node_cache
 from wsshm.files.location import Location
@@ -49,6 +51,7 @@ def root(template: str, local: Manifest) -> Location:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(node_cache.VARIABLE, f"{tmp_path}/cache:10MB")
+    monkeypatch.setenv("WSSHM_CACHE", str(tmp_path / "kept"))
     monkeypatch.setattr(fetching, "WAITS_S", (0.01,))
     return tmp_path / "cache"
 
@@ -124,7 +127,35 @@ def test_a_configuration_names_addresses(template: str, root: Location, local: M
     sources = open_sources(config)
     assert open_manifest(address, config) is open_manifest(address, config)
     assert sources.masks.fingerprint == local.where(lambda s: s.split == "train" and s.mask is not None).fingerprint
-    check_files(sources)
+    check_data(config, sources)  # without an earlier check no picture is fetched
+
+
+@pytest.mark.parametrize("address", ["sets/set.parquet", "packed/packed.parquet"])
+def test_a_check_of_an_address_finds_what_that_of_the_disk_does(
+    template: str, root: Location, local: Manifest, address: str
+) -> None:
+    remote = Manifest.read(template.format(address))
+    found = check(remote)
+    assert [(each.id, each.kind, each.problem) for each in found] == [
+        (each.id, each.kind, each.problem) for each in check(local)
+    ]
+    assert "empty" in {each.kind for each in found}
+    place = str(template.format(address))
+    config = DataConfig(mattes=place, masks=place, val=place, test=(place,), size=64)
+    with pytest.raises(UserError, match=r"s3://.*: 0 everywhere \(the first of .* errors\)"):
+        check_data(config, open_sources(config))  # it is known from the check
+
+
+def test_a_check_of_an_address_names_what_was_changed_or_is_gone(
+    template: str, root: Location, local: Manifest
+) -> None:
+    place = Location.of(template.format("changed"))
+    place.upload(local.folder)
+    (place / "images/1.jpg").write_bytes((root / "images/2.jpg").read_bytes())
+    (place / "masks/4.png").delete()
+    found = [each for each in check(Manifest(place, local.samples)) if each.kind in ("changed", "missing")]
+    assert [(each.id, each.kind) for each in found] == [("photo 1", "changed"), ("photo 4", "missing")]
+    assert "changed/masks/4.png" in found[1].problem
 
 
 def test_a_pack_that_fits_the_cache_is_read_shard_by_shard(
