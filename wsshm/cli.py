@@ -80,9 +80,13 @@ app.command()(predict)
 @app.command()
 def blend(
     model: Annotated[Path, typer.Argument(help="folder of a trained teacher (model.safetensors, model.json)")],
-    data: Annotated[Path, typer.Option(help="a manifest (.parquet) whose photos have masks")],
+    data: Annotated[str, typer.Option(help="a manifest (.parquet), or its address, whose photos have masks")],
     out: Annotated[
-        Path, typer.Option(help="folder for label/, share/, weight/ and manifest.parquet; rerun the command to resume")
+        str,
+        typer.Option(
+            help="folder for label/, share/, weight/ and manifest.parquet, or an address in the bucket of the photos; rerun"
+            " the command to resume"
+        ),
     ],
     assignments: Annotated[
         list[str] | None,
@@ -95,6 +99,7 @@ def blend(
         typer.Option(min=32, help="shorter side in px that the teacher sees; default: 1.2 times its training size"),
     ] = None,
     device: Annotated[str, typer.Option(help="auto (GPUs if the cluster has some), cpu or cuda")] = "auto",
+    cache: CacheOption = None,
 ) -> None:
     """Blend a teacher's mattes with photos' masks into labels, by Ray Data over the cluster (RAY_ADDRESS's, or here).
 
@@ -104,7 +109,7 @@ def blend(
     Example: wsshm blend runs/one/model --data photos.parquet --out labels --set threshold=0.3
     """
     from wsshm.config import BlendConfig, override, parse
-    from wsshm.errors import UserError, printable
+    from wsshm.errors import UserError, printable, redacted
 
     document = override({}, assignments or [])
     for key in ("when", "refresh"):
@@ -116,7 +121,7 @@ def blend(
     manifest, failures = blend_manifest(model, data, out, checked, size, device)
     for failure in failures:
         typer.echo(printable(f"error: {failure}"), err=True)
-    typer.echo(manifest)
+    typer.echo(manifest.local or redacted(manifest))
     if failures:
         raise typer.Exit(1)
 

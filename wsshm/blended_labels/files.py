@@ -17,9 +17,11 @@ from wsshm.blended_labels.labels import LabelFolder, file_of, kinds_of
 from wsshm.blended_labels.making import Labellers, make_labels
 from wsshm.config import BlendConfig
 from wsshm.console import track
-from wsshm.data.manifest import Manifest, Sample, common_root, content_hash
+from wsshm.data.fetching import at_once
+from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.pictures import read_size
-from wsshm.errors import UserError, nearest
+from wsshm.errors import UserError, nearest, redacted
+from wsshm.files.filesystems import RemoteError
 from wsshm.files.location import Location, check_writable
 from wsshm.models.checkpoint import load_model
 from wsshm.ray_cluster import check_named, connect
@@ -29,8 +31,8 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def blend_manifest(
-    model: Path, data: Path, out: Path, blend: BlendConfig, size: int | None, device: str
-) -> tuple[Path, list[str]]:
+    model: Path, data: Path | str, out: Path | str, blend: BlendConfig, size: int | None, device: str
+) -> tuple[Location, list[str]]:
     """Label every photo with a mask, over the cluster; returns OUT/manifest.parquet and a sentence for each failure.
 
     The manifest's `matte` is the label; the paths of share and weight are among its attributes. What an earlier call
@@ -43,31 +45,32 @@ def blend_manifest(
     size = size or size_seen(load_model(model)[1].size)
     manifest = Manifest.read(data).where(lambda s: s.kind == "photo" and s.image is not None and s.mask is not None)
     if not len(manifest):
-        raise UserError(f"{data} lists no photo with a mask; import some with `wsshm data import pairs`")
-    check_writable(Location.of(out), "--out")
-    folder, task = LabelFolder(Location.of(out), blend), Task.of(model, blend, size)
+        raise UserError(f"{redacted(data)} lists no photo with a mask; import some with `wsshm data import pairs`")
+    manifest, place = manifest.around(Location.of(out)), Location.of(out)
+    check_writable(place, "--out")
+    folder, task = LabelFolder(place, blend), Task.of(model, blend, size)
     recipe = {
         "model": hashlib.sha256(task.weights).hexdigest()[:16],
         "blend": blend.model_dump(exclude={"when", "refresh", "teacher"}),
         "size": size,
     }
     folder.hold_against(recipe)
-    manifest, failures = _hashed(manifest.rooted(common_root(manifest.folder, out)))
+    manifest, failures = _hashed(manifest)
     missing = folder.missing(manifest.samples)
     if missing:
         folder.add(recipe, 0, 0.0)
         began = time.perf_counter()
-        with _cluster(device) as (labellers, place):
-            made = make_labels(manifest, missing, folder, task._replace(device=place), labellers)
+        with _cluster(device) as (labellers, processor):
+            made = make_labels(manifest, missing, folder, task._replace(device=processor), labellers)
             first = next(made)  # the time left goes by what follows: starting the labellers is no sign of their rate
             shown = track(itertools.chain([first], made), len(missing), "blending")
             answers = {sample.id: failure for sample, failure in shown}
         failures |= {name: failure for name, failure in answers.items() if failure}
         folder.add(recipe, sum(not failure for failure in answers.values()), time.perf_counter() - began)
     listed = manifest.where(lambda s: s.id not in failures)
-    labelled = Manifest(manifest.root, (_labelled(listed, sample, out, blend) for sample in listed.samples))
-    labelled.hashed().write(out / MANIFEST)
-    return out / MANIFEST, list(failures.values())
+    labelled = Manifest(manifest.root, (_labelled(listed, sample, place, blend) for sample in listed.samples))
+    labelled.hashed().write(place / MANIFEST)
+    return place / MANIFEST, list(failures.values())
 
 
 @contextmanager
@@ -92,20 +95,27 @@ def _hashed(manifest: Manifest) -> tuple[Manifest, dict[str, str]]:
     """The samples whose files are there, each with the hash of its content, and a sentence for each of the others."""
     there: list[Sample] = []
     failures: dict[str, str] = {}
-    for sample in track(manifest.samples, len(manifest), "reading"):
+
+    def hashed(sample: Sample) -> Sample | UserError:
         try:
-            there.append(replace(sample, sha256=content_hash(manifest.folder, sample)))
+            return replace(sample, sha256=manifest.content_hash(sample))
+        except RemoteError:  # of the store, not of this picture
+            raise
         except UserError as error:
-            failures[sample.id] = str(error)
+            return error
+
+    answers = at_once(hashed, manifest.samples)
+    for sample, answer in zip(manifest.samples, track(answers, len(manifest), "reading"), strict=True):
+        if isinstance(answer, Sample):
+            there.append(answer)
+        else:
+            failures[sample.id] = str(answer)
     return Manifest(manifest.root, there), failures
 
 
-def _labelled(manifest: Manifest, sample: Sample, out: Path, blend: BlendConfig) -> Sample:
+def _labelled(manifest: Manifest, sample: Sample, out: Location, blend: BlendConfig) -> Sample:
     """The sample with the label as its matte, and the paths of share and weight."""
-    paths = {
-        kind: (out.resolve() / file_of(kind, sample)).relative_to(manifest.folder).as_posix()
-        for kind in kinds_of(blend)
-    }
+    paths = {kind: manifest.below(out.joined(file_of(kind, sample))) for kind in kinds_of(blend)}
     width, height = read_size(manifest.path(sample, "image"))
     attributes = sample.attributes | {kind: path for kind, path in paths.items() if kind != "label"}
     return replace(sample, matte=paths["label"], width=width, height=height, sha256="", attributes=attributes)

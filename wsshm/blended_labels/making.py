@@ -1,15 +1,15 @@
 """Labelling many pictures: in this process, or by Ray Data over the cluster.
 
-What the labellers made comes back here and is written here, so only the pictures must be where all nodes see them.
+What the labellers made comes back here and is written here, so only the pictures must be where all nodes see them: on a
+shared disk, or an object store.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,9 @@ from wsshm.errors import UserError
 
 AT_ONCE = 4
 """Pictures that a labeller is handed at once: what a killed command may have to do again, times labellers."""
+
+FETCHED_AHEAD = 8
+"""Pictures that a labeller fetches before it reads them, where they lie on an object store."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,8 @@ def make_labels(
     in this process, without a cluster.
     """
     by_id = {sample.id: sample for sample in samples}
-    rows = [
-        {"id": s.id, "image": str(manifest.path(s, "image")), "mask": str(manifest.path(s, "mask"))} for s in samples
-    ]
-    answers = _here(rows, task) if labellers is None else _by_ray_data(rows, task, labellers)
+    listed = Manifest(manifest.root, samples)
+    answers = _here(listed, task) if labellers is None else _by_ray_data(listed, task, labellers)
     for answer in answers:
         sample = by_id[answer["id"]]
         if not answer["error"]:
@@ -55,46 +56,63 @@ def make_labels(
         yield sample, answer["error"]
 
 
-def _here(rows: Iterable[dict[str, str]], task: Task) -> Iterator[dict[str, Any]]:
+def _here(listed: Manifest, task: Task) -> Iterator[dict[str, Any]]:
     labeller = Labeller(task)
-    return (_answer(labeller, row) for row in rows)
+    return (_answer(labeller, listed, sample) for sample in _ahead(listed, listed.samples))
 
 
-def _answer(labeller: Labeller, row: dict[str, str]) -> dict[str, Any]:
+def _ahead(listed: Manifest, samples: Sequence[Sample]) -> Iterator[Sample]:
+    """The samples, the next ones of which are being fetched meanwhile."""
+    for number, sample in enumerate(samples):
+        listed.prefetch(samples[number : number + FETCHED_AHEAD])
+        yield sample
+
+
+def _answer(labeller: Labeller, listed: Manifest, sample: Sample) -> dict[str, Any]:
     try:
-        return {"id": row["id"], "error": "", **labeller(Path(row["image"]), Path(row["mask"]))}
+        with listed.told_by_address(sample):
+            pngs = labeller(listed.path(sample, "image"), listed.path(sample, "mask"))
+        return {"id": sample.id, "error": "", **pngs}
     except UserError as error:
-        return {"id": row["id"], "error": str(error)}
+        return {"id": sample.id, "error": str(error)}
 
 
 class _RayLabeller:
     """A `Labeller` as Ray Data calls it: tables of pictures in, tables of PNGs out."""
 
-    def __init__(self, task: ray.ObjectRef, threads: int) -> None:
+    def __init__(self, listed: ray.ObjectRef, task: ray.ObjectRef, threads: int) -> None:
         torch.set_num_threads(threads)
         self.labeller = Labeller(ray.get(task))
+        self.listed: Manifest = ray.get(listed)
         self.schema = pa.schema(
             [("id", pa.string()), ("error", pa.string())]
             + [(kind, pa.binary()) for kind in kinds_of(self.labeller.task.blend)]
         )
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist([_answer(self.labeller, row) for row in table.to_pylist()], self.schema)
+        samples = [self.listed.samples[number] for number in table["number"].to_pylist()]
+        answers = [_answer(self.labeller, self.listed, sample) for sample in _ahead(self.listed, samples)]
+        return pa.Table.from_pylist(answers, self.schema)
 
 
-def _by_ray_data(rows: list[dict[str, str]], task: Task, labellers: Labellers) -> Iterator[dict[str, Any]]:
+def _by_ray_data(listed: Manifest, task: Task, labellers: Labellers) -> Iterator[dict[str, Any]]:
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    blocks = math.ceil(len(rows) / AT_ONCE)
+    blocks = math.ceil(len(listed) / AT_ONCE)
+    rows = [{"number": number} for number in range(len(listed))]
     labelled = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         _RayLabeller,
         batch_size=AT_ONCE,
         batch_format="pyarrow",
-        fn_constructor_kwargs={"task": ray.put(task), "threads": max(1, int(labellers.cpus))},
+        fn_constructor_kwargs={
+            "listed": ray.put(listed),
+            "task": ray.put(task),
+            "threads": max(1, int(labellers.cpus)),
+        },
         compute=ray.data.ActorPoolStrategy(size=min(labellers.count, blocks)),
         num_cpus=labellers.cpus,
         num_gpus=labellers.gpus,

@@ -247,13 +247,33 @@ class Manifest:
 
     def rooted(self, root: Path) -> Manifest:
         """The same samples under `root`, which holds the present root; their paths become relative to it."""
-        above = self.folder.resolve().relative_to(root)
+        above = self.folder.resolve().relative_to(root).as_posix()
+        return Manifest(root, (_moved(sample, above) for sample in self.samples))
 
-        def moved(sample: Sample) -> Sample:
-            files: dict[str, Any] = {column: (above / path).as_posix() for column, path in sample.files.items()}
-            return replace(sample, **files)
+    def around(self, place: Location) -> Manifest:
+        """The same samples under a root that holds `place`, too. UserError where there is none, as in another bucket."""
+        root = self.root
+        if not isinstance(root, Location):
+            if place.local is None:
+                raise UserError(
+                    f"the pictures lie in {root}, not on an object store as {redacted(place)} does; give a folder"
+                )
+            return self.rooted(common_root(self.folder, place.local))
+        if not root.holds(place):
+            raise UserError(
+                f"{redacted(place)} is not in the bucket of the pictures, {redacted(root)}; give a place in it"
+            )
+        if any(sample.shard is not None for sample in self.samples):
+            raise UserError(f"{redacted(root)} holds a pack; give the manifest that was packed")
+        top = replace(root, path=posixpath.commonpath([root.path, place.path]))
+        above = posixpath.relpath(root.path, top.path)
+        return Manifest(top, (_moved(sample, above) for sample in self.samples))
 
-        return Manifest(root, map(moved, self.samples))
+    def below(self, place: Location) -> str:
+        """The path of a file below the root, as its samples have it."""
+        if isinstance(self.root, Location):
+            return posixpath.relpath(place.path, self.root.path)
+        return Path(place.path).resolve().relative_to(self.root).as_posix()
 
     def write(self, path: Path | str | Location) -> Path | Location:
         """Write as Parquet, whole or not at all. The root is stored relative to the manifest where possible.
@@ -293,6 +313,11 @@ class Manifest:
             columns[name] = [getattr(blank, name) if value is None else value for value in columns[name]]
         columns["attributes"] = [value or {} for value in columns["attributes"]]
         return cls(_opened_root(root, place), Sample.from_columns(columns))
+
+
+def _moved(sample: Sample, above: str) -> Sample:
+    files: dict[str, Any] = {column: posixpath.normpath(f"{above}/{path}") for column, path in sample.files.items()}
+    return replace(sample, **files)
 
 
 def _stored_root(root: Path | Location, place: Location) -> str:
