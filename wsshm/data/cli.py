@@ -14,7 +14,7 @@ from wsshm.console import columns, set_option
 from wsshm.data.check_cli import check
 from wsshm.data.pack_command import pack
 from wsshm.errors import UserError, nearest, redacted
-from wsshm.files.tables import check_address, check_file
+from wsshm.files.tables import check_address
 from wsshm.options import CacheOption
 
 if TYPE_CHECKING:
@@ -97,8 +97,13 @@ class _NamesLayouts(typer.core.TyperCommand):
 @app.command("import", cls=_NamesLayouts)
 def import_(
     layout: Annotated[str, typer.Argument(metavar="LAYOUT")],
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="the folder that holds the data set")],
-    out: Annotated[Path, typer.Option(help="the manifest to write (.parquet)")],
+    root: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROOT", help="the folder that holds the data set, or its address, such as s3://bucket/set"
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="the manifest to write (.parquet), or its address")],
     split: Annotated[
         str | None,
         typer.Option(
@@ -124,33 +129,36 @@ def import_(
     option: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="an option of LAYOUT's own; may be repeated")
     ] = None,
+    cache: CacheOption = None,
 ) -> None:
     """List a data set in a manifest; the pictures stay where they are.
 
     Folders may have folders in them. A table NAME.csv inside the folder NAME or next to it (columns id, split, ...) is
     read too. The masks of a data set that has annotations, or with --class those of the person, are written to the folder
-    OUT-masks.
+    OUT-masks; of a data set on an object store, OUT must be in the same bucket then.
 
     Example: wsshm data import pairs photos --out photos.parquet --domain natural
     """
     from wsshm.data.class_masks import parse_classes
     from wsshm.data.importing import import_layout
     from wsshm.documents import yaml_value
+    from wsshm.files.location import Location
 
-    check_file(out, endings=MANIFEST)
+    check_address(out, endings=MANIFEST)
+    place = Location.of(out)
     manifest = import_layout(
         layout,
         root,
         truth,
         classes=None if classes is None else parse_classes(classes),
         masks_as=masks_as,
-        converted=out.with_name(f"{out.stem}-masks"),
+        converted=place.parent / f"{place.name.rpartition('.')[0]}-masks",
         split=split,
         domain=domain,
         options={key: yaml_value(text, f"--option {key}") for key, text in _pairs(option, "--option")},
     )
     manifest.write(out)
-    typer.echo(f"{out}: {_split_counts(manifest)}")
+    typer.echo(f"{redacted(out)}: {_split_counts(manifest)}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from wsshm.data.decoding import header_of
 from wsshm.data.label_files import count, shown
 from wsshm.data.layouts import AUTO, LAYOUTS, Drawing, Layout, recognised
 from wsshm.data.manifest import Manifest, Sample
-from wsshm.data.mask_import import judged, write_binary, write_drawn
+from wsshm.data.mask_import import check_free, judged, write_binary, write_drawn
 from wsshm.data.parallel import each
 from wsshm.data.pictures import format_classes
 from wsshm.data.sample_table import with_table
+from wsshm.data.skeleton import skeleton
 from wsshm.errors import UserError, nearest
+from wsshm.files.location import Location
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +45,12 @@ class Listed:
 
 def import_layout(
     name: str,
-    root: Path | str,
+    root: Path | str | Location,
     truth: str | None = None,
     *,
     classes: Collection[int] | None = None,
     masks_as: str | None = None,
-    converted: Path | None = None,
+    converted: Path | Location | None = None,
     split: str | None = None,
     domain: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -59,20 +62,34 @@ def import_layout(
     attribute of all that have a matte and none of their own. `masks_as` says what masks/ holds (see `MASKS_AS`). With
     `classes` masks are class indices: those of the person are written as masks of 0 and 255 to the folder `converted`,
     which the manifest then lists in their place; masks that are annotations are drawn and written there, too. `options`
-    are the layout's own.
+    are the layout's own. Of a `root` on an object store, every picture is fetched into the node's cache to be measured.
 
     Raises UserError for an unknown layout or option, a missing folder, labels without a photo, unreadable pictures,
     files that lie outside of `root`, masks of class indices without `classes`, masks that look like mattes without
     `masks_as`, and annotations that do not fit their pictures.
     """
-    root = Path(root)
-    listed = list_samples(
-        name, root, truth, classes=classes, masks_as=masks_as, split=split, domain=domain, options=options
-    )
-    root = root.resolve()
-    _refuse_links(root, listed.samples)
-    measured = [found for _, found in each(lambda s: _measured(root, s), listed.samples, f"reading {root.name}")]
-    manifest = Manifest(root, (sample for sample, _ in measured))
+    place = Location.of(root)
+    tree = nullcontext(place.local) if place.local is not None else skeleton(place)
+    with tree as folder:
+        listed = list_samples(
+            name, folder, truth, classes=classes, masks_as=masks_as, split=split, domain=domain, options=options
+        )
+        masks = Location.of(converted) if converted is not None else None
+        if place.local is None:
+            if masks is not None and (listed.classes is not None or listed.drawings):
+                check_free(Manifest(place, []), masks)  # before all pictures are fetched
+            found = Manifest(place, listed.samples).hashed()
+        else:
+            found = Manifest(place.local.resolve(), listed.samples)
+            _refuse_links(found.folder, listed.samples)
+        return _imported(found, listed, masks_as, masks)
+
+
+def _imported(found: Manifest, listed: Listed, masks_as: str | None, converted: Location | None) -> Manifest:
+    """The manifest of what a layout listed: sizes, hashes, and masks that were written or judged."""
+    name = Location.of(found.root).name
+    measured = [row for _, row in each(lambda s: _measured(found, s), found.samples, f"reading {name}")]
+    manifest = Manifest(found.root, (sample for sample, _ in measured))
     _warn_of_orientations([sample for sample, alike in measured if not alike])
     if listed.classes is not None or listed.drawings:
         assert converted is not None, "masks of classes and annotations are written, so there is a folder for them"
@@ -82,7 +99,9 @@ def import_layout(
         manifest = write_drawn(manifest, listed.drawings, converted)
     else:
         judged(manifest, may_be_soft=masks_as == "mask")
-    hashed = each(manifest.content_hash, manifest.samples, f"hashing {root.name}")
+    if manifest.remote:
+        return manifest.hashed()  # those of samples with new masks
+    hashed = each(manifest.content_hash, manifest.samples, f"hashing {name}")
     return Manifest(manifest.root, [replace(sample, sha256=digest) for sample, digest in hashed])
 
 
@@ -158,12 +177,13 @@ def _refuse_links(root: Path, samples: list[Sample]) -> None:
         )
 
 
-def _measured(root: Path, sample: Sample) -> tuple[Sample, bool]:
+def _measured(manifest: Manifest, sample: Sample) -> tuple[Sample, bool]:
     """The sample with its picture's size, and whether all its files have the same orientation."""
     picture = sample.image or sample.foreground
     if picture is None:
         raise UserError(f"the layout gave the sample {sample.id!r} neither an image nor a foreground; correct its file")
-    headers = {file: header_of(root / file) for file in {picture: None, **dict.fromkeys(sample.files.values())}}
+    with manifest.told_by_address(sample):
+        headers = {file: header_of(manifest.path(sample, column)) for column, file in sample.files.items()}
     alike = len({header.orientation for header in headers.values()}) == 1
     return replace(sample, width=headers[picture].width, height=headers[picture].height), alike
 

@@ -20,12 +20,12 @@ from wsshm.data.decoding import header_of, upright
 from wsshm.data.headers import QUARTER_TURNS, Header
 from wsshm.data.label_files import count, shown
 from wsshm.data.layouts import Drawing
-from wsshm.data.manifest import Manifest, Sample, common_root
+from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.names import file_names
 from wsshm.data.parallel import each
 from wsshm.data.pictures import format_classes, read_mask, read_mask_values, write_png
-from wsshm.errors import UserError
-from wsshm.files.whole import whole_folder
+from wsshm.errors import UserError, redacted
+from wsshm.files.location import Location
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +42,21 @@ def judged(manifest: Manifest, *, may_be_soft: bool = False) -> None:
     A threshold would make masks of mattes without a word, so somebody must say so (`may_be_soft`).
     """
     masked = [s for s in manifest.samples if s.mask is not None]
-    soft = [
-        s
-        for s, wide in each(
-            lambda s: has_wide_edge(read_mask_values(manifest.path(s, "mask"))), masked, "reading masks"
-        )
-        if wide
-    ]
+
+    def may_be_matte(sample: Sample) -> bool:
+        with manifest.told_by_address(sample):
+            return has_wide_edge(read_mask_values(manifest.path(sample, "mask")))
+
+    soft = [s for s, wide in each(may_be_matte, masked, "reading masks") if wide]
     if soft and not may_be_soft:
         raise UserError(
-            f"{len(soft)} of {len(masked)} masks have wide soft edges, the first is {manifest.path(soft[0], 'mask')}, so they "
-            "may be mattes; `wsshm data import` takes --masks-as matte where they are, and --masks-as mask to cut them at half"
+            f"{len(soft)} of {len(masked)} masks have wide soft edges, the first is {manifest.address(soft[0], 'mask')}, so"
+            " they may be mattes; `wsshm data import` takes --masks-as matte where they are, and --masks-as mask to cut them at"
+            " half"
         )
 
 
-def write_binary(manifest: Manifest, classes: Collection[int], out: Path) -> Manifest:
+def write_binary(manifest: Manifest, classes: Collection[int], out: Location) -> Manifest:
     """Write the person of every mask of class indices to `out` as PNG of 0 and 255; the manifest that lists these.
 
     Every other value is background, an unlabelled outline (255) too. `out` is there whole or not at all. Raises UserError
@@ -81,7 +81,7 @@ def write_binary(manifest: Manifest, classes: Collection[int], out: Path) -> Man
     )
 
 
-def write_drawn(manifest: Manifest, drawings: Mapping[str, Drawing], out: Path) -> Manifest:
+def write_drawn(manifest: Manifest, drawings: Mapping[str, Drawing], out: Location) -> Manifest:
     """Draw masks from annotations and write them to `out` as PNG of 0 and 255, upright; the manifest that lists these.
 
     `out` is there whole or not at all. Raises UserError where it is there already, where no mask has a pixel, and for
@@ -138,30 +138,41 @@ def turn_of(drawing: Drawing, header: Header, picture: Path) -> tuple[int, bool]
     return header.orientation, header.orientation == 1 or seen != stored
 
 
+def check_free(manifest: Manifest, out: Location) -> None:
+    """Raise UserError where masks cannot be written to `out`, since it is there or on another filesystem than the pictures."""
+    if out.exists():
+        raise UserError(
+            f"{redacted(out)} is there already, where masks are to be written; give another --out, or remove it"
+        )
+    manifest.around(out)
+
+
 @contextmanager
 def _writing(
-    manifest: Manifest, samples: list[Sample], person: Callable[[Sample], UInt8], out: Path
+    manifest: Manifest, samples: list[Sample], person: Callable[[Sample], UInt8], out: Location
 ) -> Iterator[tuple[Manifest, list[str]]]:
     """Write the masks that `person` gives (H x W, 0 or 1) to `out`, which is there once the block ends well.
 
     Gives the manifest that lists them, and the ids of those that are empty.
     """
-    if out.exists():
-        raise UserError(f"{out} is there already, where masks are to be written; give another --out, or remove it")
+    check_free(manifest, out)
     names = file_names(s.id for s in samples)
-    place = out.resolve()
-    root = common_root(manifest.folder, place)
-    moved = manifest.rooted(root)
-    with whole_folder(place) as unfinished:
+    moved = manifest.around(out)
+    with out.new_folder(last=f"{list(names.values())[-1]}.png") as unfinished:
 
         def write(sample: Sample) -> bool:
-            mask = person(sample)
+            with manifest.told_by_address(sample):
+                mask = person(sample)
             write_png(unfinished / f"{names[sample.id]}.png", mask * np.uint8(255))
             return bool(mask.any())
 
         empty = [s.id for s, there in each(write, samples, "writing masks") if not there]
-        paths = {name: (place / f"{file}.png").relative_to(root).as_posix() for name, file in names.items()}
-        yield Manifest(root, (replace(s, mask=paths.get(s.id, s.mask)) for s in moved.samples)), empty
+        paths = {name: moved.below(out / f"{file}.png") for name, file in names.items()}
+        yield Manifest(moved.root, (_with_mask(s, paths) for s in moved.samples)), empty
+
+
+def _with_mask(sample: Sample, paths: Mapping[str, str]) -> Sample:
+    return replace(sample, mask=paths[sample.id], sha256="") if sample.id in paths else sample
 
 
 def has_wide_edge(values: NDArray[np.float32]) -> bool:
