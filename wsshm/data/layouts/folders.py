@@ -99,9 +99,9 @@ def joined(parts: Mapping[str, list[Sample]]) -> list[Sample]:
     return [s if apart else replace(s, id=f"{part}/{s.id}") for part, samples in parts.items() for s in samples]
 
 
-def holds(folder: Path, ending: str) -> bool:
-    """Whether a file with an ending (in lower case) lies in a folder."""
-    return any(p.suffix.lower() == ending and not p.name.startswith(".") for p in folder.iterdir())
+def holds(folder: Path, *endings: str) -> bool:
+    """Whether a file with one of the endings (in lower case) lies in a folder."""
+    return any(p.suffix.lower() in endings and not p.name.startswith(".") for p in folder.iterdir())
 
 
 def loose_pictures(root: Path) -> list[tuple[str, str]]:
@@ -114,10 +114,11 @@ def loose_pictures(root: Path) -> list[tuple[str, str]]:
 
 
 def is_loose(root: Path) -> bool:
-    """Whether pictures lie in `root` itself, and no folder of labels beside them."""
-    return not any(has(root, names) for names in (MATTES, MASKS)) and any(
-        p.suffix.lower() in SUFFIXES and not p.name.startswith(".") for p in root.iterdir()
-    )
+    """Whether pictures lie in `root` itself or its images/, and no folder of labels beside them."""
+    if any(has(root, names) for names in (FOREGROUNDS, MATTES, MASKS, TRIMAPS)):
+        return False
+    places = [root, *(p for p in root.iterdir() if p.name.lower() in PHOTOS and p.is_dir())]
+    return any(holds(place, *SUFFIXES) for place in places)
 
 
 def refuse_other_layouts(root: Path, layout: str) -> None:
