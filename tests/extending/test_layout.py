@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from tests.extending.conftest import Add
 from wsshm import plugins
 from wsshm.data.importing import import_layout
 from wsshm.data.manifest import Manifest
-from wsshm.data.pictures import write_png
+from wsshm.data.pictures import read_mask, write_png
 from wsshm.errors import UserError
 
 LISTED = Path(__file__).with_name("listed.py")
@@ -96,3 +97,29 @@ def test_what_it_gives_is_checked(tmp_path: Path, rows: str, message: str) -> No
     (tmp_path / "list.csv").write_text(f"photo,mask\n{rows}\n")
     with pytest.raises(UserError, match=message):
         import_layout("listed", tmp_path)
+
+
+def test_one_with_options_and_annotations_has_its_masks_drawn(
+    add: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(plugins.VARIABLE, str(LISTED.with_name("circles.py")))
+    entries = {
+        "a": {"size": [30, 40], "circle": [10, 20, 4]},
+        "b": {"size": [30, 40], "circle": [9, 9, 1], "split": "val"},
+    }
+    for name in entries:
+        write_png(tmp_path / "set" / f"{name}.png", np.full((40, 30, 3), 90, np.uint8))
+    (tmp_path / "set" / "circles.json").write_text(json.dumps(entries))
+    manifest = import_layout("auto", tmp_path / "set", options={"grow": 1.5}, converted=tmp_path / "m-masks")
+    assert [(s.id, s.split, s.domain, s.mask) for s in manifest.samples] == [
+        ("a", "train", "natural", "m-masks/a.png"),
+        ("b", "val", "natural", "m-masks/b.png"),
+    ]
+    rows, columns = np.mgrid[:40, :30]
+    drawn = read_mask(manifest.path(manifest.samples[0], "mask"))
+    np.testing.assert_array_equal(drawn, np.hypot(columns - 10, rows - 20) <= 6)
+    with pytest.raises(UserError, match="m-masks is there already"):
+        import_layout("circles", tmp_path / "set", converted=tmp_path / "m-masks")
+    with pytest.raises(UserError, match=r"the layout 'circles'.*grow"):
+        import_layout("circles", tmp_path / "set", options={"grow": "much"}, converted=tmp_path / "n-masks")
+    assert {p.name for p in tmp_path.iterdir() if "masks" in p.name} == {"m-masks"}

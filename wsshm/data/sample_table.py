@@ -29,8 +29,9 @@ def with_table(root: Path, samples: list[Sample], *, named: bool = False) -> lis
     """The samples, completed by the rows of the folder's table where there is one.
 
     It is ROOT/NAME.csv or one of that name beside ROOT, where NAME is ROOT's; else, unless it must be `named` so, the
-    only table in ROOT that has a column `id`. What is used and what is not is logged. Ids may carry the ending of a
-    picture. Columns that no sample has become attributes.
+    only table in ROOT that has a column `id`. Tables that are not used are logged; of those in ROOT, a layout that wants
+    a `named` one may read some itself. Ids may carry the ending of a picture. Columns that no sample has become
+    attributes.
     """
     table = _find(root, named)
     if table is None:
@@ -50,14 +51,12 @@ def _find(root: Path, named: bool) -> Path | None:
         log.warning("not used: %s, not a plain file; a table is a text file", ", ".join(map(str, odd[:5])))
     inside, beside = ([p for p in paths if p not in odd] for paths in (inside, beside))
     chosen = next((p for p in [*inside, *beside] if p.stem == root.name), None)
-    if named:
-        return chosen
-    if chosen is None:
+    if chosen is None and not named:
         useful = [p for p in inside if "id" in _header(p)]
         if len(useful) == 1:
             chosen = useful[0]
             log.info("splits and other columns are those of %s", chosen)
-    unused = [p for p in [*inside, *beside, *_misnamed(root)] if p != chosen]
+    unused = [p for p in [*([] if named else [*inside, *beside]), *_misnamed(root)] if p != chosen]
     if unused:
         log.warning(
             "not used: %s; a table that is meant is named %s.csv and has a column id",

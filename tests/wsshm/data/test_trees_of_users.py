@@ -98,9 +98,11 @@ def test_a_table_of_another_name_beside_the_folder_is_mentioned(
     assert [s.split for s in import_layout("pairs", tmp_path / "photos").samples] == ["test"]
 
 
-def test_a_table_named_after_a_published_folder_completes_it(tmp_path: Path) -> None:
+def test_a_table_named_after_a_published_folder_completes_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     p3m_10k(tmp_path / "set")
+    (tmp_path / "splits.csv").write_text("id,split\np_02,val\n")
     (tmp_path / "set.csv").write_text("id,split,note\np_01,val,looked at\n")
     found = {s.id: (s.split, s.attributes) for s in import_layout("p3m-10k", tmp_path / "set", split="test").samples}
     assert found["p_01"] == ("val", {"part": "train", "note": "looked at"})
     assert found["p_02"] == ("test", {"part": "train"})
+    assert f"not used: {tmp_path / 'splits.csv'}" in caplog.text
