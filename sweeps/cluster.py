@@ -103,19 +103,24 @@ def known_to_its_processes() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a run asks of the cluster: `fewest` to `most` workers, each with its resources, and memory in all."""
+    """What a run asks of the cluster: `fewest` to `most` workers, each with its resources, and memory in all.
+
+    `streaming` are the CPUs that make each worker's samples, one by one on whichever nodes have them free.
+    """
 
     worker: tuple[tuple[str, float], ...]
     fewest: int
     most: int
     bytes: float
+    streaming: int = 0
 
     @classmethod
     def of(cls, config: RunConfig) -> Ask:
         """What a run with this configuration asks for."""
         options = config.train
-        worker = tuple(options.worker_resources.items())
-        return cls(worker, options.worker_counts[0], options.worker_counts[-1], memory.of_run(config))
+        worker = tuple(config.worker_resources.items())
+        counts = options.worker_counts
+        return cls(worker, counts[0], counts[-1], memory.of_run(config), config.stream_cpus)
 
     def places(self, nodes: Iterable[growth.Resources]) -> int:
         """How many of its workers these nodes hold: none is spread over two, nor are two shares of a GPU on two GPUs."""
@@ -123,8 +128,16 @@ class Ask:
 
     def at_once(self, nodes: Iterable[growth.Resources]) -> int:
         """How many such runs these nodes hold. Elastic runs get all they can use, rather than many a little."""
+        nodes = list(nodes)
         places = self.places(nodes)
+        if self.streaming:
+            places = min(places, int(_cpus(nodes) / self.cpus + 1e-9))
         return max(int(places >= self.fewest), places // self.most)
+
+    @property
+    def cpus(self) -> float:
+        """CPUs of a worker and of those that make its samples."""
+        return dict(self.worker).get("CPU", 0.0) + self.streaming
 
     def refuse(self, nodes: list[growth.Resources]) -> NoReturn:
         """Raise UserError: these nodes, all there are or may come, hold no such run; Ray would wait for ever."""
@@ -142,12 +155,22 @@ class Ask:
                     f"each run asks for {self.fewest * amount:g} {kind} ({self.fewest} workers) but the cluster has {have:g};"
                     " lower base.train.workers, cpus_per_worker or gpus_per_worker"
                 )
+        if self.streaming and self.places(nodes) >= self.fewest:
+            raise UserError(
+                f"each run asks for {self.fewest * self.cpus:g} CPU ({self.fewest} workers, and for each {self.streaming} on"
+                f" which Ray Data makes its samples) but the cluster has {_cpus(nodes):g}; lower base.train.loader_workers or"
+                " workers"
+            )
         each = " and ".join(f"{amount:g} {kind}" for kind, amount in self.worker if not kind.startswith(ACCELERATOR))
         raise UserError(
             f"a worker asks for {each}, and the cluster's {len(nodes)} nodes have room for {self.places(nodes)} of the"
             f" {self.fewest} that each run needs; lower base.train.workers, cpus_per_worker, loader_workers or"
             " gpus_per_worker"
         )
+
+
+def _cpus(nodes: Iterable[growth.Resources]) -> float:
+    return sum(node.get("CPU", 0.0) for node in nodes)
 
 
 def _held(has: float, kind: str, amount: float) -> int:
@@ -191,8 +214,9 @@ def room_for(configs: Iterable[RunConfig], todo: int) -> Room:
 
 def _grown(asks: frozenset[Ask], todo: int, nodes: list[growth.Resources]) -> tuple[int, bool, list[growth.Resources]]:
     """How many runs a cluster may come to hold, whether it grows at all, and the nodes that it may come to have."""
-    largest = max(asks, key=lambda ask: ask.most * sum(amount for _, amount in ask.worker))
-    growth.ask_for([dict(largest.worker)] * (largest.fewest * min(todo, growth.UNBOUNDED)))
+    largest = max(asks, key=lambda ask: ask.most * (sum(amount for _, amount in ask.worker) + ask.streaming))
+    bundles = [dict(largest.worker), *[{"CPU": 1.0}] * largest.streaming]
+    growth.ask_for(bundles * (largest.fewest * min(todo, growth.UNBOUNDED)))
     try:
         coming = growth.may_come()
         possible = [*nodes, *coming]

@@ -174,7 +174,7 @@ class _Sweep:
         if samples:
             todo += (self.plan.search.num_runs or 0) - sum(d.settled for d in recorded_draws(self.plan, self.place, {}))
         room = FIXED_BYTES + max(0, todo) * BYTES_PER_PARAMETER * _parameters(runs + samples)
-        return Needs(room, max(run.config.train.loader_workers for run in runs + samples))
+        return Needs(room, max(run.config.loader_processes for run in runs + samples))
 
     def _train(self, runs: list[RunPlan]) -> None:
         """Train and measure the runs that are known beforehand."""

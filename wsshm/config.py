@@ -83,6 +83,9 @@ class DataConfig(Section):
     allow_faults: bool = False
     """Train although `wsshm data check` finds errors in the manifests, such as a picture that is in two splits; samples
     that cannot be read stop a run all the same."""
+    loading: Literal["local", "ray"] = "local"
+    """Where samples are made: in the worker or train.loader_workers processes beside it (local), or by Ray Data on so
+    many CPUs for each worker, on whichever nodes have them free (ray)."""
     procedural: ProceduralConfig = ProceduralConfig()
 
     @property
@@ -262,7 +265,8 @@ class TrainConfig(Section):
     accelerator: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] | None = None
     """The GPU that a worker needs, as Ray names it (A100, H100, L4, A10G, ...); null takes any."""
     loader_workers: Annotated[int, Field(ge=0, le=4096)] = 0
-    """Processes of a worker that load data, each on a CPU; 0 loads in the worker itself."""
+    """Processes that load data for a worker, each on a CPU: of its node, or with data.loading: ray of any; 0 loads in the
+    worker itself."""
     max_failures: Annotated[int, Field(ge=0, le=1000)] = 1
     """How often a run may lose a worker and go on from its last checkpoint, without having come further meanwhile."""
     seed: Seed = 0
@@ -274,12 +278,6 @@ class TrainConfig(Section):
         """The numbers of workers that may share a run's batch; training in the calling process counts as one."""
         low, high = self.workers if isinstance(self.workers, tuple) else (self.workers, self.workers)
         return range(max(1, low), max(1, high) + 1)
-
-    @property
-    def worker_resources(self) -> dict[str, float]:
-        """What a worker asks of Ray: its own CPUs with its loaders', and its GPUs."""
-        asked = {"CPU": float(self.cpus_per_worker + self.loader_workers), "GPU": self.gpus_per_worker}
-        return {kind: amount for kind, amount in asked.items() if amount} | self.accelerator_resource
 
     @property
     def accelerator_resource(self) -> dict[str, float]:
@@ -310,7 +308,7 @@ class TrainConfig(Section):
 
 # Keys that change where or how fast a run is trained, but not its numbers: left out of every hash.
 EXECUTION_KEYS = ("workers", "cpus_per_worker", "gpus_per_worker", "accelerator", "loader_workers", "max_failures")
-DATA_EXECUTION_KEYS = ("allow_faults",)  # the same of `data`
+DATA_EXECUTION_KEYS = ("allow_faults", "loading")  # the same of `data`
 ACCELERATOR = "accelerator_type:"  # with a GPU's type, the resource that Ray gives a node
 
 
@@ -334,9 +332,46 @@ class RunConfig(Section):
     budget: Budget = Budget()
 
     @property
+    def loader_processes(self) -> int:
+        """Processes beside each worker that load data for it; none where Ray Data does."""
+        return self.train.loader_workers if self.data.loading == "local" else 0
+
+    @property
+    def stream_cpus(self) -> int:
+        """CPUs of the cluster, beside the workers' own, on which Ray Data makes the samples of each worker."""
+        return self.train.loader_workers if self.data.loading == "ray" else 0
+
+    @property
+    def worker_resources(self) -> dict[str, float]:
+        """What a worker asks of Ray: its own CPUs with those of the loaders beside it, and its GPUs."""
+        asked = {"CPU": float(self.train.cpus_per_worker + self.loader_processes), "GPU": self.train.gpus_per_worker}
+        return {kind: amount for kind, amount in asked.items() if amount} | self.train.accelerator_resource
+
+    @property
     def learns_at_once(self) -> bool:
         """Whether it is MLB, or a control of it, without a teacher's stage."""
         return self.method.blend.teacher == "average" and methods.OWN_AVERAGE in methods.get(self.method.name).reads
+
+    @pydantic.model_validator(mode="after")
+    def _streamable(self) -> RunConfig:
+        train = self.train
+        if self.data.loading == "ray":
+            if train.workers == 0:
+                raise ValueError(
+                    "data.loading: ray feeds workers of Ray Train, and with train.workers: 0 there are none; set it to at"
+                    " least 1, or data.loading: local"
+                )
+            if not train.loader_workers:
+                raise ValueError(
+                    "with data.loading: ray samples are made on train.loader_workers CPUs for each worker; set it to at"
+                    " least 1"
+                )
+            if len(train.worker_counts) > 1 and not train.gpus_per_worker:
+                raise ValueError(
+                    "elastic workers without GPUs would take the CPUs on which Ray Data makes their samples; set"
+                    " train.workers to one number, or data.loading: local"
+                )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _possible(self) -> RunConfig:

@@ -173,7 +173,7 @@ def ray_overhead(
 ) -> None:
     """Measure the overhead of Ray: per training step, at the end of an epoch, and at the start.
 
-    Runs the same steps in a plain PyTorch loop, with Ray Train in this process, with one Ray Train worker and in a trial
+    Runs the same steps in a plain PyTorch loop, in this process without Ray, with one Ray Train worker and in a trial
     of Ray Tune, in turns. The defaults take about ten minutes on two cores.
 
     Example: wsshm bench micro ray-overhead --steps 300 --rounds 3

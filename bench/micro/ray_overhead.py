@@ -38,7 +38,7 @@ from wsshm.training.run_plan import RunPlan
 
 PLAIN, LOCAL, FIRST, LATER, TRIAL = (
     "a plain loop in a new process",
-    "Ray Train in this process (workers: 0)",
+    "this process, without Ray (workers: 0)",
     "Ray Train, one worker, the cluster's first fit",
     "Ray Train, one worker, a later fit",
     "the same in a trial of Ray Tune",

@@ -19,7 +19,7 @@ from sweeps.plan import configurations, load_plan
 from sweeps.settle import Settled
 from sweeps.slots import Slots
 from sweeps.trial import planned
-from wsshm.config import DataConfig, RunConfig, TrainConfig
+from wsshm.config import DataConfig, RunConfig, TrainConfig, parse
 from wsshm.errors import UserError
 from wsshm.files.location import Location
 from wsshm.training.run_plan import RunPlan
@@ -103,6 +103,20 @@ def test_workers_are_not_spread_over_nodes(nodes) -> None:
     assert at_once(cpus_per_worker=2) == 3
     nodes({"CPU": 4.0}, {"CPU": 4.0})
     assert at_once(cpus_per_worker=4) == 2  # what drives the runs takes no CPU of either node
+
+
+def test_samples_are_made_on_whatever_cpus_the_workers_leave(nodes) -> None:
+    def streaming(**train: Any) -> int:
+        config = {"data": {"loading": "ray"}, "train": train}
+        return cluster.room_for([parse(config)], 100).at_once
+
+    nodes({"CPU": 2.0, "GPU": 2.0}, {"CPU": 8.0}, {"CPU": 6.0})
+    assert streaming(gpus_per_worker=1, loader_workers=4) == 2
+    assert streaming(gpus_per_worker=1, loader_workers=7) == 2
+    assert streaming(gpus_per_worker=1, loader_workers=8) == 1
+    assert streaming(gpus_per_worker=1, loader_workers=7, workers=2) == 1
+    with pytest.raises(UserError, match=r"asks for 18 CPU \(2 workers, and for each 8 .* but the cluster has 16"):
+        streaming(gpus_per_worker=1, loader_workers=8, workers=2)
 
 
 def test_a_kind_of_gpu_is_waited_for_where_it_is(nodes) -> None:

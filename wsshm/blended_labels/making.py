@@ -10,16 +10,18 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import ray
 import torch
 
 from wsshm.blended_labels.labeller import Labeller, Task
 from wsshm.blended_labels.labels import LabelFolder, kinds_of
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.errors import UserError
+
+if TYPE_CHECKING:
+    import ray
 
 AT_ONCE = 4
 """Pictures that a labeller is handed at once: what a killed command may have to do again, times labellers."""
@@ -81,6 +83,8 @@ class _RayLabeller:
     """A `Labeller` as Ray Data calls it: tables of pictures in, tables of PNGs out."""
 
     def __init__(self, listed: ray.ObjectRef, task: ray.ObjectRef, threads: int) -> None:
+        import ray
+
         torch.set_num_threads(threads)
         self.labeller = Labeller(ray.get(task))
         self.listed: Manifest = ray.get(listed)

@@ -14,7 +14,6 @@ from wsshm.data.sources import Sources, budgeted
 from wsshm.errors import UserError
 from wsshm.files.claims import Claim
 from wsshm.files.location import Location
-from wsshm.ray_cluster import connect
 from wsshm.training.planning import labels_recipe
 from wsshm.training.run_plan import AddressedStage, RunPlan
 
@@ -64,6 +63,8 @@ def _made(
     labellers: Labellers | None,
 ) -> list[str]:
     if labellers:
+        from wsshm.ray_cluster import connect
+
         connect()  # left open, as for the training that follows
     labelled = make_labels(sources.masks, missing, folder, task, labellers)
     return [failure for _, failure in labelled if failure]

@@ -91,7 +91,7 @@ class StepDataset(Dataset):
         self.photos = photos
         self.matte_slots = round(stage.matte_share * config.train.batch)
         self.salt = zlib.crc32(stage.name.encode())
-        self.decoded = _Decoded(CACHE_BYTES // max(1, config.train.loader_workers))
+        self.decoded = _Decoded(CACHE_BYTES // max(1, config.loader_processes))
 
     def __len__(self) -> int:
         return self.stage.steps * self.config.train.batch
@@ -250,16 +250,20 @@ def loader(dataset: StepDataset, config: RunConfig, rank: int, workers: int, fir
     """
     batch, parts = config.train.batch, config.train.accumulate
     share = _Share(batch, parts, rank, workers, range(first_step, dataset.stage.steps))
-    options = in_processes(config.train.loader_workers)
-    batches = iter(
-        DataLoader(
-            dataset,
-            batch_sampler=share,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            **options,
+    if config.data.loading == "ray":
+        from wsshm.training.streaming import streamed
+
+        batches = streamed(dataset, config, share, workers)
+    else:
+        batches = iter(
+            DataLoader(
+                dataset,
+                batch_sampler=share,
+                collate_fn=collate,
+                pin_memory=torch.cuda.is_available(),
+                **in_processes(config.loader_processes),
+            )
         )
-    )
     for _ in range(first_step, dataset.stage.steps):
         yield [next(batches) for _ in range(parts)]
 

@@ -19,7 +19,6 @@ from wsshm.files.location import Location, check_writable
 from wsshm.keys import first_difference
 from wsshm.models.card import trained_by, write_page
 from wsshm.models.checkpoint import CARD
-from wsshm.ray_cluster import check_named
 from wsshm.training.planning import plan_run, resolved
 from wsshm.training.progress import Watched, Watcher
 from wsshm.training.run import TrainingFailed, train
@@ -38,7 +37,9 @@ def train_single(config: RunConfig, out: Location) -> Location:
     """
     if out.exists() and not out.is_folder():
         raise UserError(f"--out {out} is not a folder; give another path")
-    if config.train.workers:
+    if config.train.workers:  # without any, Ray is not even imported
+        from wsshm.ray_cluster import check_named
+
         check_named()
     run = plan_run(resolved(config))
     check_data(run.config.data, run.sources)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from typing import Any
 
-import ray
 import torch
-from ray.util.metrics import Gauge
 
 EVERY_S = 5.0
 """How often values are set: Ray passes them on every ten seconds or so."""
@@ -24,11 +24,13 @@ class Rates:
     def __init__(self, run: str, batch: int) -> None:
         self.run, self.batch = run, batch
         self.began, self.steps, self.stage = time.monotonic(), 0, ""
-        self.gauges = (
-            {name: Gauge(name, description=about, tag_keys=("run", "stage")) for name, about in GAUGES.items()}
-            if ray.is_initialized()
-            else {}
-        )
+        self.gauges: dict[str, Any] = {}
+        if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+            from ray.util.metrics import Gauge
+
+            self.gauges = {
+                name: Gauge(name, description=about, tag_keys=("run", "stage")) for name, about in GAUGES.items()
+            }
 
     def step(self, stage: str) -> None:
         """An optimiser step of `stage` is done."""

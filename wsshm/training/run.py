@@ -1,33 +1,27 @@
-"""Train one run: all its stages inside one `TorchTrainer.fit` of Ray Train, on one worker or many."""
+"""Train one run: all its stages inside one `TorchTrainer.fit` of Ray Train, on one worker or many, or in this process."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import itertools
-import os
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
-
-import ray
-import ray.train
-from ray.train import FailureConfig, ScalingConfig, UserCallback
-from ray.train import RunConfig as RayRunConfig
-from ray.train.torch import TorchTrainer
+from typing import TYPE_CHECKING, Any
 
 from wsshm.blended_labels.run import ensure_labels, label_folder
 from wsshm.console import DISK_FULL
 from wsshm.errors import UserError, last_sentence
 from wsshm.files.location import Location
-from wsshm.ray_cluster import connect
-from wsshm.training import entry as ray_entry
 from wsshm.training.run_plan import AddressedStage, RunPlan
 from wsshm.training.stages import StageFolder
+from wsshm.training.worker import run_stages
+
+if TYPE_CHECKING:
+    from ray.train import UserCallback
 
 MEMORY = re.compile(r"OutOfMemory|[Oo]ut of memory|running low on memory|can't allocate memory|Cannot allocate memory")
 MEMORY_REMEDY = (
@@ -92,6 +86,11 @@ def train(
     at each epoch; a stage that a run of the same `invocation` of a sweep gave up is not tried again. Raises TrainingFailed.
     """
     root = Location.of(stages_root)
+    if run.config.data.loading == "ray" and root.local is None and any(entry.labels for entry in run.stages):
+        raise UserError(
+            "with data.loading: ray every node reads labels made ahead (method.blend.when: ahead) where they lie, and"
+            f" {root} is no folder; give one that all nodes see by --out, or take when: loop or data.loading: local"
+        )
     folders = {entry.stage.name: StageFolder(root, entry.address, scratch) for entry in run.stages}
     training = _Training(run, root, folders, progress_file, list(callbacks), invocation)
     for entry in run.stages:
@@ -119,7 +118,7 @@ def train(
 
 @dataclass
 class _Training:
-    """A run's training by Ray Train; `trained`, `workers` and `gpu` say what it came to."""
+    """A run's training; `trained`, `workers` and `gpu` say what it came to."""
 
     run: RunPlan
     root: Location
@@ -190,53 +189,29 @@ class _Training:
         return sum(folder.done for folder in folders), sum(state["step"] for state in states if state)
 
     def _fit(self, until: str) -> None:
-        """Train all missing stages up to `until`, inside one `TorchTrainer.fit`."""
-        options = self.run.config.train
-        resources = options.worker_resources
-        if options.workers:
-            _require(resources, options.worker_counts[0])
-        # Ray's own files; no checkpoint of ours goes there, so they need not be where all nodes see them.
-        with TemporaryDirectory(prefix="wsshm-ray-") as ray_files:
-            trainer = TorchTrainer(
-                ray_entry.work,  # its return value comes back, whatever Ray's annotation says
-                train_loop_config={
-                    "run": self.run,
-                    "stages_root": str(self.root),
-                    "progress_file": str(self.progress_file) if self.progress_file else None,
-                    "until": until,
-                    "notes": self.notes,
-                },
-                scaling_config=ScalingConfig(
-                    num_workers=options.workers,  # type: ignore[arg-type]  # (fewest, most) is right
-                    use_gpu=options.gpus_per_worker > 0,
-                    resources_per_worker=resources if options.workers else None,
-                ),
-                run_config=RayRunConfig(
-                    name=f"run-{os.getpid()}-{time.time_ns()}",
-                    storage_path=ray_files,
-                    failure_config=FailureConfig(max_failures=options.max_failures),
-                    callbacks=self.callbacks,  # type: ignore[arg-type]  # its annotation is Tune's older one
-                ),
-            )
-            try:
-                outcome: dict[str, Any] = trainer.fit().return_value  # type: ignore[attr-defined]
-            except ray.train.TrainingFailedError as error:
-                raise explained(error) from error
+        """Train all missing stages up to `until`: inside one `TorchTrainer.fit`, or in this process."""
+        task = {
+            "run": self.run,
+            "stages_root": str(self.root),
+            "progress_file": str(self.progress_file) if self.progress_file else None,
+            "until": until,
+            "notes": self.notes,
+        }
+        try:
+            if self.run.config.train.workers:
+                from wsshm.training import ray_train
+
+                outcome = ray_train.fit(self.run.config, task, self.callbacks)
+            else:
+                outcome = run_stages(task)
+        except UserError:
+            raise
+        except Exception as error:
+            raise explained(error) from error
         if outcome["error"]:
             raise TrainingFailed(outcome["error"], mistake=outcome["mistake"], final=True)
         self.trained += outcome["trained"]
         self.workers, self.gpu = outcome["workers"], outcome["gpu"]
-
-
-def _require(resources: dict[str, float], workers: int) -> None:
-    connect()
-    have = ray.cluster_resources()
-    for kind, amount in resources.items():
-        if amount * workers > have.get(kind, 0.0) + 1e-9:
-            raise UserError(
-                f"the run asks for {amount * workers:g} {kind} ({workers} workers x {amount:g}) but the cluster has"
-                f" {have.get(kind, 0.0):g}; lower train.workers, cpus_per_worker or gpus_per_worker"
-            )
 
 
 def explained(error: BaseException) -> TrainingFailed:

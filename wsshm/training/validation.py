@@ -37,7 +37,7 @@ def validation_errors(model: torch.nn.Module, manifest: Manifest, config: RunCon
     mine = _Pictures(manifest, manifest.samples[world.rank :: world.size])
     # Read by other processes, if there are any, while this one predicts.
     for image, label in DataLoader(
-        mine, batch_size=None, collate_fn=_as_it_is, **in_processes(config.train.loader_workers)
+        mine, batch_size=None, collate_fn=_as_it_is, **in_processes(config.loader_processes)
     ):
         matte = predict_matte(model, image, Short(config.data.size), device=world.device).matte
         summed, _ = summed_image(matte, label, None, "p3m", {"whole"}, grad=False, conn=False)

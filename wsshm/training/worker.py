@@ -9,8 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import ray.train
-import ray.train.torch
 import torch
 
 from wsshm.blended_labels.run import label_folder
@@ -31,7 +29,8 @@ log = logging.getLogger(__name__)
 def run_stages(task: dict[str, Any]) -> dict[str, Any]:
     """What each Ray Train worker runs: all missing stages of the run, in order, up to the one named `until`.
 
-    The caller holds the claims of what is missing: nothing is waited for here, where CPUs and GPUs are reserved.
+    With `train.workers: 0` it is called in the user's process, without Ray. The caller holds the claims of what is missing:
+    nothing is waited for here, where CPUs and GPUs are reserved.
     """
     run: RunPlan = task["run"]
     world = _world(run.config)
@@ -64,13 +63,19 @@ def run_stages(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _world(config: RunConfig) -> World:
-    context = ray.train.get_context()
-    rank, size = context.get_world_rank(), context.get_world_size()
-    if config.train.gpus_per_worker > 0:
-        device = ray.train.torch.get_device()
+    rank, size = 0, 1
+    device = torch.device("cuda" if config.train.gpus_per_worker else "cpu")
+    if config.train.workers:
+        import ray.train.torch
+
+        context = ray.train.get_context()
+        rank, size = context.get_world_rank(), context.get_world_size()
+        device = ray.train.torch.get_device() if config.train.gpus_per_worker else device
+    elif device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("train.gpus_per_worker asks for a GPU and torch finds none here; set it to 0")
+    if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     else:
-        device = torch.device("cpu")
         torch.set_num_threads(config.train.cpus_per_worker)
         torch.use_deterministic_algorithms(True, warn_only=True)
         # What that would do besides: write to memory before its first use, a seventh of a step's time.
@@ -109,6 +114,10 @@ class _Worker:
 
     def reporter(self, entry: AddressedStage) -> Callable[[dict[str, float]], None]:
         """Tells Ray of each epoch. `epoch` counts through all comparable stages, those found trained included."""
+        if not self.run.config.train.workers:
+            return lambda row: None
+        import ray.train
+
         before = epochs_before([e.stage for e in self.run.stages], self.run.config)
         name = entry.stage.name
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from ray.train import ScalingConfig, UserCallback
 
-import wsshm.training.run
+import wsshm.training.ray_train
 from tests.wsshm import tiny
+from wsshm.training.run import train
 
 EPOCHS, EPOCH_STEPS = 40, 8  # enough for Ray to look for workers while it trains
 LOOK_EVERY_S = 2.0  # Ray's own is a minute
@@ -33,10 +34,10 @@ class Workers(UserCallback):
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    wsshm.training.run.ScalingConfig = functools.partial(  # type: ignore[misc, assignment]
+    wsshm.training.ray_train.ScalingConfig = functools.partial(  # type: ignore[misc, assignment]
         ScalingConfig, elastic_resize_monitor_interval_s=LOOK_EVERY_S
     )
     config = tiny.config(
         tiny.make(folder / "data"), "joint", workers=[1, 2], steps=EPOCHS * EPOCH_STEPS, epoch_steps=EPOCH_STEPS
     )
-    wsshm.training.run.train(tiny.planned(config), folder / "stages", callbacks=[Workers(folder / "reports.txt")])
+    train(tiny.planned(config), folder / "stages", callbacks=[Workers(folder / "reports.txt")])

@@ -78,7 +78,7 @@ def test_rates_go_to_rays_dashboard_and_nowhere_without_a_cluster(monkeypatch: p
             told[self.name] = value
 
     clock = iter([0.0, 10.0, 11.0, 12.0, 16.0])
-    monkeypatch.setattr(ray_metrics, "Gauge", Gauge)
+    monkeypatch.setattr("ray.util.metrics.Gauge", Gauge)
     monkeypatch.setattr(ray_metrics.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     rates = Rates("label", 16)
