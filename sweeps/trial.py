@@ -188,7 +188,7 @@ def describe(run: RunPlan) -> dict[str, Any]:
         "mattes": run.mattes,
         "masks": run.masks,
         "cost_s": CostModel().of(run.mattes, run.masks),
-        "config": config.model_dump_json(),
+        "config": redacted(config.model_dump_json()),
         "data_fingerprint": run.data_fingerprint,
         "recipe_version": RECIPE_VERSION,
         "steps": config.train.steps,
@@ -249,7 +249,7 @@ def _measure(run: RunPlan, place: Place) -> tuple[accuracy.Measured, list[dict[s
                 stages[name].model(),
                 addresses[name],
                 _unjudged(run, place, addresses[name]),
-                config.data.masks,
+                redacted(config.data.masks),
                 device=on,
             )
         ]
@@ -267,7 +267,7 @@ def _judges(run: RunPlan) -> list[str]:
 def _unjudged(run: RunPlan, place: Place, address: str) -> Manifest:
     """The run's photos that no run with this teacher has compared it with yet."""
     config, masks = run.config, run.sources.masks
-    known = judged(place.store, address, config.data.masks)
+    known = judged(place.store, address, redacted(config.data.masks))
     photos = budgeted(masks, config.budget.masks, config.train.seed, "masks")
     return Manifest(masks.root, (photo for photo in photos if photo.id not in known))
 

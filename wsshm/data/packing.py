@@ -27,8 +27,8 @@ from wsshm.errors import UserError, redacted
 from wsshm.files.location import Location
 from wsshm.files.whole import whole_file
 
-RECORD = "pack.json"
-"""In OUT: what is packed there, so that a rerun goes on with it."""
+RECORD = "{name}.pack.json"
+"""In OUT: what is packed there under a name, so that a rerun goes on with it."""
 FORMAT = 1
 BLOCK = tarfile.BLOCKSIZE
 
@@ -55,29 +55,31 @@ class _Shard:
     samples: list[tuple[Sample, list[_Member]]] = field(default_factory=list)
 
 
-def pack(manifest: Manifest, out: Location, shard_bytes: int) -> Location | None:
+def pack(manifest: Manifest, out: Location, name: str, shard_bytes: int) -> Location | None:
     """Pack all files of a manifest into shards of at most `shard_bytes` (unless one sample has more) in the folder `out`.
 
-    Returns the address of the new manifest, OUT/NAME.parquet, which is written last; None if all is there already. What
-    an earlier call packed is kept. Raises UserError for files that are missing or were changed since import, and where OUT
-    holds something else.
+    Shards are named NAME-SPLIT-000000.tar; other packs may lie beside them. Returns the address of the new manifest,
+    OUT/NAME.parquet, which is written last; None if all is there already. What an earlier call packed is kept. Raises
+    UserError for files that are missing or were changed since import, and where OUT holds something else of this name.
     """
     if not len(manifest):
         raise UserError("the manifest lists no samples, so there is nothing to pack; import a folder with pictures")
     manifest = manifest.hashed()
-    shards = _planned(manifest, shard_bytes)
-    listed = out / f"{out.name}.parquet"
+    shards = _planned(manifest, name, shard_bytes)
+    listed, recorded = out / f"{name}.parquet", out / RECORD.format(name=name)
     record = json.dumps({"format": FORMAT, "shards": len(shards), "content": _digest(shards)}, indent=1)
     there = {place.name: size for place, size in patiently(out.files)}
-    if RECORD in there:
-        if (out / RECORD).read_text() != record:
-            raise UserError(f"{redacted(out)} holds a pack of other data or shard size; give another folder by --out")
+    if recorded.name in there:
+        if recorded.read_text() != record:
+            raise UserError(
+                f"{redacted(out)} holds a pack {name} of other data or shard size; give another folder by --out"
+            )
         if listed.name in there:
             return None
-    elif foreign := [name for name in there if name.endswith(".tar") or name == listed.name]:
+    elif foreign := there.keys() & {listed.name, *(shard.name for shard in shards)}:
         raise UserError(f"{redacted(out)} holds {min(foreign)}, which was not packed; give another folder by --out")
     else:
-        (out / RECORD).write_text(record)
+        recorded.write_text(record)
     missing = [shard for shard in shards if there.get(shard.name) != shard.size]
     if len(missing) < len(shards):
         log.info("%d of %d shards are there already", len(shards) - len(missing), len(shards))
@@ -89,13 +91,13 @@ def pack(manifest: Manifest, out: Location, shard_bytes: int) -> Location | None
     return listed
 
 
-def _planned(manifest: Manifest, shard_bytes: int) -> list[_Shard]:
+def _planned(manifest: Manifest, name: str, shard_bytes: int) -> list[_Shard]:
     """The shards, by the files' sizes alone: nothing is read."""
     sizes, keys = _sizes(manifest), _keys(manifest)
     shards: list[_Shard] = []
     for split in SPLITS:
         number = 0
-        shard = _Shard(f"{split}-{number:06d}.tar")
+        shard = _Shard(f"{name}-{split}-{number:06d}.tar")
         for sample in manifest.samples:
             if sample.split != split:
                 continue
@@ -103,7 +105,7 @@ def _planned(manifest: Manifest, shard_bytes: int) -> list[_Shard]:
             if shard.samples and end > shard_bytes:
                 shards.append(shard)
                 number += 1
-                shard = _Shard(f"{split}-{number:06d}.tar")
+                shard = _Shard(f"{name}-{split}-{number:06d}.tar")
                 members, end = _placed(sample, keys[sample.id], sizes, 0)
             shard.samples.append((sample, members))
             shard.size = end

@@ -12,7 +12,7 @@ import numpy as np
 from wsshm.config import Budget, DataConfig
 from wsshm.data.fetching import patiently
 from wsshm.data.manifest import Manifest, Sample
-from wsshm.errors import UserError, nearest, without_hidden
+from wsshm.errors import UserError, nearest, redacted, without_hidden
 from wsshm.files.filesystems import RemoteError
 from wsshm.files.location import Location
 
@@ -46,7 +46,7 @@ def open_sources(config: DataConfig) -> Sources:
     backgrounds = open_manifest(config.backgrounds, config) if config.backgrounds else mattes
     masks, val = open_manifest(config.masks, config), open_manifest(config.val, config)
     return _selected(
-        mattes, backgrounds, masks, val, tuple((name, open_manifest(name, config)) for name in config.test)
+        mattes, backgrounds, masks, val, tuple((redacted(name), open_manifest(name, config)) for name in config.test)
     )
 
 

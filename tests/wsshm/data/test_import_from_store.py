@@ -114,11 +114,11 @@ def test_commands_take_addresses(template: str, tmp_path: Path, wsshm, cache: st
     packed = template.format("commands/packed")
     code, said, error = wsshm("data", "pack", held, "--out", packed, "--shard-size", "1MB")
     assert code == 0, error
-    assert said.startswith(template.format("commands/packed/packed.parquet"))
+    assert said.startswith(template.format("commands/packed/held.parquet"))
     assert "samples in 2 shards" in said
-    assert "holds this pack already" in wsshm("data", "pack", held, "--out", packed, "--shard-size", "1MB")[1]
-    assert wsshm("data", "check", template.format("commands/packed/packed.parquet"))[0] == 0
-    held_there, packed_there = Manifest.read(held), Manifest.read(template.format("commands/packed/packed.parquet"))
+    assert "holds this pack of held already" in wsshm("data", "pack", held, "--out", packed, "--shard-size", "1MB")[1]
+    assert wsshm("data", "check", template.format("commands/packed/held.parquet"))[0] == 0
+    held_there, packed_there = Manifest.read(held), Manifest.read(template.format("commands/packed/held.parquet"))
     assert held_there.fingerprint == packed_there.fingerprint
 
 

@@ -28,7 +28,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
 
 
 def packed(source: Manifest, out: Path, size: int = 8000) -> Manifest:
-    written = pack(source, Location.of(out), size)
+    written = pack(source, Location.of(out), "photos", size)
     assert written is not None
     return Manifest.read(written)
 
@@ -47,7 +47,12 @@ def test_a_pack_is_the_same_data(source: Manifest, tmp_path: Path) -> None:
         assert ours.files.keys() == theirs.files.keys()
     assert contents(pack_) == contents(source)
     assert all(len({s.split for s in samples}) == 1 for samples in pack_.shards.values())
-    assert {"train-000000.tar", "train-000001.tar", "val-000000.tar", "test-000000.tar"} <= {*pack_.shards}
+    assert {
+        "photos-train-000000.tar",
+        "photos-train-000001.tar",
+        "photos-val-000000.tar",
+        "photos-test-000000.tar",
+    } <= {*pack_.shards}
 
 
 def test_the_same_manifest_gives_the_same_bytes(source: Manifest, tmp_path: Path) -> None:
@@ -87,10 +92,10 @@ def test_a_pack_that_broke_off_goes_on(source: Manifest, tmp_path: Path, caplog:
     whole = packed(source, tmp_path / "packed")
     out = tmp_path / "packed"
     before = {file.name: file.read_bytes() for file in out.iterdir()}
-    assert pack(source, Location.of(out), 8000) is None
-    (out / "packed.parquet").unlink()
-    (out / "train-000001.tar").unlink()
-    (out / "test-000000.tar").write_bytes(before["test-000000.tar"][:1000])
+    assert pack(source, Location.of(out), "photos", 8000) is None
+    (out / "photos.parquet").unlink()
+    (out / "photos-train-000001.tar").unlink()
+    (out / "photos-test-000000.tar").write_bytes(before["photos-test-000000.tar"][:1000])
     with caplog.at_level("INFO"):
         assert packed(source, out).fingerprint == whole.fingerprint
     assert "shards are there already" in caplog.text
@@ -99,19 +104,19 @@ def test_a_pack_that_broke_off_goes_on(source: Manifest, tmp_path: Path, caplog:
 
 def test_a_folder_with_something_else_is_left_alone(source: Manifest, tmp_path: Path) -> None:
     packed(source, tmp_path / "packed")
-    with pytest.raises(UserError, match="holds a pack of other data or shard size"):
-        pack(source, Location.of(tmp_path / "packed"), 10**6)
+    with pytest.raises(UserError, match="holds a pack photos of other data or shard size"):
+        pack(source, Location.of(tmp_path / "packed"), "photos", 10**6)
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "train-000000.tar").write_text("mine")
-    with pytest.raises(UserError, match=r"holds train-000000\.tar, which was not packed"):
-        pack(source, Location.of(tmp_path / "other"), 9000)
+    (tmp_path / "other" / "photos-train-000000.tar").write_text("mine")
+    with pytest.raises(UserError, match=r"holds photos-train-000000\.tar, which was not packed"):
+        pack(source, Location.of(tmp_path / "other"), "photos", 9000)
 
 
 def test_files_that_changed_or_are_missing_are_named(source: Manifest, tmp_path: Path) -> None:
     (tmp_path / "set" / "images" / "2.jpg").write_bytes(b"x")
     with pytest.raises(UserError, match=r"images/2\.jpg and what else 'sub/folder' has were changed since import"):
         packed(source, tmp_path / "packed")
-    assert not (tmp_path / "packed" / "packed.parquet").exists()
+    assert not (tmp_path / "packed" / "photos.parquet").exists()
     (tmp_path / "set" / "images" / "2.jpg").unlink()
     with pytest.raises(UserError, match=r"images/2\.jpg is missing, the image of 'sub/folder'"):
         packed(source, tmp_path / "elsewhere")
@@ -119,17 +124,17 @@ def test_files_that_changed_or_are_missing_are_named(source: Manifest, tmp_path:
 
 def test_a_shard_that_was_cut_off_or_altered_is_named(source: Manifest, tmp_path: Path) -> None:
     pack_ = packed(source, tmp_path / "packed", 10**6)
-    shard = tmp_path / "packed" / "train-000000.tar"
+    shard = tmp_path / "packed" / "photos-train-000000.tar"
     content = shard.read_bytes()
-    last = pack_.shards["train-000000.tar"][-1]
+    last = pack_.shards["photos-train-000000.tar"][-1]
     shard.write_bytes(content[: last.offsets[-1] + 10])
-    with pytest.raises(UserError, match=r"train-000000\.tar ends before the files of 'scene': it was cut off"):
+    with pytest.raises(UserError, match=r"photos-train-000000\.tar ends before the files of 'scene': it was cut off"):
         pack_.path(last, "image")
     shard.write_bytes(content.replace(content[last.offsets[0] :][:8], b"altered!"))
     with pytest.raises(UserError, match="'scene' has were changed since import"):
         pack_.path(last, "image")
     shard.unlink()
-    with pytest.raises(UserError, match=r"train-000000\.tar is missing, which the manifest lists for 'plain'"):
+    with pytest.raises(UserError, match=r"photos-train-000000\.tar is missing, which the manifest lists for 'plain'"):
         pack_.check_present()
 
 

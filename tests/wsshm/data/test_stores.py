@@ -44,7 +44,7 @@ def root(template: str, local: Manifest) -> Location:
     place = Location.of(template.format("sets"))
     place.upload(local.folder)
     Manifest(place, local.samples).write(place / "set.parquet")
-    pack(local, Location.of(template.format("packed")), 10_000)
+    pack(local, Location.of(template.format("packed")), "set", 10_000)
     return place
 
 
@@ -117,7 +117,7 @@ def test_a_stored_root_holds_no_secret(root: Location, local: Manifest, tmp_path
 
 @pytest.mark.parametrize("form", ["root", "address", "packed"])
 def test_a_configuration_names_addresses(template: str, root: Location, local: Manifest, form: str) -> None:
-    address = {"root": "set.parquet", "address": template.format("sets/set.parquet"), "packed": "packed.parquet"}[form]
+    address = {"root": "set.parquet", "address": template.format("sets/set.parquet"), "packed": "set.parquet"}[form]
     config = DataConfig(
         root=None if form == "address" else template.format("sets" if form == "root" else "packed"),
         **dict.fromkeys(("mattes", "masks", "val"), address),  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def test_a_configuration_names_addresses(template: str, root: Location, local: M
     check_data(config, sources)  # without an earlier check no picture is fetched
 
 
-@pytest.mark.parametrize("address", ["sets/set.parquet", "packed/packed.parquet"])
+@pytest.mark.parametrize("address", ["sets/set.parquet", "packed/set.parquet"])
 def test_a_check_of_an_address_finds_what_that_of_the_disk_does(
     template: str, root: Location, local: Manifest, address: str
 ) -> None:
@@ -161,7 +161,7 @@ def test_a_check_of_an_address_names_what_was_changed_or_is_gone(
 def test_a_pack_that_fits_the_cache_is_read_shard_by_shard(
     template: str, root: Location, local: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packed = Manifest.read(template.format("packed/packed.parquet"))
+    packed = Manifest.read(template.format("packed/set.parquet"))
     read = requests(monkeypatch)
     assert contents(packed) == contents(local)
     assert sorted(read) == sorted(f"{Location.of(packed.root).path}/{shard}" for shard in packed.shards)
@@ -171,7 +171,7 @@ def test_a_pack_that_fits_the_cache_is_read_shard_by_shard(
 def test_a_pack_that_does_not_is_read_sample_by_sample(
     template: str, root: Location, local: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packed = Manifest.read(template.format("packed/packed.parquet"))
+    packed = Manifest.read(template.format("packed/set.parquet"))
     monkeypatch.setenv(node_cache.VARIABLE, f"{tmp_path}/small:{packed.packed_bytes}B")
     read = requests(monkeypatch)
     assert contents(packed) == contents(local)
@@ -255,12 +255,16 @@ class TestFaults:
 
     def test_a_shard_that_was_cut_off(self, template: str, local: Manifest) -> None:
         out = Location.of(template.format(f"cut-{os.urandom(4).hex()}"))
-        pack(local, out, 10**6)
-        packed = Manifest.read(out / f"{out.name}.parquet")
-        last = packed.shards["train-000000.tar"][-1]
-        (out / "train-000000.tar").write_bytes((out / "train-000000.tar").read_bytes()[: last.offsets[0] + 5])
-        assert packed.path(packed.shards["train-000000.tar"][0], "image").is_file()
-        with pytest.raises(UserError, match=r"train-000000\.tar\?.* ends before the files of 'scene': it was cut off"):
+        pack(local, out, "photos", 10**6)
+        packed = Manifest.read(out / "photos.parquet")
+        last = packed.shards["photos-train-000000.tar"][-1]
+        (out / "photos-train-000000.tar").write_bytes(
+            (out / "photos-train-000000.tar").read_bytes()[: last.offsets[0] + 5]
+        )
+        assert packed.path(packed.shards["photos-train-000000.tar"][0], "image").is_file()
+        with pytest.raises(
+            UserError, match=r"photos-train-000000\.tar\?.* ends before the files of 'scene': it was cut off"
+        ):
             packed.path(last, "image")
 
 
