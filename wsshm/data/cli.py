@@ -13,6 +13,7 @@ import typer.core
 from wsshm.console import columns, set_option
 from wsshm.data.check_cli import check
 from wsshm.data.pack_command import pack
+from wsshm.data.stats_cli import stats
 from wsshm.errors import UserError, nearest, redacted
 from wsshm.files.tables import check_address
 from wsshm.options import CacheOption
@@ -25,6 +26,7 @@ make_app = typer.Typer(add_completion=False, no_args_is_help=True, help="Draw a 
 app.add_typer(make_app, name="make")
 app.command()(pack)
 app.command()(check)
+app.command()(stats)
 
 MANIFEST = (".parquet",)
 # Limits far beyond any use, as a configuration has them: a slip of the hand is said, and not computed.

@@ -1,0 +1,136 @@
+"""What a manifest's pictures and labels are like: sizes, people's share, softness of mattes, how good masks are."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from wsshm.console import track
+from wsshm.data.manifest import Manifest, Sample
+from wsshm.data.manifest_table import SPLITS
+from wsshm.data.parallel import on_threads
+from wsshm.data.pictures import read_mask_values, read_matte, read_size
+from wsshm.errors import UserError
+from wsshm.metrics import score_mask
+from wsshm.metrics.trimap import BOUNDARY
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One sample. `width` and `height` in px; None where it has no such label, or one that cannot be read.
+
+    `person` is the mean of the matte, else of the mask: people's share of the picture. `soft` is the share of a person's
+    pixels (above 0.05) that are fractional (below 0.95). `mask_iou` and `mask_boundary_f` compare a mask with its matte,
+    both cut at 0.5.
+    """
+
+    id: str
+    split: str
+    kind: str
+    domain: str | None
+    width: int | None
+    height: int | None
+    person: float | None = None
+    soft: float | None = None
+    mask_iou: float | None = None
+    mask_boundary_f: float | None = None
+    unread: str = ""
+
+    @property
+    def megapixels(self) -> float | None:
+        """Size of the picture."""
+        return self.width * self.height / 1e6 if self.width and self.height else None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The distribution of one quantity: number of values, mean, and quantiles."""
+
+    count: int
+    mean: float
+    low: float  # 5 %
+    median: float
+    high: float  # 95 %
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> Spread | None:
+        """Of those that there are; None of none."""
+        known = np.array([value for value in values if value is not None], float)
+        if not known.size:
+            return None
+        low, median, high = np.quantile(known, (0.05, 0.5, 0.95))
+        return cls(len(known), float(known.mean()), float(low), float(median), float(high))
+
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "split", "kind", "domain")),
+        *((name, pa.int32()) for name in ("width", "height")),
+        *((name, pa.float64()) for name in ("person", "soft", "mask_iou", "mask_boundary_f")),
+        ("unread", pa.string()),
+    ]
+)
+
+
+def measure(manifest: Manifest) -> list[Measured]:
+    """Every sample measured, in the manifest's order. A file that cannot be read leaves its values out and its sentence
+    in `unread`.
+    """
+    manifest = manifest.hashed() if manifest.stored_apart else manifest
+    measured = on_threads(lambda sample: _measured(manifest, sample), manifest.samples)
+    return list(track(measured, len(manifest), "measuring"))
+
+
+def by_split(samples: Sequence[Measured]) -> dict[str, list[Measured]]:
+    """The samples of every split that has some, and of `all` if there are several."""
+    groups = {split: [each for each in samples if each.split == split] for split in SPLITS}
+    groups = {split: group for split, group in groups.items() if group}
+    return groups if len(groups) == 1 else groups | {ALL: list(samples)}
+
+
+def as_table(samples: Sequence[Measured], manifest: Manifest) -> pa.Table:
+    """One row a sample, the columns of `Measured`; the metadata hold `schema_version`, `fingerprint` and `units`."""
+    units = {"width": "px", "height": "px", "person": "share of the picture", "soft": "share of the person's pixels"}
+    metadata = {"schema_version": "1", "fingerprint": manifest.fingerprint, "units": json.dumps(units)}
+    return pa.Table.from_pylist([asdict(each) for each in samples], SCHEMA.with_metadata(metadata))
+
+
+def _measured(manifest: Manifest, sample: Sample) -> Measured:
+    width, height = sample.width, sample.height
+    row = Measured(sample.id, sample.split, sample.kind, sample.domain, width or None, height or None)
+    try:
+        with manifest.told_by_address(sample):
+            if not (width and height):
+                width, height = read_size(manifest.path(sample, "image" if sample.image else "foreground"))
+            matte = read_matte(manifest.path(sample, "matte")) if sample.matte else None
+            mask = read_mask_values(manifest.path(sample, "mask")) if sample.mask else None
+    except UserError as error:
+        return replace(row, unread=str(error))
+    row = replace(row, width=width, height=height)
+    if matte is not None:
+        row = replace(row, person=float(matte.mean(dtype=np.float64)))
+        seen = np.count_nonzero(matte > BOUNDARY[0])
+        if seen:
+            row = replace(row, soft=np.count_nonzero((matte > BOUNDARY[0]) & (matte < BOUNDARY[1])) / seen)
+    elif mask is not None:
+        row = replace(row, person=np.count_nonzero(mask >= 0.5) / mask.size)
+    if matte is not None and mask is not None and matte.shape == mask.shape:
+        scores = score_mask(mask, matte)
+        row = replace(row, mask_iou=scores.iou, mask_boundary_f=scores.boundary_f)
+    return row
+
+
+def middle_size(samples: Sequence[Measured]) -> tuple[int, int] | None:
+    """Median width and height in px; None where no size is known."""
+    known = [(each.width, each.height) for each in samples if each.width and each.height]
+    if not known:
+        return None
+    width, height = np.median(np.array(known), axis=0)
+    return math.ceil(width), math.ceil(height)
