@@ -44,6 +44,7 @@ def wsshm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The cache's folder and size, by option and not by variable: which the option sets for this process."""
     monkeypatch.setenv(node_cache.VARIABLE, f"{tmp_path}/elsewhere")
+    monkeypatch.chdir(tmp_path)  # where reports of checks go
     return f"{tmp_path}/cache:50MB"
 
 
