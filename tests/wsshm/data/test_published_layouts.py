@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.wsshm.data.trees import (
+    DISC,
     HEIGHT,
     TREES,
     WIDTH,
@@ -68,8 +69,25 @@ def test_a_split_that_is_asked_for_takes_the_place_of_published_ones(name: str, 
 @EACH
 def test_an_empty_folder_is_none_of_them(name: str, build: Build, tmp_path: Path) -> None:
     assert not LAYOUTS.get(name).fits(tmp_path)
-    with pytest.raises(UserError, match=r"(has no|holds no) "):
+    with pytest.raises(UserError, match=r"(has no|holds no) .*; give the folder that holds them"):
         import_layout(name, tmp_path, converted=tmp_path / "m-masks")
+
+
+@EACH
+def test_who_names_another_layout_is_told_of_this_one(name: str, build: Build, tmp_path: Path) -> None:
+    root, _ = made(build, tmp_path)
+    for other in {"coco-persons", "bg-20k", "lip", "rgba"} - {name}:
+        with pytest.raises(UserError, match=f"; it is laid out as {name}, so name that in place of {other}$"):
+            import_layout(other, root, converted=tmp_path / "m-masks")
+    if root == tmp_path / "set" and not LAYOUTS.get(name).fits(tmp_path):
+        with pytest.raises(UserError, match=rf"recognised, but {root} as {name}; give that$"):
+            import_layout("auto", tmp_path)
+
+
+def test_photos_of_photomatte85_may_lie_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    cutout(tmp_path / "people" / "1.png")
+    (sample,) = import_layout("photomatte85", tmp_path / "people").samples
+    assert (sample.kind, sample.domain, sample.source) == ("cutout", "synthetic", "PhotoMatte85")
 
 
 def test_every_layout_of_a_data_set_says_where_it_is_from_and_has_a_tree_here() -> None:
@@ -133,7 +151,7 @@ def test_auto_hesitates_between_two_and_says_so(tmp_path: Path) -> None:
 
 def test_auto_takes_plain_folders_of_ones_own(tmp_path: Path) -> None:
     photo(tmp_path / "a" / "images" / "1.jpg")
-    label(tmp_path / "a" / "masks" / "1.png")
+    label(tmp_path / "a" / "masks" / "1.png", DISC)
     assert [s.kind for s in import_layout("auto", tmp_path / "a").samples] == ["photo"]
     photo(tmp_path / "b" / "fg" / "1.png")
     label(tmp_path / "b" / "alpha" / "1.png")

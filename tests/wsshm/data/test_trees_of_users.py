@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wsshm.data.trees import TREES, Build, label, p3m_10k, photo
+from tests.wsshm.data.trees import DISC, TREES, Build, label, p3m_10k, photo
 from wsshm.data.importing import import_layout
 from wsshm.errors import UserError
 
@@ -86,7 +86,7 @@ def test_a_table_of_another_name_beside_the_folder_is_mentioned(
 ) -> None:
     for place in ("photos", "other"):
         photo(tmp_path / place / "images" / "a.jpg")
-        label(tmp_path / place / "masks" / "a.png")
+        label(tmp_path / place / "masks" / "a.png", DISC)
     (tmp_path / "other.csv").write_text("id,split\na,test\n")  # of that folder
     (tmp_path / "prices.csv").write_text("name,price\na,1\n")
     assert [s.split for s in import_layout("pairs", tmp_path / "photos").samples] == ["train"]

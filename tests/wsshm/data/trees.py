@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from wsshm.data.pictures import write_png
 
 HEIGHT, WIDTH = 12, 16
 DISC = cv2.circle(np.zeros((HEIGHT, WIDTH), np.uint8), (8, 6), 4, 255, -1)
+MATTE = np.maximum(cv2.GaussianBlur(DISC, (0, 0), 1.5), DISC // 2)
+TRIMAP = np.select([MATTE == 0, MATTE == 255], [np.uint8(0), np.uint8(255)], np.uint8(128))
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,13 @@ def photo(path: Path, height: int = HEIGHT, width: int = WIDTH) -> None:
     path.write_bytes(content.tobytes())
 
 
-def label(path: Path) -> None:
-    if path.suffix.lower() == ".png":
-        write_png(path, DISC)
-        return
+def label(path: Path, values: NDArray[np.uint8] = MATTE) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".jpg", DISC)[1].tobytes())
+    path.write_bytes(cv2.imencode(path.suffix.lower(), values)[1].tobytes())
 
 
 def cutout(path: Path) -> None:
-    write_png(path, np.dstack([np.full((HEIGHT, WIDTH, 3), 90, np.uint8), DISC]))
+    write_png(path, np.dstack([np.full((HEIGHT, WIDTH, 3), 90, np.uint8), MATTE]))
 
 
 def p3m_10k(root: Path) -> Rows:
@@ -70,7 +70,7 @@ def p3m_10k(root: Path) -> Rows:
         place, name = f"validation/{part}", f"p_{part}"
         photo(root / place / images / f"{name}.jpg")
         label(root / place / "mask" / f"{name}.png")
-        label(root / place / "trimap" / f"{name}.png")
+        label(root / place / "trimap" / f"{name}.png", TRIMAP)
         files = {
             "image": f"{place}/{images}/{name}.jpg",
             "matte": f"{place}/mask/{name}.png",
@@ -85,7 +85,7 @@ def p3m_10k_flat(root: Path) -> Rows:
     rows = p3m_10k(root / "whole")
     for part in ("P3M-500-P", "P3M-500-NP"):
         (root / "whole/validation" / part).rename(root / part)
-    (root / "whole").rename(root.parent / "left")
+    shutil.rmtree(root / "whole")
     kept = {name: row for name, row in rows.items() if row.split == "test"}
     return {
         name: Row(
@@ -104,7 +104,7 @@ def aim_500(root: Path) -> Rows:
     for name in said:
         photo(root / f"original/{name}.jpg")
         for folder in ("mask", "trimap", "usr"):
-            label(root / folder / f"{name}.png")
+            label(root / folder / f"{name}.png", MATTE if folder == "mask" else TRIMAP)
     (root / "aim_category_type.json").write_text(json.dumps(said))
     return {
         name: Row(
@@ -281,7 +281,7 @@ def supervisely_person(root: Path) -> Rows:
 
 def supervisely_person_prepared(root: Path) -> Rows:
     photo(root / "img/a.jpg")
-    label(root / "seg/a.png")
+    label(root / "seg/a.png", DISC)
     return {"a": Row("train", "photo", "natural", {"image": "img/a.jpg", "mask": "seg/a.png"})}
 
 

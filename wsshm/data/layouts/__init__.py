@@ -129,6 +129,9 @@ def recognised(root: Path) -> Layout:
             f"{root} may be laid out as {' or '.join(fitting)}; name the one that is meant in place of {AUTO}"
             " (`wsshm data layouts` says what each expects)"
         )
+    inside = ((p, _fitting(p)) for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith("."))
+    if found := next(((p, names) for p, names in inside if names), None):
+        raise UserError(f"{root} is laid out in no way that is recognised, but {found[0]} as {found[1][0]}; give that")
     raise UserError(
         f"{root} is laid out in no way that is recognised; `wsshm data layouts` says what each layout expects, so name one"
         " or rearrange the folder"

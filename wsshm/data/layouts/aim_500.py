@@ -10,7 +10,7 @@ from typing import Literal
 from wsshm.config import Section
 from wsshm.data.layouts import Layout, register
 from wsshm.data.layouts.annotations import read_json
-from wsshm.data.layouts.folders import below, has, pair_up
+from wsshm.data.layouts.folders import below, has, lacks, pair_up
 from wsshm.data.manifest import Sample
 from wsshm.errors import UserError
 
@@ -31,7 +31,7 @@ def read(root: Path, split: str, domain: str | None, options: Options) -> list[S
     """Photos with mattes and trimaps; `type` (SO, STM, NS) and `category` become attributes."""
     folder = _folder(root)
     if folder is None:
-        raise UserError(f"{root} has no folders original/ and mask/, as AIM-500 has; give the folder that holds them")
+        raise lacks(root, "aim-500", "original/, mask/ and trimap/ or usr/")
     columns = {"image": "original", "matte": "mask", "trimap": "trimap"}
     places = {column: below(folder, name) for column, name in columns.items()}
     samples = pair_up(root, places, needs="matte", kind="photo", split="test", domain=domain)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsshm.data.layouts import Layout, register
-from wsshm.data.layouts.folders import below, has, pair_up
+from wsshm.data.layouts.folders import below, has, lacks, pair_up
 from wsshm.data.manifest import Sample
-from wsshm.errors import UserError
 
 
 def read(root: Path, split: str, domain: str | None) -> list[Sample]:
     """Photos, and mattes in the alpha channel of cut-outs; a matte's folder matting_X is its photo's clip_X."""
     folders = {"image": below(root, "clip_img"), "matte": below(root, "matting")}
     if not all(folders.values()):
-        raise UserError(f"{root} has no folders clip_img/ and matting/, as AISegment has; give the folder with them")
+        raise lacks(root, "aisegment", "clip_img/ and matting/")
     return pair_up(root, folders, "matte", _photo_of, kind="photo", split=split, domain=domain)
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsshm.data.layouts import Layout, register
-from wsshm.data.layouts.folders import below, is_loose, joined, loose_pictures
+from wsshm.data.layouts.folders import below, is_loose, joined, lacks, loose_pictures
 from wsshm.data.manifest import Sample
-from wsshm.errors import UserError
 
 SPLITS = {"train": "train", "testval": "test"}
 
 
 def read(root: Path, split: str, domain: str | None) -> list[Sample]:
     """Backgrounds of both parts."""
-    parts = {name: folder for name in SPLITS if (folder := below(root, name))}
+    parts = {name: folder for name in SPLITS if (folder := below(root, name)) and is_loose(folder)}
     if not parts:
-        raise UserError(f"{root} has no folders train/ and testval/, as BG-20k has; give the folder that holds them")
+        raise lacks(root, "bg-20k", "train/ and testval/ with pictures")
     return joined(
         {
             name: [

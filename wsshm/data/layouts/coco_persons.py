@@ -21,7 +21,7 @@ from wsshm.config import Section
 from wsshm.data.label_files import count, find_folder, look_through
 from wsshm.data.layouts import Annotated, Drawing, Layout, register
 from wsshm.data.layouts.annotations import points, read_json, whole
-from wsshm.data.layouts.folders import PHOTOS, below, is_loose, joined, relative
+from wsshm.data.layouts.folders import PHOTOS, below, is_loose, joined, lacks, relative
 from wsshm.data.manifest import Sample
 from wsshm.errors import UserError
 
@@ -135,9 +135,7 @@ def _parts(root: Path) -> Iterator[tuple[Path, Path]]:
     annotations = find_folder(root, ["annotations"])
     found = sorted(annotations.glob(f"{START}*.json")) if annotations else []
     if not found:
-        raise UserError(
-            f"{root} has no annotations/{START}*.json, as COCO has; give the folder that holds annotations/"
-        )
+        raise lacks(root, "coco-persons", f"annotations/{START}*.json")
     photos = find_folder(root, PHOTOS)
     flat = photos if photos and is_loose(photos) else None
     missing = []
@@ -156,7 +154,7 @@ def _parts(root: Path) -> Iterator[tuple[Path, Path]]:
 
 def _pictures(path: Path, category: str) -> list[Picture]:
     """The pictures that have a person, in the file's order."""
-    log.info("reading %s", path)
+    log.info("reading %s (%.0f MB)", path, path.stat().st_size / 1e6)
     document = read_json(path, _packed)
     if not isinstance(document, dict) or not all(isinstance(document.get(k), list) for k in LISTS):
         raise UserError(f"{path} holds no lists {', '.join(LISTS)}, as COCO's format has; fetch it again")

@@ -23,7 +23,7 @@ class Options(Section):
 
 def read(root: Path, split: str, domain: str | None, options: Options) -> list[Sample]:
     """Colours and mattes of both parts."""
-    samples = cutout_parts(root, SPLITS, ("fg",), ("gt",), domain)
+    samples = cutout_parts(root, "distinctions-646", SPLITS, "fg", "gt", domain)
     return samples if options.only is None else _listed(samples, root / options.only)
 
 

@@ -74,21 +74,20 @@ def pair_up(
 
 
 def cutout_parts(
-    root: Path, splits: Mapping[str, str], colours: Iterable[str], mattes: Iterable[str], domain: str | None
+    root: Path, layout: str, splits: Mapping[str, str], colours: str, mattes: str, domain: str | None
 ) -> list[Sample]:
-    """Cut-outs of a data set's parts: of each folder in `splits` that is there ("" is `root`), with its split.
+    """Cut-outs of the parts that `layout` reads: of each folder in `splits` that is there ("" is `root`), with its split.
 
     `colours` and `mattes` are the names of the folders in each. UserError where no part has them.
     """
-    colours, mattes, parts = list(colours), list(mattes), {}
+    parts = {}
     for name, split in splits.items():
         folder = below(root, name) if name else root
-        if folder and has(folder, colours, mattes):
-            folders = {"foreground": find_folder(folder, colours), "matte": find_folder(folder, mattes)}
+        folders = {"foreground": below(folder, colours), "matte": below(folder, mattes)} if folder else {}
+        if folders and all(folders.values()):
             parts[name] = pair_up(root, folders, needs="matte", kind="cutout", split=split, domain=domain)
     if not parts:
-        named = " or ".join(f"{name}/" for name in splits)
-        raise UserError(f"{root} has no folders {colours[0]}/ and {mattes[0]}/ in {named}; give the folder with them")
+        raise lacks(root, layout, " or ".join(f"{name}/{{{colours},{mattes}}}" for name in splits))
     return joined(parts)
 
 
@@ -119,6 +118,11 @@ def is_loose(root: Path) -> bool:
         return False
     places = [root, *(p for p in root.iterdir() if p.name.lower() in PHOTOS and p.is_dir())]
     return any(holds(place, *SUFFIXES) for place in places)
+
+
+def lacks(root: Path, layout: str, folders: str) -> UserError:
+    """The error for a folder that has not what `layout` reads; it says which layout the folder fits, if any."""
+    return UserError(f"{root} has no {folders}{better_named(root, layout) or '; give the folder that holds them'}")
 
 
 def refuse_other_layouts(root: Path, layout: str) -> None:

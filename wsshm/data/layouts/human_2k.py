@@ -14,7 +14,7 @@ SPLITS = {"train": "train", "val": "test", "test": "test"}
 
 def read(root: Path, split: str, domain: str | None) -> list[Sample]:
     """Colours and mattes of both parts."""
-    return cutout_parts(root, SPLITS, ("fg",), ("alpha",), domain)
+    return cutout_parts(root, "human-2k", SPLITS, "fg", "alpha", domain)
 
 
 def fits(root: Path) -> bool:

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 
 from wsshm.data.layouts import Layout, register
-from wsshm.data.layouts.folders import joined, pair_up
+from wsshm.data.layouts.folders import joined, lacks, pair_up
 from wsshm.data.manifest import Sample
-from wsshm.errors import UserError
 
 PARTS = ("train", "val")
 DEEPEST = 3  # TrainVal_images/TrainVal_images/train_images
@@ -23,9 +22,7 @@ def read(root: Path, split: str, domain: str | None) -> list[Sample]:
         if (photos := found.get(f"{name}_images")) and (masks := found.get(f"{name}_segmentations"))
     }
     if not parts:
-        raise UserError(
-            f"{root} has no folders train_images/ and train_segmentations/, as LIP has; give the folder with them"
-        )
+        raise lacks(root, "lip", "train_images/ and train_segmentations/")
     return joined(parts)
 
 

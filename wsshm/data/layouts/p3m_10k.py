@@ -9,7 +9,7 @@ from typing import Literal
 from wsshm.config import Section
 from wsshm.data.label_files import find_folder
 from wsshm.data.layouts import Layout, register
-from wsshm.data.layouts.folders import below, has, joined, pair_up
+from wsshm.data.layouts.folders import below, has, joined, lacks, pair_up
 from wsshm.data.manifest import Sample
 from wsshm.errors import UserError
 
@@ -38,7 +38,7 @@ def read(root: Path, split: str, domain: str | None, options: Options) -> list[S
         folders = {"foreground": colours, "matte": find_folder(train, MATTES)}
         return pair_up(root, folders, needs="matte", kind="cutout", split="train", domain="synthetic")
     if not any(parts.values()):
-        raise UserError(f"{root} has no folder of train, {' and '.join(TESTS)}; give the folder that holds them")
+        raise lacks(root, "p3m-10k", "train/, P3M-500-P/ or P3M-500-NP/")
     if missing := [name for name, folder in parts.items() if folder is None]:
         log.warning("%s has no %s, so that part is not listed", root, " and no ".join(missing))
     found = {}

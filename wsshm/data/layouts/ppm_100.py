@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsshm.data.layouts import Layout, register
-from wsshm.data.layouts.folders import below, has, holds, pair_up
+from wsshm.data.layouts.folders import below, has, holds, lacks, pair_up
 from wsshm.data.manifest import Sample
-from wsshm.errors import UserError
 
 
 def read(root: Path, split: str, domain: str | None) -> list[Sample]:
     """Photos with mattes."""
     folders = _folders(root)
     if folders is None:
-        raise UserError(f"{root} has no folders image/ and matte/, nor val/fg and val/alpha; give the folder with them")
+        raise lacks(root, "ppm-100", "image/ and matte/, nor val/fg and val/alpha")
     return pair_up(root, folders, needs="matte", kind="photo", split="test", domain=domain)
 
 

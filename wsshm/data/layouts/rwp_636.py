@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsshm.data.layouts import Layout, register
-from wsshm.data.layouts.folders import below, has, pair_up
+from wsshm.data.layouts.folders import below, has, lacks, pair_up
 from wsshm.data.manifest import Sample
-from wsshm.errors import UserError
 
 
 def read(root: Path, split: str, domain: str | None) -> list[Sample]:
     """Photos with mattes; what detailmap/ holds is no label of ours."""
     folders = {"image": below(root, "image"), "matte": below(root, "alpha")}
     if not all(folders.values()):
-        raise UserError(f"{root} has no folders image/ and alpha/, as RWP-636 has; give the folder that holds them")
+        raise lacks(root, "rwp-636", "image/ and alpha/")
     return pair_up(root, folders, needs="matte", kind="photo", split="test", domain=domain)
 
 

@@ -24,7 +24,7 @@ from wsshm.data.headers import DAMAGED, read_header, sound_png
 from wsshm.data.label_files import count, look_through, shown
 from wsshm.data.layouts import Annotated, Drawing, Layout, register
 from wsshm.data.layouts.annotations import points, read_json, whole
-from wsshm.data.layouts.folders import below, has, pair_up, relative
+from wsshm.data.layouts.folders import below, has, lacks, pair_up, relative
 from wsshm.data.manifest import Sample
 from wsshm.data.pictures import pairing_name
 from wsshm.errors import UserError
@@ -50,7 +50,7 @@ def read(root: Path, split: str, domain: str | None, options: Options) -> list[S
     if not groups:
         folders = {"image": below(root, "img"), "mask": below(root, "seg")}
         if not all(folders.values()):
-            raise UserError(f"{root} has no folders img/ and ann/, nor img/ and seg/; give the folder that holds them")
+            raise lacks(root, "supervisely-person", "img/ and ann/, nor img/ and seg/")
         return pair_up(root, folders, needs="mask", kind="photo", split=split, domain=domain)
     found = [pair for group in groups for pair in _annotated(group)]
     stems = Counter(pairing_name(photo) for photo, _ in found)
