@@ -9,11 +9,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as codes
 
 from tests.wsshm.data.trees import HEIGHT, WIDTH, box, boxed, coco, coco_persons, photo, polygon
 from wsshm.data.importing import import_layout
+from wsshm.data.layouts.coco_persons import draw
 from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import read_image, read_mask
 from wsshm.errors import UserError
@@ -85,6 +90,24 @@ SHAPE = boxed(2, 1, 5, 4) | boxed(9, 0, 16, 7) | boxed(3, 10, 4, 12)
 def test_both_kinds_of_run_lengths_are_drawn(root: Path, runs: object) -> None:
     (mask,) = masks(imported(tree(root, {"segmentation": {"size": [HEIGHT, WIDTH], "counts": runs}})))
     np.testing.assert_array_equal(mask, SHAPE)
+
+
+@given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40)))
+def test_a_compressed_code_is_what_pycocotools_makes_of_it(mask: NDArray[np.bool_]) -> None:
+    height, width = mask.shape
+    code = codes.encode(np.asfortranarray(mask.astype(np.uint8)))
+    assert packed(rows_of(mask)) == code["counts"].decode()
+    shape = {"size": [height, width], "counts": code["counts"].decode()}
+    np.testing.assert_array_equal(draw([shape], width, height, "x"), mask)
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=40))
+def test_any_text_is_a_code_or_refused(text: str) -> None:
+    try:
+        mask = draw([{"size": [HEIGHT, WIDTH], "counts": text}], WIDTH, HEIGHT, "x")
+    except UserError:
+        return
+    assert mask.shape == (HEIGHT, WIDTH)
 
 
 def test_shapes_of_several_kinds_and_persons_are_united(root: Path) -> None:
@@ -213,9 +236,11 @@ FULL = {"size": [HEIGHT, WIDTH], "counts": [0, HEIGHT * WIDTH]}
         ({**FULL, "counts": [0, 5]}, "run-length code of 5 pixels for a picture of 16x12"),
         ({**FULL, "counts": [-5, 197]}, "run's length is -5, not a whole number"),
         ({**FULL, "counts": [2**40]}, "not a whole number"),
-        ({**FULL, "counts": packed([0, 400])}, "run-length code that cannot be read"),
+        ({**FULL, "counts": packed([0, 400])}, "run-length code of 400 pixels for a picture of 16x12"),
+        ({**FULL, "counts": packed([0, 200, 5, 0, -13])}, "run's length is -13, not a whole number"),
+        ({**FULL, "counts": packed([0, 192])[:-1]}, "run-length code of 0 pixels for a picture of 16x12"),
         ({**FULL, "counts": "é"}, "run-length code that cannot be read"),
-        ({**FULL, "counts": "~~~~~~~~~~"}, "run-length code that cannot be read"),
+        ({**FULL, "counts": "o" * 1000}, "run-length code that cannot be read"),
         ("x", "neither polygons nor a run-length code"),
         ([["x", 1, 2]], "polygon that is no list of x and y"),
         ([[1, 2, 3]], "polygon that is no list of x and y"),
