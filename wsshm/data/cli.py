@@ -182,18 +182,13 @@ def layouts() -> None:
         lines += [f"terms: {line}" for line in layout.terms.splitlines()]
         lines += [f"from: {line}" for line in layout.obtained.splitlines()]
         for line in lines:
-            typer.echo(_wrapped(line, width, "    ", "    " + _deeper(line)))
+            typer.echo(_wrapped(line, width, "    ", "      "))
 
 
 def _wrapped(line: str, width: int, first: str = "", later: str = "    ") -> str:
     return textwrap.fill(
         line, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False, break_long_words=False
     )
-
-
-def _deeper(line: str) -> str:
-    """What continues a line of `layouts` that begins with a word for it."""
-    return "  " if line.startswith(("--option ", "terms: ", "from: ")) else ""
 
 
 def _split_counts(manifest: Manifest) -> str:
