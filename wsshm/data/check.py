@@ -21,7 +21,7 @@ from wsshm.data.findings import Finding
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.manifest_table import SPLITS
 from wsshm.data.near_duplicates import Likenesses
-from wsshm.data.parallel import on_threads
+from wsshm.data.parallel import Room, on_threads
 
 FETCHED = 64
 """Samples on an object store that are asked for together."""
@@ -69,8 +69,13 @@ def _looks(manifest: Manifest, remembered: bool) -> list[Look]:
         same = {s.id for s, state in zip(manifest.samples, states, strict=True) if state and state == known[s.id].state}
         known = {name: each for name, each in known.items() if name in same}
     todo = [sample for sample in manifest.samples if sample.id not in known]
-    fetched = _fetched_ahead(manifest, todo)
-    looked = track(on_threads(lambda sample: look(manifest, sample), fetched), len(todo), "checking")
+    room = Room()
+
+    def looked_at(sample: Sample) -> Look:
+        with room.taken(sample.width * sample.height):
+            return look(manifest, sample)
+
+    looked = track(on_threads(looked_at, _fetched_ahead(manifest, todo)), len(todo), "checking")
     new = {sample.id: each for sample, each in zip(todo, looked, strict=True)}
     looks = [new[s.id] if s.id in new else known[s.id] for s in manifest.samples]
     if new:

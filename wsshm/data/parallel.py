@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -13,6 +15,8 @@ from wsshm.cores import usable_cores
 
 AHEAD = 4
 """Items for each thread that are begun before their results are asked for."""
+MOST_PIXELS = 1 << 28
+"""Pixels of pictures that are open at once; each takes up to some 16 bytes, with its labels as floats."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -38,3 +42,25 @@ def on_threads(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
             yield result
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Room:
+    """Lets threads begin while what is under way comes to at most `limit` in all, or alone if it is more than that."""
+
+    def __init__(self, limit: int = MOST_PIXELS) -> None:
+        self.limit = limit
+        self._used = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        """Waits for room, and takes it for as long as the block lasts."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._used or self._used + amount <= self.limit)
+            self._used += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= amount
+                self._changed.notify_all()

@@ -13,7 +13,7 @@ import pyarrow as pa
 from wsshm.console import track
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.manifest_table import SPLITS
-from wsshm.data.parallel import on_threads
+from wsshm.data.parallel import Room, on_threads
 from wsshm.data.pictures import read_mask_values, read_matte, read_size
 from wsshm.errors import UserError
 from wsshm.metrics import score_mask
@@ -84,8 +84,13 @@ def measure(manifest: Manifest) -> list[Measured]:
     in `unread`.
     """
     manifest = manifest.hashed() if manifest.stored_apart else manifest
-    measured = on_threads(lambda sample: _measured(manifest, sample), manifest.samples)
-    return list(track(measured, len(manifest), "measuring"))
+    room = Room()
+
+    def measured(sample: Sample) -> Measured:
+        with room.taken(sample.width * sample.height):
+            return _measured(manifest, sample)
+
+    return list(track(on_threads(measured, manifest.samples), len(manifest), "measuring"))
 
 
 def by_split(samples: Sequence[Measured]) -> dict[str, list[Measured]]:

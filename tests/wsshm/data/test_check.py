@@ -1,6 +1,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -255,3 +256,9 @@ def test_an_impossible_limit_is_no_fault_of_the_files(root, monkeypatch):
     monkeypatch.setenv("WSSHM_MAX_PIXELS", "many")
     with pytest.raises(UserError, match=r"^WSSHM_MAX_PIXELS must be a number of pixels, not "):
         check(manifest)
+
+
+def test_the_readme_lists_every_kind():
+    text = (Path(__file__).parents[3] / "wsshm" / "README.md").read_text()
+    for name, kind in KINDS.items():
+        assert f"| `{name}` | {kind.severity} | {kind.about} |" in text
