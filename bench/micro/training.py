@@ -177,14 +177,11 @@ def bare(
         ready()
     losses: list[float] = []
     points: list[tuple[float, float]] = []
-    for step, [batch] in enumerate(batches):
+    for step, [cut] in enumerate(batches):
         for group in optimiser.param_groups:
             group["lr"] = lr_at(step, stage.steps, options)
         optimiser.zero_grad(set_to_none=True)
-        batch = batch._replace(
-            images=batch.images.to(device, non_blocking=True, memory_format=torch.channels_last),
-            labels=batch.labels.to(device, non_blocking=True),
-        )
+        batch = cut.render(device)
         with torch.autocast(device.type, DTYPES.get(options.precision), enabled=options.precision != "fp32"):
             output = model(batch.images)
         loss = sample_losses(output, target_of(batch, stage, None), options.loss).mean()

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ImageFile, PngImagePlugin, TiffImagePlugin
 
+from wsshm.data.cutting import reduced
 from wsshm.data.headers import DAMAGED, Foreign, Header, read_header, sound_png
 from wsshm.errors import UserError
 
@@ -29,6 +30,12 @@ DEEP, BYTE, SHORT = 16, 255, 65535
 FEWER_BITS = {2**bits - 1: bits for bits in (10, 12, 14)}  # of scanners and cameras; a person is opaque somewhere
 FETCH = "it may be cut off or of another format, so fetch it again"
 FRAMES = "give its frames, written for example by `ffmpeg -i FILM frames/%06d.png`"
+REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 INDEXED: dict[str, type[ImageFile.ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
@@ -102,16 +109,22 @@ def header_of(path: Path) -> Header:
         return _header(file, path)
 
 
-def decode_photo(path: Path) -> NDArray[np.uint8]:
-    """H x W x 3 uint8 BGR, upright; UserError for samples that cannot be read as what they mean."""
+def decode_photo(path: Path, reduction: int = 1) -> NDArray[np.uint8]:
+    """H x W x 3 uint8 BGR, upright; UserError for samples that cannot be read as what they mean.
+
+    With a `reduction` of 2, 4 or 8 blocks of so many pixels a side become one: a JPEG's as it is decoded.
+    """
     content, header = _content(path)
     if header.is_float or header.signed or header.bits > DEEP:
         raise UserError(f"{path} holds {header.kind}, which is not a photo; save it with 8 or 16 bits a channel")
     _refuse_inverted(header, path)
-    pixels = _decoded(content, cv2.IMREAD_COLOR, header, path)
+    # Turned round, the blocks that the edge cuts would be at the other edge.
+    whole_blocks = header.orientation == 1 or not (header.width % reduction or header.height % reduction)
+    at_once = header.format == "JPEG" and whole_blocks
+    pixels = _decoded(content, REDUCED[reduction] if at_once else cv2.IMREAD_COLOR, header, path)
     if header.bits == DEEP and not pixels.any():
         refuse_small(_decoded(content, cv2.IMREAD_UNCHANGED, header, path), path)
-    return pixels.astype(np.uint8, copy=False)
+    return reduced(pixels.astype(np.uint8, copy=False), 1 if at_once else reduction)
 
 
 def decode_label(path: Path, *, indices: bool = False) -> Pixels:

@@ -22,7 +22,7 @@ from wsshm.data.class_masks import (
     format_classes,
     parse_classes,
 )
-from wsshm.data.decoding import BrokenPicture, Pixels, decode_label, decode_photo, header_of, refuse_small
+from wsshm.data.decoding import BYTE, BrokenPicture, Pixels, decode_label, decode_photo, header_of, refuse_small
 from wsshm.errors import UserError
 from wsshm.files.whole import write_whole
 
@@ -31,6 +31,7 @@ __all__ = [  # what readers of pictures need, whichever file it is written in
     "UNREAD",
     "BrokenPicture",
     "check_same_size",
+    "check_size",
     "check_unit",
     "find_pictures",
     "format_classes",
@@ -38,10 +39,12 @@ __all__ = [  # what readers of pictures need, whichever file it is written in
     "matte_of",
     "pairing_name",
     "parse_classes",
+    "read_cutout",
     "read_image",
     "read_mask",
     "read_mask_values",
     "read_matte",
+    "read_matte_bytes",
     "read_orientation",
     "read_size",
     "read_trimap",
@@ -88,9 +91,35 @@ def read_orientation(path: Path) -> int:
     return header_of(path).orientation
 
 
-def read_image(path: Path) -> UInt8:
-    """A photo as H x W x 3 uint8 RGB, turned upright by its EXIF orientation; an alpha channel is dropped."""
-    return cv2.cvtColor(decode_photo(path), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+def read_image(path: Path, reduction: int = 1) -> UInt8:
+    """A photo as H x W x 3 uint8 RGB, turned upright by its EXIF orientation; an alpha channel is dropped.
+
+    With a `reduction` of 2, 4 or 8 it is shrunk by that, both sides rounded up; a JPEG is then decoded so, which is faster.
+    """
+    return cv2.cvtColor(decode_photo(path, reduction), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def read_cutout(colours: Path, matte: Path) -> UInt8:
+    """A cut-out as H x W x 4 uint8, RGBA with premultiplied colours, from its colours' and its matte's files.
+
+    Often they are one, which is decoded once. UserError where the two are not of one size.
+    """
+    both = decode_label(matte).values if colours == matte else np.zeros(0)
+    if both.dtype == np.uint8 and both.shape[2:] == (4,) and both[..., 3].min() < BYTE:
+        straight, alpha = cv2.cvtColor(both, cv2.COLOR_BGRA2RGB).astype(np.uint8, copy=False), both[..., 3]
+    else:
+        straight, alpha = read_image(colours), read_matte_bytes(matte)
+        check_same_size(straight, alpha, matte)
+    premultiplied = cv2.multiply(straight, cv2.merge([alpha] * 3), scale=1 / BYTE)
+    return np.dstack([premultiplied, alpha]).astype(np.uint8, copy=False)
+
+
+def read_matte_bytes(path: Path) -> UInt8:
+    """What `read_matte` reads as H x W uint8, 255 being 1: as fine as training needs."""
+    pixels = decode_label(path)
+    if pixels.values.dtype == np.uint8 and pixels.values.ndim == 2:
+        return pixels.values
+    return np.rint(matte_of(pixels, path) * BYTE).astype(np.uint8)
 
 
 def read_matte(path: Path) -> Float32:
@@ -187,9 +216,14 @@ def check_unit(values: NDArray[np.floating], path: Path) -> NDArray[np.floating]
 
 def check_same_size(image: NDArray, label: NDArray, path: Path) -> None:
     """UserError unless the label that lies at `path` has its picture's height and width."""
-    if image.shape[:2] != label.shape[:2]:
+    check_size(label.shape, (image.shape[1], image.shape[0]), path)
+
+
+def check_size(shape: tuple[int, ...], size: tuple[int, int], path: Path) -> None:
+    """UserError unless the label that lies at `path`, of the shape (height, width), has its picture's (width, height)."""
+    if size != (shape[1], shape[0]):
         raise UserError(
-            f"the label {path} is {label.shape[1]}x{label.shape[0]} but its picture is {image.shape[1]}x{image.shape[0]};"
+            f"the label {path} is {shape[1]}x{shape[0]} but its picture is {size[0]}x{size[1]};"
             " `wsshm data check` lists all such files"
         )
 

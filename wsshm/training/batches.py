@@ -1,10 +1,13 @@
-"""Batches whose every sample is a function of (seed, stage, step, slot) alone.
+"""Samples that are functions of (seed, stage, step, slot) alone, cut by loader processes, and the batches made of them.
 
-So a run that goes on from a checkpoint, or is split over another number of workers, sees exactly the same samples.
+So a run that goes on from a checkpoint, or is split over another number of workers, sees exactly the same samples. What a
+sample shows is drawn before anything is decoded, so that no more is decoded and cut than it shows; the arithmetic is left
+to the device (`rendering`).
 """
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import zlib
 from collections import OrderedDict
@@ -16,60 +19,52 @@ from typing import Any, NamedTuple, TypeVar
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wsshm.blended_labels.labels import file_of, kinds_of
 from wsshm.config import RunConfig
 from wsshm.data import pictures
-from wsshm.data.compose import SECOND_PERSON, Cutout, composite
+from wsshm.data.compose import SECOND_PERSON
+from wsshm.data.cutting import Float64, UInt8, cut, reduced, reduction_of
+from wsshm.data.looks import figure_look, look
 from wsshm.data.manifest import Sample
+from wsshm.data.placing import CUT_OFF, Placement, Size, background_map, photo_map
 from wsshm.data.sources import Sources, budgeted
-from wsshm.data.transforms import cropped, recoloured
 from wsshm.methods.stage import Stage
+from wsshm.training.rendering import Batch, CutBatch, CutSample, collate
+
+__all__ = ["Batch", "CutBatch", "CutSample", "Drawn", "StepDataset", "collate", "in_processes", "loader"]
 
 CACHE_BYTES = 1 << 30
 LOADER_TIMEOUT_S = 300
+MEAN_STEP = 8  # px: as closely as a mean grey value need be known
 T = TypeVar("T")
 
 
-class Batch(NamedTuple):
-    """One worker's share of a step.
+class Piece(NamedTuple):
+    """Files of one size that a sample shows the same part of, by what they are, and by how much they may be shrunk.
 
-    `images` (N,3,S,S) as the network sees them, `plain` the same without recolouring where a teacher is asked, `labels`
-    (N,1,S,S) mattes or binary masks (zeros where a stage reads none), `is_matte` (N,) bool: composites (or other matte
-    samples), not natural pictures. Where labels were made ahead there are also `share` and `weight` (N,1,S,S), the
-    teacher's share and the loss weight (0 and 1 for matte samples).
+    `place` is the map from the sample, or for a cut-out what makes it, once it is known whether it is cut off below.
     """
 
-    ids: list[str]
-    images: Tensor
-    plain: Tensor | None
-    labels: Tensor
-    is_matte: Tensor
-    share: Tensor | None = None
-    weight: Tensor | None = None
-
-    def to(self, device: torch.device) -> Batch:
-        """The batch on a device, its pictures channels-last."""
-        last, plainly = torch.channels_last, torch.preserve_format
-
-        def moved(maps: Tensor | None, layout: torch.memory_format) -> Any:
-            return None if maps is None else maps.to(device, non_blocking=True, memory_format=layout)
-
-        pictures = (moved(self.images, last), moved(self.plain, last))
-        return Batch(self.ids, *pictures, *(moved(maps, plainly) for maps in self[3:]))
+    files: dict[str, Path]
+    size: Size
+    reduction: int
+    place: Float64 | Placement
 
 
-class Item(NamedTuple):
-    """One sample of a `Batch`; `label` (C,S,S) has one channel, or three where labels were made ahead."""
+class Drawn(NamedTuple):
+    """What a sample will show, before any of its pictures is decoded; figures from back to front.
+
+    What is left to draw, `rng` draws.
+    """
 
     id: str
-    image: Tensor
-    plain: Tensor | None
-    label: Tensor
     is_matte: bool
+    size: int
+    ground: Piece
+    figures: list[Piece]
+    rng: np.random.Generator
 
 
 class StepDataset(Dataset):
@@ -91,7 +86,7 @@ class StepDataset(Dataset):
         self.photos = photos
         self.matte_slots = round(stage.matte_share * config.train.batch)
         self.salt = zlib.crc32(stage.name.encode())
-        self.decoded = _Decoded(CACHE_BYTES // max(1, config.loader_processes))
+        self.cache = _Decoded(CACHE_BYTES // max(1, config.loader_processes))
 
     def __len__(self) -> int:
         return self.stage.steps * self.config.train.batch
@@ -101,7 +96,18 @@ class StepDataset(Dataset):
         halved = step < self.config.train.half_resolution * self.stage.steps
         return self.config.data.size // 2 if halved else self.config.data.size
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> CutSample:
+        drawn = self.drawn(index)
+        return self.cut(drawn, self.decoded(drawn))
+
+    @property
+    def collate(self) -> Callable[[list[CutSample]], CutBatch]:
+        """Makes batches of this stage's samples."""
+        plain = self.stage.asks_teacher or self.stage.asks_its_average
+        return functools.partial(collate, maps=3 if self.labels else 1, plain=plain)
+
+    def drawn(self, index: int) -> Drawn:
+        """Choose a sample's pictures and what it shows of them."""
         batch = self.config.train.batch
         step, slot = divmod(index, batch)
         rng = np.random.default_rng([self.config.train.seed, self.salt, index])
@@ -112,61 +118,64 @@ class StepDataset(Dataset):
             turn = step * (batch - self.matte_slots) + slot - self.matte_slots
             sample = self._in_turn(self.photos, turn)
         size = self.size_at(step)
-        if sample.kind == "cutout":
-            image, label = self._composite(sample, size, rng)
-        else:
-            image, label = self._photo(sample, is_matte, size, rng)
-        if self.labels:  # what a sample does not have: no share of a teacher, full weight
-            blank = [torch.zeros_like(label[:1]), torch.ones_like(label[:1])]
-            label = torch.cat([label, *blank[len(label) - 1 :]])
-        plain = image if self.stage.asks_teacher or self.stage.asks_its_average else None
-        return Item(sample.id, recoloured(image, int(rng.integers(1 << 62))), plain, label, is_matte)
+        if sample.kind != "cutout":
+            return Drawn(sample.id, is_matte, size, self._photo(sample, is_matte, size, rng), [], rng)
+        people = [sample]
+        if rng.random() < SECOND_PERSON:
+            people.insert(0, self.mattes[rng.integers(len(self.mattes))])
+        backgrounds = self.sources.backgrounds
+        background = backgrounds.path(backgrounds.samples[rng.integers(len(backgrounds))], "image")
+        behind = self._size(background)
+        place = background_map(behind, size, rng)
+        ground = Piece({"image": background}, behind, reduction_of(place), place)
+        figures = [self._figure(person, size, rng) for person in people if person.kind == "cutout"]
+        return Drawn(sample.id, is_matte, size, ground, figures, rng)
+
+    def decoded(self, drawn: Drawn) -> list[list[UInt8]]:
+        """The pixels of a sample's pieces, ground first: of each its planes, shrunk as far as it may be."""
+        ground = drawn.ground
+        return [
+            [self._pixels(kind, path, ground) for kind, path in ground.files.items()],
+            *([self._cutout(figure)] for figure in drawn.figures),
+        ]
+
+    def cut(self, drawn: Drawn, pixels: list[list[UInt8]]) -> CutSample:
+        """Cut what a sample shows out of its decoded pictures, and draw what it looks like."""
+        ground, size, rng = drawn.ground, drawn.size, drawn.rng
+        assert not isinstance(ground.place, Placement), "a ground has a map"
+        canvas = cut(pixels[0], ground.place, size, ground.reduction)
+        figures = []
+        for figure, (cutout,) in zip(drawn.figures, pixels[1:], strict=True):
+            assert isinstance(figure.place, Placement), "a figure has a placement"
+            cut_off = bool(cutout[-1, :, 3].max() > 255 * CUT_OFF)
+            place = figure.place.map(figure.size, size, cut_off)
+            figures.append((cut([cutout], place, size, figure.reduction, fill=0), figure_look(size, rng)))
+        mean = float(canvas.pixels[::MEAN_STEP, ::MEAN_STEP, :3].mean()) / 255
+        roles = tuple(ground.files)[1:]
+        return CutSample(drawn.id, drawn.is_matte, size, canvas, roles, figures, look(size, mean, bool(figures), rng))
 
     def _in_turn(self, samples: tuple[Sample, ...], turn: int) -> Sample:
         """The sample at a place in an endless sequence that goes through all of them, reshuffled each time."""
         epoch, place = divmod(turn, len(samples))
-        order = self.decoded.get(
+        order = self.cache.get(
             ("order", len(samples), epoch),
             lambda: np.random.default_rng([self.config.train.seed, self.salt, 1, epoch]).permutation(len(samples)),
         )
         return samples[order[place]]
 
-    def _composite(self, sample: Sample, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        people = [sample]
-        if rng.random() < SECOND_PERSON:
-            people.insert(0, self.mattes[rng.integers(len(self.mattes))])
-        backgrounds = self.sources.backgrounds
-        background = backgrounds.samples[rng.integers(len(backgrounds))]
-        image, matte = composite(
-            [self._cutout(person) for person in people if person.kind == "cutout"],
-            self._read(pictures.read_image, backgrounds.path(background, "image")),
-            size,
-            rng,
-        )
-        return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(matte)[None]
+    def _figure(self, sample: Sample, size: int, rng: np.random.Generator) -> Piece:
+        mattes, place = self.sources.mattes, Placement.drawn(rng)
+        files = {"foreground": mattes.path(sample, "foreground"), "matte": mattes.path(sample, "matte")}
+        of = self._size(files["foreground"])
+        return Piece(files, of, reduction_of(place.map(of, size, cut_off=False)), place)
 
-    def _cutout(self, sample: Sample) -> Cutout:
-        mattes = self.sources.mattes
-        colours = self._read(pictures.read_image, mattes.path(sample, "foreground"))
-        return Cutout(colours, self._read(pictures.read_matte, mattes.path(sample, "matte")))
-
-    def _photo(self, sample: Sample, is_matte: bool, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _photo(self, sample: Sample, is_matte: bool, size: int, rng: np.random.Generator) -> Piece:
         manifest = self.sources.mattes if is_matte else self.sources.masks
-        image = self._read(pictures.read_image, manifest.path(sample, "image"))
-        files = {"matte": manifest.path(sample, "matte")} if is_matte else self._label_files(sample)
-        maps: list[NDArray] = []
-        for kind, path in files.items():
-            read: Callable[[Path], NDArray] = pictures.read_mask if kind == "mask" else pictures.read_matte
-            maps.append(self._read(read, path))
-            pictures.check_same_size(image, maps[-1], path)
-        maps = maps or [np.zeros(image.shape[:2], np.uint8)]
-        picture, target = cropped(image, maps, size, int(rng.integers(1 << 62)))
-        target = target.clamp(0, 1)
-        if "label" in files:
-            target = _resharpened(target)
-        elif "mask" in files:
-            target[:1] = (target[:1] > 0.5).float()
-        return picture.clamp(0, 1), target
+        labels = {"matte": manifest.path(sample, "matte")} if is_matte else self._label_files(sample)
+        image = manifest.path(sample, "image")
+        of = self._size(image)
+        place = photo_map(of, size, rng)
+        return Piece({"image": image, **labels}, of, reduction_of(place), place)
 
     def _label_files(self, sample: Sample) -> dict[str, Path]:
         """A natural picture's labels as this stage reads them, the label itself first."""
@@ -180,19 +189,24 @@ class StepDataset(Dataset):
             files = (files | ahead) if stage.photo_label == "masklabel" else {"label": label} | ahead | files
         return files
 
-    def _read(self, read: Callable[[Path], T], path: Path) -> T:
-        return self.decoded.get((read.__name__, path), lambda: read(path))
+    def _size(self, path: Path) -> Size:
+        return self.cache.get(("size", path), lambda: pictures.read_size(path))
+
+    def _pixels(self, kind: str, path: Path, piece: Piece) -> UInt8:
+        """A picture (H,W,3), or a label map (H,W) of 0 to 255, shrunk by the piece's reduction."""
+        return self.cache.get((kind, path, piece.reduction), lambda: _read(kind, path, piece))
+
+    def _cutout(self, piece: Piece) -> UInt8:
+        paths = piece.files["foreground"], piece.files["matte"]
+        return self.cache.get((*paths, piece.reduction), lambda: reduced(pictures.read_cutout(*paths), piece.reduction))
 
 
-def _resharpened(maps: Tensor) -> Tensor:
-    """Resized label, share A (and weight), and last the mask, as (C,S,S): the same without the mask.
-
-    A mask is thresholded after it was resized, and so is then its part of the label: (1 - A) S with the S of a stage that
-    blends in its loop. Left soft, every edge that the teacher has no say in would be taught as half transparent.
-    """
-    label, share, soft = maps[:1], maps[1:2], maps[-1:]
-    sharp = label + (1 - share) * ((soft > 0.5).float() - soft)
-    return torch.cat([sharp.clamp(0, 1), maps[1:-1]])
+def _read(kind: str, path: Path, piece: Piece) -> UInt8:
+    if kind == "image":
+        return pictures.read_image(path, piece.reduction)
+    values = pictures.read_mask(path) * np.uint8(255) if kind == "mask" else pictures.read_matte_bytes(path)
+    pictures.check_size(values.shape, piece.size, path)
+    return reduced(values, piece.reduction)
 
 
 class _Decoded:
@@ -215,14 +229,6 @@ class _Decoded:
         return value
 
 
-def collate(items: list[Item]) -> Batch:
-    """Samples of one size to a `Batch`."""
-    ids, images, plain, labels, is_matte = zip(*items, strict=True)
-    label, *ahead = torch.stack(labels).split(1, 1)
-    taught = None if plain[0] is None else torch.stack(plain)
-    return Batch(list(ids), torch.stack(images), taught, label, torch.tensor(is_matte), *ahead)
-
-
 @dataclass(frozen=True)
 class _Share:
     """One worker's sample numbers, a list for each micro-batch, made as they are asked for: a run may have many steps."""
@@ -243,7 +249,9 @@ class _Share:
         return len(self.steps) * self.parts
 
 
-def loader(dataset: StepDataset, config: RunConfig, rank: int, workers: int, first_step: int) -> Iterator[list[Batch]]:
+def loader(
+    dataset: StepDataset, config: RunConfig, rank: int, workers: int, first_step: int
+) -> Iterator[list[CutBatch]]:
     """One worker's micro-batches for every step from `first_step` on: a list of `train.accumulate` batches a step.
 
     Slots are dealt in turn, so that each worker and micro-batch gets the same mix of mattes and photos.
@@ -259,7 +267,7 @@ def loader(dataset: StepDataset, config: RunConfig, rank: int, workers: int, fir
             DataLoader(
                 dataset,
                 batch_sampler=share,
-                collate_fn=collate,
+                collate_fn=dataset.collate,
                 pin_memory=torch.cuda.is_available(),
                 **in_processes(config.loader_processes),
             )

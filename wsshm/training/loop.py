@@ -32,7 +32,7 @@ from wsshm.models.checkpoint import (
 )
 from wsshm.models.network import MattingModel, MattingOutput, build_model
 from wsshm.targets import sample_weights, target_of
-from wsshm.training.batches import Batch, StepDataset, loader
+from wsshm.training.batches import Batch, CutBatch, StepDataset, loader
 from wsshm.training.distributed import World, freeze_batchnorm, hold_share, over_workers, synchronise_batchnorm
 from wsshm.training.stages import RESULT, StageFolder
 from wsshm.training.validation import validation_errors
@@ -142,7 +142,7 @@ class _Steps:
         self.losses: list[float] = []
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.train.precision == "fp16")
 
-    def __call__(self, batches: list[Batch], step: int) -> None:
+    def __call__(self, batches: list[CutBatch], step: int) -> None:
         """Do step number `step` (from 0). TrainingDiverged if the loss of the one before was not finite."""
         train = self.config.train
         for group in self.optimiser.param_groups:
@@ -183,8 +183,8 @@ class _Steps:
         self.losses.clear()
         return mean
 
-    def _losses(self, batch: Batch, step: int) -> Tensor:
-        batch = batch.to(self.world.device)
+    def _losses(self, cut: CutBatch, step: int) -> Tensor:
+        batch = cut.render(self.world.device)
         precision = self.config.train.precision
         with torch.autocast(self.world.device.type, DTYPES.get(precision), enabled=precision != "fp32"):
             taught = self._teacher_output(batch)

@@ -100,13 +100,11 @@ class _Maker:
         return pa.Table.from_pylist([self._made(row["numbers"]) for row in table.to_pylist()], SCHEMA)
 
     def _made(self, numbers: list[int]) -> dict[str, Any]:
-        from wsshm.training.batches import collate
-
         row = {"made": b"", "error": "", "node": ray.get_runtime_context().get_node_id()}
         try:
             self.samples = self.samples or self.recipe.dataset()
             samples = self.samples
-            made = pickle.dumps(collate([samples[number] for number in numbers]), pickle.HIGHEST_PROTOCOL)
+            made = pickle.dumps(samples.collate([samples[number] for number in numbers]), pickle.HIGHEST_PROTOCOL)
         except UserError as error:
             return row | {"error": str(error)}
         return row | {"made": made}

@@ -139,7 +139,8 @@ def test_no_mask_is_ever_read(tmp_path: Path, method: str) -> None:
     stage, sources = stages_of(config)[-1], open_sources(config.data)
     for mask in (root / "photo").glob("*_mask.png"):
         mask.unlink()
-    for (batch,) in loader(StepDataset(sources, stage, config), config, 0, 1, 0):
+    for (cut,) in loader(StepDataset(sources, stage, config), config, 0, 1, 0):
+        batch = cut.render(torch.device("cpu"))
         assert not batch.labels[~batch.is_matte].any()
         assert len(batch.ids) == 4
 

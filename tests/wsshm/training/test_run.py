@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from dataclasses import replace
@@ -29,13 +30,14 @@ from wsshm.models.checkpoint import WEIGHTS, load_model
 from wsshm.models.network import build_model
 from wsshm.targets import target_of
 from wsshm.training import loop
-from wsshm.training.batches import StepDataset, loader
+from wsshm.training.batches import CutSample, StepDataset, loader
 from wsshm.training.distributed import World, over_workers, synchronise_batchnorm
 from wsshm.training.planning import resolved
 from wsshm.training.run import TrainingFailed, _Training, train
 from wsshm.training.stages import StageFolder
 
-ALONE = World(0, 1, torch.device("cpu"))
+CPU = torch.device("cpu")
+ALONE = World(0, 1, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -219,9 +221,10 @@ def test_a_loss_that_is_no_number_names_the_samples(
 ) -> None:
     poisoned = StepDataset.__getitem__
 
-    def item(self: StepDataset, index: int) -> tuple:
-        name, image, *rest = poisoned(self, index)
-        return (name, torch.full_like(image, float("nan")) if name == "photo3" else image, *rest)
+    def item(self: StepDataset, index: int) -> CutSample:
+        sample = poisoned(self, index)
+        look = sample.look._replace(noise=math.nan if sample.id == "photo3" else 0)
+        return sample._replace(look=look)
 
     monkeypatch.setattr(StepDataset, "__getitem__", item)
     with pytest.raises(TrainingFailed, match=r"loss became nan at step \d+ of stage 'student' on the samples .*photo3"):
@@ -245,7 +248,7 @@ def test_a_broken_or_misfitting_file_is_named(tmp_path: Path) -> None:
 def test_the_first_part_of_a_stage_is_at_half_resolution(root: Path) -> None:
     config = tiny.config(root, "joint", steps=4, half_resolution=0.5)
     dataset = StepDataset(open_sources(config.data), stages_of(config)[0], config)
-    sizes = [batches[0].images.shape[-1] for batches in loader(dataset, config, 0, 1, 0)]
+    sizes = [batches[0].render(CPU).images.shape[-1] for batches in loader(dataset, config, 0, 1, 0)]
     assert sizes == [32, 32, 64, 64]
 
 
@@ -257,7 +260,8 @@ def test_a_step_has_the_same_samples_however_it_is_split(root: Path, workers: in
 
     def steps(config: RunConfig, rank: int, size: int) -> list[dict[str, torch.Tensor]]:
         batches = loader(StepDataset(sources, stage, config), config, rank, size, 0)
-        return [{f"{i}": x for b in step for i, x in zip(b.ids, b.images, strict=True)} for step in batches]
+        rendered = [[part.render(CPU) for part in step] for step in batches]
+        return [{f"{i}": x for b in step for i, x in zip(b.ids, b.images, strict=True)} for step in rendered]
 
     expected = steps(whole, 0, 1)
     parts = [steps(split, rank, workers) for rank in range(workers)]
@@ -336,7 +340,8 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch(root: Path, tmp_pa
 def test_a_teacher_is_only_asked_where_a_stage_has_one(root: Path) -> None:
     config = tiny.config(root, "mlb")
     stage, sources = stages_of(config)[1], open_sources(config.data)
-    (batch,) = next(iter(loader(StepDataset(sources, stage, config), config, 0, 1, 0)))
+    (cut,) = next(iter(loader(StepDataset(sources, stage, config), config, 0, 1, 0)))
+    batch = cut.render(CPU)
     with torch.no_grad():
         output = build_model(config.model).eval()(batch.plain)
     blended = target_of(batch, stage, output)

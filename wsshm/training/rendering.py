@@ -1,0 +1,264 @@
+"""From cut 8-bit pieces to a batch: what loader processes hand over, and the arithmetic on the device that trains.
+
+On a CPU sample by sample, so that what a sample becomes depends, bit for bit, on nothing else in its batch; on a GPU the
+whole batch at once, within 1e-4 of that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsshm.data import arithmetic
+from wsshm.data.cutting import Canvas
+from wsshm.data.looks import FigureLook, Look
+
+
+class Batch(NamedTuple):
+    """One worker's share of a step, on its device.
+
+    `images` (N,3,S,S) as the network sees them, channels last, `plain` the same without recolouring, compression and its
+    noise where a teacher is asked, `labels` (N,1,S,S) mattes or binary masks (zeros where a stage reads none), `is_matte`
+    (N,) bool: composites (or other matte samples), not natural pictures. Where labels were made ahead there are also
+    `share` and `weight` (N,1,S,S), the teacher's share and the loss weight (0 and 1 for matte samples).
+    """
+
+    ids: list[str]
+    images: Tensor
+    plain: Tensor | None
+    labels: Tensor
+    is_matte: Tensor
+    share: Tensor | None = None
+    weight: Tensor | None = None
+
+
+class CutSample(NamedTuple):
+    """One sample's pieces: the ground, which fills it, with label maps (`roles`) after its colours, and figures in front.
+
+    The ground has no maps where figures are its label, or a stage reads none. Figures are premultiplied RGBA, the last
+    in front.
+    """
+
+    id: str
+    is_matte: bool
+    size: int
+    ground: Canvas
+    roles: tuple[str, ...]
+    figures: list[tuple[Canvas, FigureLook]]
+    look: Look
+
+
+class Pieces(NamedTuple):
+    """Canvases (n,K,K,C) uint8 of one kind, the samples (n,) they are of, and the maps (n,2,3) from samples to them."""
+
+    rows: Tensor
+    canvases: Tensor
+    matrices: Tensor
+
+    @classmethod
+    def of(cls, rows: list[int], canvases: list[Canvas]) -> Pieces:
+        """Stacked canvases."""
+        pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in canvases]))
+        return cls(torch.tensor(rows), pixels, _floats([canvas.matrix for canvas in canvases]))
+
+    def seen(self, size: int, device: torch.device, beyond: str) -> tuple[Tensor, Tensor]:
+        """The samples they are of, and what these see of them (n,C,S,S)."""
+        rows, canvases, matrices = (part.to(device, non_blocking=True) for part in self)
+        return rows, arithmetic.warped(canvases, matrices, size, beyond=beyond)
+
+    def of_row(self, row: int) -> tuple[Pieces, list[int]]:
+        """Those of a sample, as the only one, and their places here."""
+        kept = (self.rows == row).nonzero()[:, 0]
+        return Pieces(torch.zeros_like(kept), self.canvases[kept], self.matrices[kept]), kept.tolist()
+
+
+class Grounds(NamedTuple):
+    """Grounds with the same label maps."""
+
+    pieces: Pieces
+    roles: tuple[str, ...]
+
+
+class Figures(NamedTuple):
+    """Figures of one depth, at most one a sample, with their colours (n,3,3) and (n,3), curves and blurs (n,)."""
+
+    pieces: Pieces
+    colours: Tensor
+    offsets: Tensor
+    curves: Tensor
+    blurs: Tensor
+
+
+class Looks(NamedTuple):
+    """The samples' `Look`s, field by field."""
+
+    blurs: Tensor
+    grains: Tensor
+    colours: Tensor
+    offsets: Tensor
+    noises: Tensor
+    qualities: Tensor
+    places: Tensor
+
+
+class CutBatch(NamedTuple):
+    """Samples before the arithmetic, as bytes and numbers; `maps` is 1, or 3 where labels were made ahead.
+
+    `figures` are by depth, the rearmost first. Everything lies on the CPU.
+    """
+
+    ids: list[str]
+    is_matte: Tensor
+    size: int
+    maps: int
+    plain: bool
+    grounds: list[Grounds]
+    figures: list[Figures]
+    looks: Looks
+
+    def render(self, device: torch.device) -> Batch:
+        """The batch as a network and its labels see it."""
+        if device.type != "cpu" or len(self.ids) == 1:
+            return _rendered(self, device)
+        alone = [_rendered(self._only(row), device) for row in range(len(self.ids))]
+
+        def joined(name: str, layout: torch.memory_format = torch.preserve_format) -> Any:
+            parts = [getattr(sample, name) for sample in alone]
+            return None if parts[0] is None else torch.cat(parts).contiguous(memory_format=layout)
+
+        pictures = (joined(name, torch.channels_last) for name in ("images", "plain"))
+        return Batch(self.ids, *pictures, *(joined(name) for name in Batch._fields[3:]))
+
+    def _only(self, row: int) -> CutBatch:
+        one = slice(row, row + 1)
+        grounds = [Grounds(group.pieces.of_row(row)[0], group.roles) for group in self.grounds]
+        figures = []
+        for group in self.figures:
+            kept, places = group.pieces.of_row(row)
+            figures.append(Figures(kept, *(numbers[places] for numbers in group[1:])))
+        return self._replace(
+            ids=self.ids[one],
+            is_matte=self.is_matte[one],
+            grounds=[group for group in grounds if len(group.pieces.rows)],
+            figures=[group for group in figures if len(group.pieces.rows)],
+            looks=Looks(*(numbers[one] for numbers in self.looks)),
+        )
+
+
+def collate(samples: list[CutSample], maps: int = 1, plain: bool = False) -> CutBatch:
+    """Samples of one size to a batch; grounds are grouped by their label maps, figures by depth."""
+    by_roles: dict[tuple[str, ...], list[int]] = {}
+    for row, sample in enumerate(samples):
+        by_roles.setdefault(sample.roles, []).append(row)
+    grounds = [
+        Grounds(Pieces.of(rows, [samples[row].ground for row in rows]), roles) for roles, rows in by_roles.items()
+    ]
+    figures = []
+    for depth in range(max(len(sample.figures) for sample in samples)):
+        rows = [row for row, sample in enumerate(samples) if len(sample.figures) > depth]
+        canvases, faces = zip(*(samples[row].figures[depth] for row in rows), strict=True)
+        figures.append(
+            Figures(
+                Pieces.of(rows, list(canvases)),
+                _floats([face.colours.matrix for face in faces]),
+                _floats([face.colours.offset for face in faces]),
+                _floats([face.curve for face in faces]),
+                _floats([face.blur for face in faces]),
+            )
+        )
+    looks = [sample.look for sample in samples]
+    return CutBatch(
+        [sample.id for sample in samples],
+        torch.tensor([sample.is_matte for sample in samples]),
+        samples[0].size,
+        maps,
+        plain,
+        grounds,
+        figures,
+        Looks(
+            _floats([look.blur for look in looks]),
+            _floats([look.grain for look in looks]),
+            _floats([look.colours.matrix for look in looks]),
+            _floats([look.colours.offset for look in looks]),
+            _floats([look.noise for look in looks]),
+            _floats([look.quality for look in looks]),
+            torch.from_numpy(np.stack([look.offsets for look in looks])),
+        ),
+    )
+
+
+def _rendered(cut: CutBatch, device: torch.device) -> Batch:
+    number, looks = len(cut.ids), cut.looks
+    images = torch.empty(number, 3, cut.size, cut.size, device=device)
+    labels = torch.zeros(number, cut.maps, cut.size, cut.size, device=device)
+    labels[:, 2:] = 1  # full weight, but where a file says otherwise
+    for pieces, roles in cut.grounds:
+        rows, seen = pieces.seen(cut.size, device, "border")
+        images[rows] = seen[:, :3]
+        if roles:
+            target = _label_of(seen[:, 3:], roles)
+            labels[rows, : target.shape[1]] = target
+    _blur_some(images, looks.blurs)
+    for figures in cut.figures:
+        _put_in_front(images, labels, figures, cut.size, device)
+    if looks.grains.any():
+        grains = looks.grains.to(device)[..., None, None]
+        strength = torch.lerp(grains[:, :1], grains[:, 1:], labels[:, :1])
+        images += arithmetic.noise(looks.places[:, 0], cut.size, device) * strength
+    images.clamp_(0, 1)
+    plain = images.contiguous(memory_format=torch.channels_last) if cut.plain else None
+    images = arithmetic.coloured(images, looks.colours.to(device), looks.offsets.to(device)).clamp_(0, 1)
+    if len(rows := looks.qualities.nonzero()[:, 0]):
+        there = rows.to(device)
+        images[there] = arithmetic.compressed(images[there], looks.qualities[rows])
+    fields = arithmetic.noise(looks.places[:, 1], cut.size, device)
+    images = images.addcmul_(fields, looks.noises.to(device).view(-1, 1, 1, 1)).clamp_(0, 1)
+    images = images.contiguous(memory_format=torch.channels_last)
+    label, *ahead = labels.clamp_(0, 1).split(1, 1)
+    return Batch(cut.ids, images, plain, label, cut.is_matte.to(device), *ahead)
+
+
+def _put_in_front(images: Tensor, labels: Tensor, figures: Figures, size: int, device: torch.device) -> None:
+    """Composite figures. One out of focus has its alpha blurred with it, which is then the truth: so does a lens."""
+    rows, seen = figures.pieces.seen(size, device, "zeros")
+    _blur_some(seen, figures.blurs)
+    alpha = seen[:, 3:]
+    colours = arithmetic.coloured(seen[:, :3], figures.colours.to(device), figures.offsets.to(device), alpha)
+    colours = colours.clamp_(min=0).minimum(alpha)
+    if figures.curves.any():
+        colours = arithmetic.curved(colours, figures.curves.to(device), alpha)
+    images[rows] = arithmetic.over(colours, alpha, images[rows])
+    labels[rows, :1] = arithmetic.over(alpha, alpha, labels[rows, :1])
+
+
+def _blur_some(pictures: Tensor, sigmas: Tensor) -> None:
+    if len(rows := sigmas.nonzero()[:, 0]):
+        there = rows.to(pictures.device)
+        pictures[there] = arithmetic.blurred(pictures[there], sigmas[rows])
+
+
+def _label_of(maps: Tensor, roles: tuple[str, ...]) -> Tensor:
+    """What a photo is labelled with: its first map, a mask thresholded after it was resized, and those made ahead."""
+    if roles[0] == "label":
+        return _resharpened(maps)
+    if roles[0] == "mask":
+        maps[:, :1] = (maps[:, :1] > 0.5).float()
+    return maps
+
+
+def _resharpened(maps: Tensor) -> Tensor:
+    """Resized label, share A (and weight), and last the mask, as (N,C,S,S): the same without the mask.
+
+    A mask is thresholded after it was resized, and so is then its part of the label: (1 - A) S with the S of a stage that
+    blends in its loop. Left soft, every edge that the teacher has no say in would be taught as half transparent.
+    """
+    label, share, soft = maps[:, :1], maps[:, 1:2], maps[:, -1:]
+    sharp = label + (1 - share) * ((soft > 0.5).float() - soft)
+    return torch.cat([sharp.clamp(0, 1), maps[:, 1:-1]], 1)
+
+
+def _floats(values: list) -> Tensor:
+    return torch.from_numpy(np.array(values, np.float32))
