@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,18 +38,18 @@ def check(*manifests: Manifest, names: Sequence[str] = (), remembered: bool = Fa
     have the same size and time of change are not opened. UserError where `WSSHM_MAX_PIXELS` is no number.
     """
     most_pixels()  # an impossible limit is no fault of the files
+    called = names or [""] * len(manifests)
     rows: list[_Row] = []
     for number, manifest in enumerate(manifests):
         if manifest.stored_apart:
             manifest = manifest.hashed()
-        looks = _looks(manifest, remembered)
+        looks = _looks(manifest, remembered, posixpath.basename(called[number]))
         rows += [_Row(number, *each) for each in zip(manifest.samples, looks, strict=True)]
     found: dict[int, list[Finding]] = defaultdict(list)
     for place, row in enumerate(rows):
         found[place] += row.look.findings
     for place, finding in _alike(rows):
         found[place].append(finding)
-    called = names or [""] * len(manifests)
     return [_named(each, rows[place], called) for place in range(len(rows)) for each in found[place]]
 
 
@@ -61,13 +62,13 @@ class _Row:
     look: Look
 
 
-def _looks(manifest: Manifest, remembered: bool) -> list[Look]:
+def _looks(manifest: Manifest, remembered: bool, name: str) -> list[Look]:
     known = read_record(manifest) if remembered else {}
     if known:
         states = on_threads(lambda sample: state_of(manifest, sample), manifest.samples)
         # A sample of which a file is missing has no state.
-        same = {s.id for s, state in zip(manifest.samples, states, strict=True) if state and state == known[s.id].state}
-        known = {name: each for name, each in known.items() if name in same}
+        state = {s.id: each for s, each in zip(manifest.samples, states, strict=True) if each}
+        known = {name: each for name, each in known.items() if each.state == state.get(name)}
     todo = [sample for sample in manifest.samples if sample.id not in known]
     room = Room()
 
@@ -75,7 +76,7 @@ def _looks(manifest: Manifest, remembered: bool) -> list[Look]:
         with room.taken(sample.width * sample.height):
             return look(manifest, sample)
 
-    looked = track(on_threads(looked_at, _fetched_ahead(manifest, todo)), len(todo), "checking")
+    looked = track(on_threads(looked_at, _fetched_ahead(manifest, todo)), len(todo), f"checking {name}".strip())
     new = {sample.id: each for sample, each in zip(todo, looked, strict=True)}
     looks = [new[s.id] if s.id in new else known[s.id] for s in manifest.samples]
     if new:

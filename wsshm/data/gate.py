@@ -40,7 +40,9 @@ def check_data(config: DataConfig, sources: Sources) -> None:
     _check_headers(embedded, sources.masks if config.masks.startswith(PROCEDURAL) else None)
     names = {name: redacted(place_of(name, config)) for name, _ in roles if not name.startswith(PROCEDURAL)}
     own = {told: open_manifest(name, config) for name, told in names.items()}
-    for told in [told for told, manifest in own.items() if manifest.stored_apart and not read_record(manifest)]:
+    for told in [
+        told for told, manifest in own.items() if manifest.stored_apart and len(read_record(manifest)) < len(manifest)
+    ]:
         own.pop(told).check_present()
         log.info(
             "%s was not checked here, where its pictures are not; `wsshm data check %s` does", told, shlex.quote(told)
@@ -51,7 +53,7 @@ def check_data(config: DataConfig, sources: Sources) -> None:
     command = shlex.join(["wsshm", "data", "check", *own])
     faults = errors(found)
     if warnings := len(found) - len(faults):
-        log.info("the data have %s by `%s`", f"{warnings:,} warning{'s' * (warnings > 1)}", command)
+        log.info("`%s` finds %s", command, f"{warnings:,} warning{'s' * (warnings > 1)}")
     used = {(names.get(name), sample.id) for name, manifest in roles for sample in manifest.samples}
     stopping = [f for f in faults if f.kind in BROKEN and (f.manifest, f.id) in used] if config.allow_faults else faults
     if stopping:

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,13 +211,33 @@ def test_what_was_looked_at_is_not_opened_again(root, monkeypatch, tmp_path):
     assert check(manifest) == check(manifest, remembered=True)
 
 
+def test_samples_are_known_whichever_manifest_lists_them(root, monkeypatch, tmp_path):
+    monkeypatch.setenv("WSSHM_CACHE", str(tmp_path / "cache"))
+    write_png(root / "masks" / "b.png", HALF * 0)
+    manifest, opened = without_hash(root), []
+    check(manifest)
+    monkeypatch.setattr("wsshm.data.check.look", lambda *each: opened.append(each[1].id) or look(*each))
+    renamed = [replace(s, id=f"{s.id}2", split="test") for s in manifest.samples[1:]]
+    (found,) = check(Manifest(root, renamed), remembered=True)
+    assert (found.id, found.split, found.kind, opened) == ("b2", "test", "empty", [])
+    check(Manifest(root, [replace(s, width=11) for s in renamed[:1]]), remembered=True)
+    assert opened == ["b2"]
+    assert check(manifest, remembered=True)
+    assert opened == ["b2"]
+
+
 def test_records_do_not_pile_up(root, monkeypatch, tmp_path):
     monkeypatch.setenv("WSSHM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(check_records, "MOST_RECORDS", 2)
+    monkeypatch.setattr(check_records, "MOST_ROWS", 6)
     manifest = without_hash(root)
-    for count in range(1, 5):
-        check(Manifest(root, manifest.samples[:count]))
+    for place in ("x", "y", "z"):
+        shutil.copytree(root / "images", tmp_path / place / "images")
+        check(Manifest(tmp_path / place, [replace(s, matte=None, mask=None) for s in manifest.samples]))
     assert len(list((tmp_path / "cache" / check_records.FOLDER).iterdir())) == 2
+    check(Manifest(tmp_path / "z", [replace(s, matte=None, mask=None, width=9) for s in manifest.samples]))
+    newest = max((tmp_path / "cache" / check_records.FOLDER).iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    assert len(pq.read_table(newest)) == 6
 
 
 def test_the_report_lists_every_finding(root, tmp_path):
