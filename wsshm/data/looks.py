@@ -5,6 +5,7 @@ Everything is drawn here, by the sample's own generator; `arithmetic` has no ran
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ FAR_BLURRED, FAR_BLUR = 0.3, (0.003, 0.010)
 """Share of backgrounds out of focus, and their blur's sigma as a share of the side."""
 NEAR_BLURRED, NEAR_BLUR = 0.1, (0.002, 0.005)
 """The same of figures."""
+BLUR_SIGMAS = 3
 GRAINED, GRAIN = 0.3, 0.025
 """Share of composites whose figures and background have noise of their own, and the largest sigma of either."""
 BRIGHTNESS, CONTRAST, SATURATION, GREY = 0.3, 0.25, 0.3, 0.1
@@ -90,6 +92,11 @@ def look(size: int, mean: float, composed: bool, rng: np.random.Generator) -> Lo
     if rng.random() >= COMPRESSED:
         quality = 0.0
     return Look(blur, grain, colours, NOISE, quality, rng.integers(0, OFFSETS, 2))
+
+
+def blur_reach(size: int) -> int:
+    """How far (px) any blur of a sample of `size` px reaches: the same for all, so that it does not go by the batch."""
+    return math.ceil(BLUR_SIGMAS * size * max(FAR_BLUR[1], NEAR_BLUR[1]))
 
 
 def saturated(factor: float) -> NDArray[np.float64]:

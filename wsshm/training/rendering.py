@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wsshm.data import arithmetic
 from wsshm.data.cutting import Canvas
-from wsshm.data.looks import FigureLook, Look
+from wsshm.data.looks import FigureLook, Look, blur_reach
 
 
 class Batch(NamedTuple):
@@ -237,7 +237,7 @@ def _put_in_front(images: Tensor, labels: Tensor, figures: Figures, size: int, d
 def _blur_some(pictures: Tensor, sigmas: Tensor) -> None:
     if len(rows := sigmas.nonzero()[:, 0]):
         there = rows.to(pictures.device)
-        pictures[there] = arithmetic.blurred(pictures[there], sigmas[rows])
+        pictures[there] = arithmetic.blurred(pictures[there], sigmas[rows], blur_reach(pictures.shape[-1]))
 
 
 def _label_of(maps: Tensor, roles: tuple[str, ...]) -> Tensor:
