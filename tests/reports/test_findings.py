@@ -27,6 +27,7 @@ from tests.reports.stored_findings import (
     together,
 )
 from wsshm.data.procedural import dataset
+from wsshm.training import planning
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 HELD = [(name, rival) for name, (store, *_) in TABLES.items() for rival in RIVALS[store]]
@@ -54,11 +55,23 @@ def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("store", PLANS)
-def test_a_sweep_knows_the_runs_of_a_copied_store(store: str, undrawn: None) -> None:
+def test_a_sweep_knows_the_runs_of_a_copied_store(store: str, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the recipe that the rows are of."""
+    [recipe] = set(pd.read_parquet(HERE / "findings" / store / "runs")["recipe_version"])
+    monkeypatch.setattr(planning, "RECIPE_VERSION", recipe)
     plan, weights = load_plan(PLANS[store]), {"tf_efficientnet_lite0": "package"}
     planned = {run.run_id: run.data_fingerprint for run in expand(plan, weights)}
     kept = pd.read_parquet(HERE / "findings" / store / "runs")
     assert {run.run_id: run.data_fingerprint for run in kept.itertuples()}.items() <= planned.items()
+
+
+def test_the_page_says_which_recipe_its_tables_are_of() -> None:
+    recipes = {
+        store: set(pd.read_parquet(HERE / "findings" / store / "runs")["recipe_version"])
+        for store, *_ in TABLES.values()
+    }
+    assert f"**All tables of this page are of recipe {set.union(*recipes.values()).pop()}**" in TEXT
+    assert set.union(*recipes.values()) == {"1"}
 
 
 @pytest.mark.parametrize("name", TABLES)
