@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import yaml
 from bench.store import Store
 from tests.sweeps.asking import sweep, wait_for
 from tests.wsshm import tiny
+from wsshm.data.check import check
+from wsshm.data.manifest import Manifest
 from wsshm.files.claims import Claim
 from wsshm.files.location import Location
 
@@ -86,10 +89,13 @@ def test_another_plan_in_out_is_refused(finished: Path) -> None:
 
 
 def test_a_broken_picture_costs_its_run_alone(tmp_path: Path) -> None:
-    """A photo that is cut off in the middle is named in the failed run's row; the run that never reads it is finished."""
+    """A photo that breaks after its check is named in the failed run's row; the run that never reads it is finished."""
     data, out = tiny.make(tmp_path / "data"), tmp_path / "out"
+    check(*(Manifest.read(data / f"{part}.parquet") for part in ("mattes", "masks", "val", "test")))
     photo = data / "photo" / "0.png"
-    photo.write_bytes(photo.read_bytes()[:60])
+    content, times = photo.read_bytes(), photo.stat()
+    photo.write_bytes(content[:60].ljust(len(content), b"\0"))
+    os.utime(photo, ns=(times.st_atime_ns, times.st_mtime_ns))  # nothing tells but its content
     (tmp_path / "mine.yaml").write_text(
         yaml.safe_dump(
             {

@@ -40,13 +40,14 @@ def check_data(config: DataConfig, sources: Sources) -> None:
     _check_headers(embedded, sources.masks if config.masks.startswith(PROCEDURAL) else None)
     names = {name: redacted(place_of(name, config)) for name, _ in roles if not name.startswith(PROCEDURAL)}
     own = {told: open_manifest(name, config) for name, told in names.items()}
-    for told in [
-        told for told, manifest in own.items() if manifest.stored_apart and len(read_record(manifest)) < len(manifest)
-    ]:
-        own.pop(told).check_present()
-        log.info(
-            "%s was not checked here, where its pictures are not; `wsshm data check %s` does", told, shlex.quote(told)
-        )
+    for told, manifest in list(own.items()):
+        if manifest.stored_apart and len(read_record(manifest)) < len(manifest):
+            own.pop(told).check_present()
+            log.info(
+                "%s is not checked, since its pictures are not here; `wsshm data check %s` does",
+                told,
+                shlex.quote(told),
+            )
     if not own:
         return
     found = check(*own.values(), names=list(own), remembered=True)
