@@ -86,7 +86,7 @@ class StepDataset(Dataset):
         self.photos = photos
         self.matte_slots = round(stage.matte_share * config.train.batch)
         self.salt = zlib.crc32(stage.name.encode())
-        self.cache = _Decoded(CACHE_BYTES // max(1, config.loader_processes))
+        self.cache = _Decoded(CACHE_BYTES // max(1, config.train.loader_workers))
 
     def __len__(self) -> int:
         return self.stage.steps * self.config.train.batch

@@ -8,9 +8,11 @@ run goes on, would depend on timing.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import logging
 import pickle
+import warnings
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ import pyarrow as pa
 import ray
 import ray.data
 import torch
+from numpy.typing import NDArray
 
 from wsshm.config import RunConfig
 from wsshm.data.sources import open_sources
@@ -46,7 +49,13 @@ STORE_SHARE = 0.5
 TIMEOUT_S = 300.0
 """How long a worker waits for a micro-batch."""
 
-SCHEMA = pa.schema([("made", pa.large_binary()), ("error", pa.string()), ("node", pa.string())])
+SCHEMA = pa.schema(
+    [
+        *(("frame", pa.large_binary()), ("buffers", pa.list_(pa.large_binary()))),
+        *(("error", pa.string()), ("node", pa.string())),
+    ]
+)
+"""A micro-batch: its pickle, and apart from it the bytes of its arrays, which nobody copies; or why there is none."""
 
 
 def streamed(dataset: StepDataset, config: RunConfig, share: Iterable[list[int]], workers: int) -> Iterator[Any]:
@@ -62,7 +71,7 @@ def streamed(dataset: StepDataset, config: RunConfig, share: Iterable[list[int]]
                 if row["error"]:
                     raise UserError(row["error"])
                 nodes[row["node"]] += 1
-                yield pickle.loads(row["made"])  # made by our own actors
+                yield pickle.loads(row["frame"], buffers=row["buffers"])  # made by our own actors
     log.info("micro-batches by the node that made them: %s", dict(nodes))
 
 
@@ -100,14 +109,37 @@ class _Maker:
         return pa.Table.from_pylist([self._made(row["numbers"]) for row in table.to_pylist()], SCHEMA)
 
     def _made(self, numbers: list[int]) -> dict[str, Any]:
-        row = {"made": b"", "error": "", "node": ray.get_runtime_context().get_node_id()}
+        row = {"frame": b"", "buffers": [], "error": "", "node": ray.get_runtime_context().get_node_id()}
         try:
             self.samples = self.samples or self.recipe.dataset()
             samples = self.samples
-            made = pickle.dumps(samples.collate([samples[number] for number in numbers]), pickle.HIGHEST_PROTOCOL)
+            frame, buffers = packed(samples.collate([samples[number] for number in numbers]))
         except UserError as error:
             return row | {"error": str(error)}
-        return row | {"made": made}
+        return row | {"frame": frame, "buffers": buffers}
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles tensors as NumPy arrays, whose bytes may stay out of the pickle; those of tensors do not."""
+
+    def reducer_override(self, value: Any) -> Any:
+        return (_tensor, (value.numpy(),)) if isinstance(value, torch.Tensor) else NotImplemented
+
+
+def packed(batch: Any) -> tuple[bytes, list[memoryview]]:
+    """A batch's pickle and the bytes of its arrays, as `pickle.loads(frame, buffers=buffers)` takes them.
+
+    What is loaded from bytes that cannot be written to must only be read.
+    """
+    file, buffers = io.BytesIO(), list[pickle.PickleBuffer]()
+    _Pickler(file, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append).dump(batch)
+    return file.getvalue(), [buffer.raw() for buffer in buffers]
+
+
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the object store's memory is not writable
+        return torch.from_numpy(array)
 
 
 def _rows(recipe: _Recipe, segment: list[list[int]], workers: int) -> Rows:
@@ -135,7 +167,16 @@ def _rows(recipe: _Recipe, segment: list[list[int]], workers: int) -> Rows:
         iter(made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2))
     ) as tables:  # type: ignore[type-var]
         for table in tables:
-            yield from table.to_pylist()  # type: ignore[union-attr]
+            yield from _read(table)
+
+
+def _read(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """A table's rows, their bytes left where they are."""
+    for frame, buffers, error, node in zip(*(table[name] for name in SCHEMA.names), strict=True):
+        yield {
+            **{"frame": frame.as_buffer(), "buffers": [one.as_buffer() for one in buffers.values]},
+            **{"error": error.as_py(), "node": node.as_py()},
+        }
 
 
 def _in_time(rows: Rows, config: RunConfig) -> Rows:
