@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from wsshm.keys import EXECUTION, first_difference
 from wsshm.methods import stages_of
 from wsshm.models.checkpoint import WEIGHTS
 from wsshm.training import streaming
-from wsshm.training.batches import StepDataset, loader
+from wsshm.training.batches import Batch, StepDataset, loader
 from wsshm.training.run import TrainingFailed, train
 
-CPU = torch.device("cpu")
 TRAINER = "trainer"
 
 
@@ -111,13 +109,36 @@ def weights_of(config: RunConfig, folder: Path) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(train(tiny.planned(config), folder).model / WEIGHTS)
 
 
+def rendered(
+    config: RunConfig,
+    rank: int = 0,
+    workers: int = 1,
+    first: int = 0,
+    at_step: Callable[[int], None] = lambda step: None,
+) -> list[Batch]:
+    """A worker's micro-batches of a run's first stage, in order."""
+    dataset = StepDataset(open_sources(config.data), stages_of(config)[0], config)
+    found = []
+    for step, batches in enumerate(loader(dataset, config, rank, workers, first)):
+        found += [batch.render(torch.device("cpu")) for batch in batches]
+        at_step(step)
+    return found
+
+
+def same(found: list[Batch], wanted: list[Batch]) -> bool:
+    """Whether two lists of batches are equal, bit for bit."""
+    return len(found) == len(wanted) and all(
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+        for one, other in zip(found, wanted, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A node that has a CPU for a worker of Ray Train and no more, and one that has two, in the place of CPU nodes."""
+    """A node that has a CPU for a worker of Ray Train and no more."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "resources": {TRAINER: 1}})
     try:
-        cluster.add_node(num_cpus=2)
-        cluster.wait_for_nodes()
         ray.init(address=cluster.address, log_to_driver=False)
         yield cluster
     finally:
@@ -125,21 +146,24 @@ def cluster() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.fixture
+def feeder(cluster: Cluster) -> Any:
+    """Its second node, whose two CPUs stand for nodes without GPUs."""
+    node = cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    return node
+
+
 @pytest.mark.ray
 @pytest.mark.slow
-def test_another_node_makes_the_same_samples_in_the_same_order(
-    root: Path, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    near, far = (
-        streaming_config(root, loading=where, batch=6, accumulate=2, loader_workers=2) for where in ("local", "ray")
-    )
-    far = far.model_copy(update={"train": far.train.model_copy(update={"half_resolution": 0.5})})
-    near = near.model_copy(
-        update={"train": near.train.model_copy(update={"half_resolution": 0.5, "loader_workers": 0})}
-    )
+@pytest.mark.usefixtures("feeder")
+def test_another_node_makes_the_same_samples_in_the_same_order(root: Path) -> None:
+    options: dict[str, Any] = {"batch": 6, "accumulate": 2, "half_resolution": 0.5}
+    near = streaming_config(root, loading="local", loader_workers=0, **options)
+    far = streaming_config(root, loader_workers=2, **options)
 
     @ray.remote(num_cpus=1, resources={TRAINER: 1})
-    def seen(config: RunConfig, rank: int, first: int, segment: int) -> tuple[list[Any], list[str], str]:
+    def there(config: RunConfig, rank: int, first: int, segment: int) -> tuple[list[Batch], list[str], str]:
         made_on: list[str] = []
         rows = streaming._rows
 
@@ -149,26 +173,42 @@ def test_another_node_makes_the_same_samples_in_the_same_order(
                 yield row
 
         streaming._rows, streaming.SEGMENT = noted, segment  # type: ignore[assignment]
-        dataset = StepDataset(open_sources(config.data), stages_of(config)[0], config)
-        steps = list(loader(dataset, config, rank, 2, first))
-        return steps, made_on, ray.get_runtime_context().get_node_id()
+        return rendered(config, rank, 2, first), made_on, ray.get_runtime_context().get_node_id()
 
-    stage, sources = stages_of(near)[0], open_sources(near.data)
-    for rank, first, segment in ((0, 0, 4096), (1, 1, 3)):
-        steps, made_on, here = ray.get(seen.remote(far, rank, first, segment), timeout=300)
-        expected = list(loader(StepDataset(sources, stage, near), near, rank, 2, first))
-        assert len(steps) == len(expected) == near.train.steps - first
-        for got, wanted in itertools.chain.from_iterable(map(zip, steps, expected)):
-            assert got.ids == wanted.ids
-            for a, b in zip(got.render(CPU), wanted.render(CPU), strict=True):
-                assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-        assert len(made_on) == 2 * len(expected)
+    for rank, first, segment in ((0, 0, 4096), (1, 1, 3)):  # a whole stage at once; one resumed, in pieces
+        found, made_on, here = ray.get(there.remote(far, rank, first, segment), timeout=300)
+        assert same(found, rendered(near, rank, 2, first))
+        assert len(made_on) == len(found) == 2 * (near.train.steps - first)
         assert here not in made_on
 
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_training_over_two_nodes_equals_training_here(root: Path, tmp_path: Path, cluster: Cluster) -> None:
+def test_a_node_that_is_lost_costs_no_sample(root: Path, tmp_path: Path, cluster: Cluster, feeder: Any) -> None:
+    far = streaming_config(root, steps=30)
+
+    @ray.remote(num_cpus=1, resources={TRAINER: 1})
+    def there(config: RunConfig, begun: Path) -> list[Batch]:
+        def at_step(step: int) -> None:
+            if step == 2:
+                begun.touch()
+            time.sleep(0.3)
+
+        return rendered(config, at_step=at_step)
+
+    coming, until = there.remote(far, tmp_path / "begun"), time.monotonic() + 300
+    while not (tmp_path / "begun").exists() and time.monotonic() < until:
+        time.sleep(0.2)
+    cluster.add_node(num_cpus=1)
+    cluster.remove_node(feeder, allow_graceful=False)
+    near = streaming_config(root, loading="local", loader_workers=0, steps=30)
+    assert same(ray.get(coming, timeout=400), rendered(near))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("feeder")
+def test_training_over_two_nodes_equals_training_here(root: Path, tmp_path: Path) -> None:
     near = weights_of(streaming_config(root, "mlb", loading="local", workers=0, loader_workers=0), tmp_path / "near")
     far = weights_of(streaming_config(root, "mlb", loader_workers=2), tmp_path / "far")
     assert near.keys() == far.keys()
