@@ -17,6 +17,7 @@ NEEDED = {
         "rich": "rich",
         "psutil": "psutil",
     },
+    **{"kornia": "kornia", "kornia_rs": "kornia_rs"},
     **{"huggingface_hub": "huggingface-hub", "pytest": "pytest", "hypothesis": "hypothesis"},
 }
 

@@ -27,7 +27,6 @@ def test_it_runs_on_a_cpu_without_ray(tmp_path: Path) -> None:
         "imagehash",
         "av",
         "pymatting",
-        "kornia",
         "optuna",
         "moto",
     ):
