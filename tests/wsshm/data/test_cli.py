@@ -73,6 +73,21 @@ def test_check_shows_the_first_and_all_are_in_the_report(wsshm, monkeypatch, roo
     assert len(pq.read_table(report)) == 2
 
 
+def test_where_no_report_can_be_written_the_table_is_printed(wsshm, monkeypatch, root, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    listed = tmp_path / "m.parquet"
+    wsshm("data", "import", "rgba", root, "--out", listed)
+    (root / "b.png").unlink()
+    monkeypatch.setattr("wsshm.data.check_records.write_report", full)
+    code, out, _ = wsshm("data", "check", listed)
+    assert (code, out.splitlines()[-1]) == (1, f"{listed}: 2 samples, 1 error, 0 warnings")
+    code, _, err = wsshm("data", "check", listed, "--report", tmp_path / "r.parquet")
+    assert code == 2
+    assert f"--report {tmp_path / 'r.parquet'} cannot be written (No space left on device)" in err
+
+
 def test_several_manifests_are_compared(wsshm, tmp_path):
     for split in ("train", "test"):
         write_png(tmp_path / split / "a.png", cv2.resize(np.eye(5, dtype=np.uint8) * 200, (60, 50)))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.wsshm import tiny
+from tests.wsshm.data.test_cli import wsshm
 from tests.wsshm.test_methods import changed
 from wsshm.config import DataConfig
 from wsshm.data.gate import check_data
@@ -18,6 +20,8 @@ from wsshm.data.pictures import write_png
 from wsshm.data.sources import Sources, open_sources
 from wsshm.errors import UserError
 from wsshm.keys import first_difference
+
+__all__ = ["wsshm"]  # a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +79,15 @@ def test_a_leak_stops_training_until_it_is_allowed(root: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         check_data(*opened(root, allow_faults=True))
     assert "training although the data fail their check" in caplog.text
+
+
+def test_by_the_command_line_it_is_one_sentence_and_nothing_is_written(wsshm, root: Path, tmp_path: Path) -> None:
+    write_png(root / "photo" / "2_mask.png", np.zeros((64, 64), np.uint8))
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny.config(root).model_dump(mode="json")))
+    code, out, err = wsshm("train", tmp_path / "run.yaml", "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: the data fail their check: {root / 'photo' / '2_mask.png'}: ")
+    assert not (tmp_path / "out").exists()
 
 
 def test_faulty_samples_that_are_not_used_may_be_allowed(root: Path) -> None:
