@@ -61,6 +61,11 @@ class _Row:
     sample: Sample
     look: Look
 
+    @property
+    def file(self) -> str | None:
+        """The picture's; several samples of a split may have one, such as one for each person."""
+        return self.sample.files.get(main_column(self.sample))
+
 
 def _looks(manifest: Manifest, remembered: bool, name: str) -> list[Look]:
     known = read_record(manifest) if remembered else {}
@@ -101,8 +106,11 @@ def _alike(rows: Sequence[_Row]) -> Iterator[tuple[int, Finding]]:
     likenesses = Likenesses([row.look.likeness for row in rows])
     groups: dict[tuple[int, str], list[int]] = defaultdict(list)
     splits: dict[str, list[int]] = defaultdict(list)
+    listed = set()
     for place, row in enumerate(rows):
-        groups[row.manifest, row.sample.split].append(place)
+        if (row.manifest, row.sample.split, row.file) not in listed:
+            groups[row.manifest, row.sample.split].append(place)
+            listed.add((row.manifest, row.sample.split, row.file))
         splits[row.sample.split].append(place)
     compared = [(likenesses.among(_places(group)), "duplicate") for group in groups.values()]
     compared += [
@@ -128,7 +136,7 @@ def _same_bytes(rows: Sequence[_Row]) -> Iterator[tuple[int, int]]:
         for place in group if len(group) > 1 else ():
             row = rows[place]
             twin = first.setdefault((row.manifest, row.sample.split), place)
-            if twin != place:
+            if row.file != rows[twin].file:
                 yield place, twin
         by_split = {split: place for (_, split), place in reversed(first.items())}
         for earlier, later in combinations(SPLITS, 2):

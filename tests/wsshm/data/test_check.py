@@ -164,6 +164,17 @@ def test_a_leak_between_manifests_names_both(tmp_path):
     assert check(train) == []
 
 
+def test_a_file_may_be_listed_for_each_person_in_it(tmp_path):
+    manifest = listed(tmp_path, a_train=picture(0), b_train=moved(picture(0)))
+    second = [replace(s, id=f"{s.id}2") for s in manifest.samples]
+    assert [(f.id, f.kind) for f in check(Manifest(tmp_path, [*manifest.samples, *second]))] == [
+        ("b", "near-duplicate")
+    ]
+    (test,) = [replace(s, id="c", split="test") for s in manifest.samples[:1]]
+    found = check(Manifest(tmp_path, [*manifest.samples, test]))
+    assert ("c", "leak") in {(f.id, f.kind) for f in found}
+
+
 def test_plain_pictures_are_not_compared(tmp_path):
     grey = [np.full((64, 80, 3), level, np.uint8) for level in (100, 101)]
     assert check(listed(tmp_path, a_train=grey[0], b_test=grey[1])) == []
