@@ -33,11 +33,11 @@ def warped(canvases: Tensor, matrices: Tensor, size: int, *, beyond: str) -> Ten
     return F.grid_sample(pixels, grid, "bilinear", beyond, align_corners=False) * (1 / 255)
 
 
-def coloured(pictures: Tensor, matrices: Tensor, offsets: Tensor, alpha: Tensor | float = 1.0) -> Tensor:
-    """matrix (N,3,3) colour + offset (N,3), of pictures (N,3,S,S); of premultiplied ones with their alpha (N,1,S,S)."""
-    weights = matrices[..., None, None]
-    products = [(weights[:, :, k] * pictures[:, k : k + 1]) for k in range(3)]
-    return products[0].add_(products[1]).add_(products[2]).add_(offsets[..., None, None] * alpha)
+def coloured(pictures: Tensor, matrices: Tensor, offsets: Tensor | None = None) -> Tensor:
+    """matrix (N,3,C) channels + offset (N,3) at every pixel of pictures (N,C,S,S): (N,3,S,S)."""
+    pixels = pictures.flatten(2)
+    colours = torch.bmm(matrices, pixels) if offsets is None else torch.baddbmm(offsets[..., None], matrices, pixels)
+    return colours.unflatten(2, pictures.shape[2:])
 
 
 def curved(pictures: Tensor, curves: Tensor, alpha: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ def noise(places: Tensor, size: int, device: torch.device) -> Tensor:
 
 
 def compressed(pictures: Tensor, qualities: Tensor) -> Tensor:
-    """Pictures (N,3,S,S) as JPEG of a quality (N,), 1 to 100, with halved chroma would show them.
+    """Pictures (N,3,S,S) as JPEG of a quality (N,), 1 to 100, on the CPU, with halved chroma would show them.
 
     A coefficient that lies between two steps may go to the one on one device and to the other on the next.
     """
-    return jpeg_codec_differentiable(pictures, qualities.to(pictures.device)).clamp_(0, 1)
+    return jpeg_codec_differentiable(pictures, qualities).clamp_(0, 1)

@@ -12,6 +12,7 @@ import typer.core
 
 from wsshm.console import columns, set_option
 from wsshm.data.check_cli import check
+from wsshm.data.cutouts_cli import cutouts
 from wsshm.data.pack_command import pack
 from wsshm.data.stats_cli import stats
 from wsshm.errors import UserError, nearest, redacted
@@ -27,6 +28,7 @@ app.add_typer(make_app, name="make")
 app.command()(pack)
 app.command()(check)
 app.command()(stats)
+app.command()(cutouts)
 
 MANIFEST = (".parquet",)
 # Limits far beyond any use, as a configuration has them: a slip of the hand is said, and not computed.

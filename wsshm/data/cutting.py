@@ -47,14 +47,14 @@ def reduction_of(matrix: Float64) -> int:
     return next((r for r in REDUCTIONS if scale >= r), 1)
 
 
-def reduced(pixels: UInt8, reduction: int) -> UInt8:
-    """Means over blocks of `reduction` px a side, (ceil(H / r), ceil(W / r), ...); blocks over the edge repeat it."""
+def reduced(pixels: UInt8, reduction: int, fill: int | None = None) -> UInt8:
+    """Means over blocks of `reduction` px a side, (ceil(H / r), ceil(W / r), ...); beyond the edge is the same as in `cut`."""
     if reduction == 1:
         return pixels
     height, width = (math.ceil(side / reduction) for side in pixels.shape[:2])
     below, right = height * reduction - pixels.shape[0], width * reduction - pixels.shape[1]
     if below or right:
-        pixels = _padded(pixels, below, right)
+        pixels = _padded(pixels, below, right, fill)
     return _shrunk(pixels, width, height)
 
 
@@ -77,7 +77,7 @@ def cut(planes: list[UInt8], matrix: Float64, size: int, reduction: int = 1, fil
     cuts = [plane[top:bottom, left:right] for plane in planes]
     if (shrunk < seen).any():
         cuts = [_shrunk(one, *map(int, shrunk)) for one in cuts]
-    pixels = np.concatenate([one.reshape(*one.shape[:2], -1) for one in cuts], axis=2) if len(cuts) > 1 else cuts[0]
+    pixels = cv2.merge(cuts).astype(np.uint8, copy=False) if len(cuts) > 1 else cuts[0]
     below, beside = side - int(shrunk[1]), side - int(shrunk[0])
     if below or beside:
         pixels = _padded(pixels, below, beside, fill)

@@ -43,9 +43,12 @@ class Colours(NamedTuple):
 
 
 class FigureLook(NamedTuple):
-    """A figure's own light, midtones (0: as they are) and blur (sigma in px, 0: none)."""
+    """A figure's own light (3,4), midtones (0: as they are) and blur (sigma in px, 0: none).
 
-    colours: Colours
+    The light is a matrix from premultiplied RGBA to premultiplied RGB; of the alpha is what it adds to all colours.
+    """
+
+    light: Float32
     curve: float
     blur: float
 
@@ -71,8 +74,8 @@ def figure_look(size: int, rng: np.random.Generator) -> FigureLook:
     if rng.random() >= RELIT:
         contrast, saturation, curve = 1.0, 1.0, 0.0
     matrix = contrast * saturated(saturation) * light[:, None]
-    colours = Colours(matrix.astype(np.float32), np.full(3, 0.5 * (1 - contrast), np.float32))
-    return FigureLook(colours, curve, _blur(NEAR_BLURRED, NEAR_BLUR, size, rng))
+    added = np.full((3, 1), 0.5 * (1 - contrast))
+    return FigureLook(np.hstack([matrix, added]).astype(np.float32), curve, _blur(NEAR_BLURRED, NEAR_BLUR, size, rng))
 
 
 def look(size: int, mean: float, composed: bool, rng: np.random.Generator) -> Look:

@@ -111,7 +111,7 @@ def read_cutout(colours: Path, matte: Path) -> UInt8:
         straight, alpha = read_image(colours), read_matte_bytes(matte)
         check_same_size(straight, alpha, matte)
     premultiplied = cv2.multiply(straight, cv2.merge([alpha] * 3), scale=1 / BYTE)
-    return np.dstack([premultiplied, alpha]).astype(np.uint8, copy=False)
+    return cv2.merge([premultiplied, alpha]).astype(np.uint8, copy=False)
 
 
 def read_matte_bytes(path: Path) -> UInt8:

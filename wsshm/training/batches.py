@@ -198,7 +198,9 @@ class StepDataset(Dataset):
 
     def _cutout(self, piece: Piece) -> UInt8:
         paths = piece.files["foreground"], piece.files["matte"]
-        return self.cache.get((*paths, piece.reduction), lambda: reduced(pictures.read_cutout(*paths), piece.reduction))
+        return self.cache.get(
+            (*paths, piece.reduction), lambda: reduced(pictures.read_cutout(*paths), piece.reduction, fill=0)
+        )
 
 
 def _read(kind: str, path: Path, piece: Piece) -> UInt8:

@@ -1,7 +1,7 @@
 """From cut 8-bit pieces to a batch: what loader processes hand over, and the arithmetic on the device that trains.
 
 On a CPU sample by sample, so that what a sample becomes depends, bit for bit, on nothing else in its batch; on a GPU the
-whole batch at once, within 1e-4 of that.
+whole batch at once, within 1e-4 of that (but for coefficients of compressed pictures that lie between two steps).
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ class Pieces(NamedTuple):
         rows, canvases, matrices = (part.to(device, non_blocking=True) for part in self)
         return rows, arithmetic.warped(canvases, matrices, size, beyond=beyond)
 
-    def of_row(self, row: int) -> tuple[Pieces, list[int]]:
-        """Those of a sample, as the only one, and their places here."""
-        kept = (self.rows == row).nonzero()[:, 0]
-        return Pieces(torch.zeros_like(kept), self.canvases[kept], self.matrices[kept]), kept.tolist()
+    def of_row(self, row: int) -> tuple[Pieces, slice]:
+        """That of a sample, as if it were the only one, and its place here; none where the sample has none."""
+        found = (self.rows == row).nonzero()[:, 0].tolist()
+        place = slice(found[0], found[0] + 1) if found else slice(0)
+        return Pieces(torch.zeros_like(self.rows[place]), self.canvases[place], self.matrices[place]), place
 
 
 class Grounds(NamedTuple):
@@ -83,11 +84,10 @@ class Grounds(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Figures of one depth, at most one a sample, with their colours (n,3,3) and (n,3), curves and blurs (n,)."""
+    """Figures of one depth, at most one a sample, with their light (n,3,4), curves and blurs (n,)."""
 
     pieces: Pieces
-    colours: Tensor
-    offsets: Tensor
+    light: Tensor
     curves: Tensor
     blurs: Tensor
 
@@ -137,8 +137,8 @@ class CutBatch(NamedTuple):
         grounds = [Grounds(group.pieces.of_row(row)[0], group.roles) for group in self.grounds]
         figures = []
         for group in self.figures:
-            kept, places = group.pieces.of_row(row)
-            figures.append(Figures(kept, *(numbers[places] for numbers in group[1:])))
+            kept, place = group.pieces.of_row(row)
+            figures.append(Figures(kept, *(numbers[place] for numbers in group[1:])))
         return self._replace(
             ids=self.ids[one],
             is_matte=self.is_matte[one],
@@ -163,8 +163,7 @@ def collate(samples: list[CutSample], maps: int = 1, plain: bool = False) -> Cut
         figures.append(
             Figures(
                 Pieces.of(rows, list(canvases)),
-                _floats([face.colours.matrix for face in faces]),
-                _floats([face.colours.offset for face in faces]),
+                _floats([face.light for face in faces]),
                 _floats([face.curve for face in faces]),
                 _floats([face.blur for face in faces]),
             )
@@ -201,7 +200,7 @@ def _rendered(cut: CutBatch, device: torch.device) -> Batch:
         if roles:
             target = _label_of(seen[:, 3:], roles)
             labels[rows, : target.shape[1]] = target
-    _blur_some(images, looks.blurs)
+    images = _some_blurred(images, looks.blurs)
     for figures in cut.figures:
         _put_in_front(images, labels, figures, cut.size, device)
     if looks.grains.any():
@@ -224,20 +223,24 @@ def _rendered(cut: CutBatch, device: torch.device) -> Batch:
 def _put_in_front(images: Tensor, labels: Tensor, figures: Figures, size: int, device: torch.device) -> None:
     """Composite figures. One out of focus has its alpha blurred with it, which is then the truth: so does a lens."""
     rows, seen = figures.pieces.seen(size, device, "zeros")
-    _blur_some(seen, figures.blurs)
+    seen = _some_blurred(seen, figures.blurs)
     alpha = seen[:, 3:]
-    colours = arithmetic.coloured(seen[:, :3], figures.colours.to(device), figures.offsets.to(device), alpha)
-    colours = colours.clamp_(min=0).minimum(alpha)
+    colours = arithmetic.coloured(seen, figures.light.to(device)).clamp_(min=0).minimum(alpha)
     if figures.curves.any():
         colours = arithmetic.curved(colours, figures.curves.to(device), alpha)
     images[rows] = arithmetic.over(colours, alpha, images[rows])
     labels[rows, :1] = arithmetic.over(alpha, alpha, labels[rows, :1])
 
 
-def _blur_some(pictures: Tensor, sigmas: Tensor) -> None:
-    if len(rows := sigmas.nonzero()[:, 0]):
+def _some_blurred(pictures: Tensor, sigmas: Tensor) -> Tensor:
+    """Pictures, those with a sigma above 0 blurred."""
+    rows, reach = sigmas.nonzero()[:, 0], blur_reach(pictures.shape[-1])
+    if len(rows) == len(pictures):
+        return arithmetic.blurred(pictures, sigmas, reach)
+    if len(rows):
         there = rows.to(pictures.device)
-        pictures[there] = arithmetic.blurred(pictures[there], sigmas[rows], blur_reach(pictures.shape[-1]))
+        pictures[there] = arithmetic.blurred(pictures[there], sigmas[rows], reach)
+    return pictures
 
 
 def _label_of(maps: Tensor, roles: tuple[str, ...]) -> Tensor:

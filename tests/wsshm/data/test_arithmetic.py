@@ -61,11 +61,10 @@ def test_light_of_premultiplied_colours_is_that_of_straight_ones(pictures: torch
     alpha = pictures[:, :1].flip(-1)
     rng = np.random.default_rng(1)
     figures = [looks.figure_look(64, rng) for _ in range(3)]
-    matrices = torch.from_numpy(np.stack([figure.colours.matrix for figure in figures]))
-    offsets = torch.from_numpy(np.stack([figure.colours.offset for figure in figures]))
+    lights = torch.from_numpy(np.stack([figure.light for figure in figures]))
     curves = torch.tensor([0.3, -0.3, 0.1])
-    straight = torch.einsum("nij,njhw->nihw", matrices, pictures) + offsets[..., None, None]
-    premultiplied = arithmetic.coloured(pictures * alpha, matrices, offsets, alpha)
+    straight = torch.einsum("nij,njhw->nihw", lights[..., :3], pictures) + lights[..., 3:, None]
+    premultiplied = arithmetic.coloured(torch.cat([pictures * alpha, alpha], 1), lights)
     torch.testing.assert_close(premultiplied, straight * alpha, atol=1e-6, rtol=1e-5)
     straight = straight.clamp(0, 1)
     bent = straight + curves.view(-1, 1, 1, 1) * straight * (1 - straight)

@@ -68,13 +68,13 @@ def test_a_placed_cutout_shows_what_a_direct_map_does(
     cutout = smooth(height, width, 4)
     matrix = Placement.drawn(np.random.default_rng(seed)).map((width, height), size, cut_off)
     reduction = reduction_of(matrix)
-    canvas = cut([reduced(cutout, reduction)], matrix, size, reduction, fill=0)
+    canvas = cut([reduced(cutout, reduction, fill=0)], matrix, size, reduction, fill=0)
     expected = directly(cutout, matrix, size, cv2.BORDER_CONSTANT)
     difference = np.abs(seen(canvas, size, "zeros") - expected)
     # Along its own edge a cut-out ends within a pixel, here or there.
     inside = directly(np.full((height, width, 1), 255, np.uint8), matrix, size, cv2.BORDER_CONSTANT)[..., 0]
-    edge = cv2.dilate(((inside > 0) & (inside < 1)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    assert difference[~edge].max(initial=0) < 0.03
+    edge = cv2.dilate(((inside > 0) & (inside < 1)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert difference[~edge].max(initial=0) < 0.04
     assert difference.mean() < 0.02
 
 
@@ -138,9 +138,9 @@ def test_shrinking_a_cutout_lets_no_colour_bleed_into_its_outline(tmp_path: Path
     matrix = Placement.drawn(rng)._replace(degrees=0, zoom=1.0).map((256, 256), 64, cut_off=False)
     reduction = reduction_of(matrix)
     assert reduction == 4
-    shown = seen(cut([reduced(together, reduction)], matrix, 64, reduction, fill=0), 64, "zeros")
+    shown = seen(cut([reduced(together, reduction, fill=0)], matrix, 64, reduction, fill=0), 64, "zeros")
     exact = np.dstack([straight / 255 * (alpha / 255)[..., None], alpha / 255]).astype(np.float32)
-    fine = np.array(matrix) / [[1, 1, 1]]
+    fine = np.array(matrix)
     blurred = cv2.resize(exact, (64, 64), interpolation=cv2.INTER_AREA)
     fine /= 4
     fine[:, 2] += fine[:, :2].sum(1) / 2 - 0.5
