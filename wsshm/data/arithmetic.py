@@ -52,8 +52,11 @@ def over(figure: Tensor, alpha: Tensor, behind: Tensor) -> Tensor:
 
 
 def blurred(pictures: Tensor, sigmas: Tensor, reach: int) -> Tensor:
-    """Gaussian blur by each sample's own sigma (N,) in px, above 0, over 2 `reach` + 1 px; an edge is repeated beyond it."""
-    spread = sigmas.to(pictures.device)[:, None].expand(-1, 2)
+    """Gaussian blur by each sample's own sigma (N,) in px, above 0, over 2 `reach` + 1 px; an edge is repeated beyond it.
+
+    Kornia looks at the sigmas, for which nothing waits where they are on the CPU.
+    """
+    spread = sigmas[:, None].expand(-1, 2)
     with torch.backends.cudnn.flags(allow_tf32=False):  # a convolution, and 10 bits are fewer than a photo's
         return gaussian_blur2d(pictures, 2 * reach + 1, spread, "replicate")
 
