@@ -97,7 +97,7 @@ def measure(
     scores, samples = [], []
     for dataset, manifest in tests.items():
         shown = {s.id for s in manifest.samples[:: max(1, len(manifest) // SAMPLE_IMAGES)][:SAMPLE_IMAGES]}
-        for sample in track(manifest.samples, len(manifest), f"scoring {dataset}"):
+        for sample in track(manifest.in_turn(), len(manifest), f"scoring {dataset}"):
             image = pictures.read_image(manifest.path(sample, "image"))
             label = _label(manifest, sample, masks)
             pictures.check_same_size(image, label, manifest.path(sample, "mask" if masks else "matte"))

@@ -42,7 +42,7 @@ def held_against_masks(
     network, card = load_model(teacher)
     network, rule = network.to(place), Short(card.size)
     rows = []
-    for sample in track(photos.samples, len(photos), f"comparing a teacher with the masks of {dataset}"):
+    for sample in track(photos.in_turn(), len(photos), f"comparing a teacher with the masks of {dataset}"):
         image = pictures.read_image(photos.path(sample, "image"))
         mask = pictures.read_mask(photos.path(sample, "mask"))
         pictures.check_same_size(image, mask, photos.path(sample, "mask"))

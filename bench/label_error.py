@@ -71,7 +71,7 @@ def label_errors(
     network, card = load_model(teacher)
     network = network.to(place)
     rows = []
-    for sample in track(photos.samples, len(photos), "judging labels"):
+    for sample in track(photos.in_turn(), len(photos), "judging labels"):
         seen = _seen(network, photos, sample, size or card.size, place)
         labels: dict[str, tuple[Tensor, dict[str, float]]] = {MASK: (seen.mask, {}), TEACHER: (seen.matte, {})}
         for name, config in blends.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Pictures that a labeller is handed at once: what a killed command may have to do again, times labellers."""
-
-FETCHED_AHEAD = 8
-"""Pictures that a labeller fetches before it reads them, where they lie on an object store."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +57,7 @@ def make_labels(
 
 def _here(listed: Manifest, task: Task) -> Iterator[dict[str, Any]]:
     labeller = Labeller(task)
-    return (_answer(labeller, listed, sample) for sample in _ahead(listed, listed.samples))
-
-
-def _ahead(listed: Manifest, samples: Sequence[Sample]) -> Iterator[Sample]:
-    """The samples, the next ones of which are being fetched meanwhile."""
-    for number, sample in enumerate(samples):
-        listed.prefetch(samples[number : number + FETCHED_AHEAD])
-        yield sample
+    return (_answer(labeller, listed, sample) for sample in listed.in_turn())
 
 
 def _answer(labeller: Labeller, listed: Manifest, sample: Sample) -> dict[str, Any]:
@@ -95,7 +85,7 @@ class _RayLabeller:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         samples = [self.listed.samples[number] for number in table["number"].to_pylist()]
-        answers = [_answer(self.labeller, self.listed, sample) for sample in _ahead(self.listed, samples)]
+        answers = [_answer(self.labeller, self.listed, sample) for sample in self.listed.in_turn(samples)]
         return pa.Table.from_pylist(answers, self.schema)
 
 

@@ -81,19 +81,12 @@ def _looks(manifest: Manifest, remembered: bool, name: str) -> list[Look]:
         with room.taken(sample.width * sample.height):
             return look(manifest, sample)
 
-    looked = track(on_threads(looked_at, _fetched_ahead(manifest, todo)), len(todo), f"checking {name}".strip())
+    looked = track(on_threads(looked_at, manifest.in_turn(todo, FETCHED)), len(todo), f"checking {name}".strip())
     new = {sample.id: each for sample, each in zip(todo, looked, strict=True)}
     looks = [new[s.id] if s.id in new else known[s.id] for s in manifest.samples]
     if new:
         write_record(manifest, looks)
     return looks
-
-
-def _fetched_ahead(manifest: Manifest, samples: Sequence[Sample]) -> Iterator[Sample]:
-    for place, sample in enumerate(samples):
-        if place % FETCHED == 0:
-            manifest.prefetch(samples[place : place + 2 * FETCHED])
-        yield sample
 
 
 def _alike(rows: Sequence[_Row]) -> Iterator[tuple[int, Finding]]:

@@ -255,13 +255,16 @@ def split(
 
 @app.command()
 def compose(
-    cutouts: Annotated[Path, typer.Argument(metavar="CUTOUTS", help="a manifest (.parquet) of cut-outs")],
-    backgrounds: Annotated[Path, typer.Option(help="a manifest of backgrounds")],
+    cutouts: Annotated[
+        str, typer.Argument(metavar="CUTOUTS", help="a manifest (.parquet) of cut-outs, or its address")
+    ],
+    backgrounds: Annotated[str, typer.Option(help="a manifest of backgrounds, or its address")],
     out: Annotated[Path, typer.Option(help="folder for images/, mattes/ and the manifest OUT/NAME.parquet")],
     each: Annotated[int, typer.Option(help="composites of every cut-out", min=1, max=MOST_PICTURES)] = 4,
     size: Annotated[int, typer.Option(help="side of a composite in px", min=32, max=MOST_SIDE)] = 512,
     split: Annotated[str, typer.Option(help="the split that cut-outs and backgrounds are taken from")] = "test",
     seed: Annotated[int, typer.Option(help="the same seed makes the same pictures", min=0, max=MOST_SEED)] = 0,
+    cache: CacheOption = None,
 ) -> None:
     """Write a set of composites with exact mattes: the cut-outs of a split over the backgrounds of the same split.
 

@@ -16,7 +16,7 @@ from wsshm.data import pictures
 from wsshm.data.compose import Cutout, composite
 from wsshm.data.manifest import Manifest, Sample, content_hash
 from wsshm.data.names import file_names
-from wsshm.errors import UserError
+from wsshm.errors import UserError, redacted
 from wsshm.files.whole import whole_folder
 
 
@@ -58,7 +58,8 @@ def _of(manifest: Manifest, kind: str, split: str) -> list[Sample]:
     samples = sorted((s for s in manifest.samples if s.kind == kind and s.split == split), key=lambda s: s.id)
     if not samples:
         raise UserError(
-            f"no {kind} of the manifest under {manifest.root} is of the split {split}; `wsshm data split` holds some back"
+            f"no {kind} of the manifest under {redacted(manifest.root)} is of the split {split}; `wsshm data split` holds some"
+            " back"
         )
     return samples
 

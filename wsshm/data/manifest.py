@@ -22,6 +22,9 @@ from wsshm.errors import UserError, nearest, redacted, without_hidden
 from wsshm.files.location import Location
 from wsshm.files.whole import whole_file
 
+AHEAD = 32
+"""Samples that are fetched before they are read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -195,6 +198,14 @@ class Manifest:
             from wsshm.data.fetching import fetch_ahead
 
             fetch_ahead(self, samples)
+
+    def in_turn(self, samples: Sequence[Sample] | None = None, ahead: int = AHEAD) -> Iterator[Sample]:
+        """Samples (by default all), those that follow being fetched meanwhile, where they have to be."""
+        samples = self.samples if samples is None else samples
+        for place, sample in enumerate(samples):
+            if place % ahead == 0:
+                self.prefetch(samples[place : place + 2 * ahead])
+            yield sample
 
     def content_hash(self, sample: Sample) -> str:
         """`content_hash` of a sample's files, wherever they lie."""

@@ -39,7 +39,9 @@ def preview(manifest: Manifest, out: Path, count: int = 24, seed: int = 0, cell:
     chosen = np.random.default_rng(seed).permutation(len(manifest))[: max(1, count)]
     samples = [manifest.samples[i] for i in sorted(chosen)]
     width, height = _panel_size(samples, cell)
-    strips = [_panels(manifest, sample, width, height) for sample in track(samples, len(samples), "drawing")]
+    strips = [
+        _panels(manifest, sample, width, height) for sample in track(manifest.in_turn(samples), len(samples), "drawing")
+    ]
     names = [name for name in PANELS if any(name in strip for strip in strips)]
 
     strip_width = len(names) * (width + GAP) - GAP

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from wsshm.config import RunConfig
 from wsshm.data import pictures
-from wsshm.data.manifest import Manifest, Sample
+from wsshm.data.manifest import AHEAD, Manifest, Sample
 from wsshm.data.pictures import Float32, UInt8
 from wsshm.metrics.scores import summed_image
 from wsshm.models.network import MattingModel
@@ -58,6 +58,8 @@ class _Pictures(Dataset):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[UInt8, Float32]:
+        if index % AHEAD == 0:
+            self.manifest.prefetch(self.samples[index : index + 2 * AHEAD])
         sample = self.samples[index]
         image = pictures.read_image(self.manifest.path(sample, "image"))
         label = pictures.read_matte(self.manifest.path(sample, "matte"))
