@@ -31,6 +31,7 @@ from wsshm.data.manifest import Sample
 from wsshm.data.placing import CUT_OFF, Placement, Size, background_map, photo_map
 from wsshm.data.sources import Sources, budgeted
 from wsshm.methods.stage import Stage
+from wsshm.training.fetch_ahead import FetchAhead
 from wsshm.training.rendering import Batch, CutBatch, CutSample, collate
 
 __all__ = ["Batch", "CutBatch", "CutSample", "Drawn", "StepDataset", "collate", "in_processes", "loader"]
@@ -51,6 +52,15 @@ class Piece(NamedTuple):
     size: Size
     reduction: int
     place: Float64 | Placement
+
+
+class Chosen(NamedTuple):
+    """Whose pictures a sample will show, people from back to front; a background is for cut-outs. `rng` draws the rest."""
+
+    is_matte: bool
+    people: list[Sample]
+    background: Sample | None
+    rng: np.random.Generator
 
 
 class Drawn(NamedTuple):
@@ -87,6 +97,7 @@ class StepDataset(Dataset):
         self.matte_slots = round(stage.matte_share * config.train.batch)
         self.salt = zlib.crc32(stage.name.encode())
         self.cache = _Decoded(CACHE_BYTES // max(1, config.train.loader_workers))
+        self.ahead = FetchAhead()
 
     def __len__(self) -> int:
         return self.stage.steps * self.config.train.batch
@@ -100,14 +111,19 @@ class StepDataset(Dataset):
         drawn = self.drawn(index)
         return self.cut(drawn, self.decoded(drawn))
 
+    def __getitems__(self, indices: list[int]) -> list[CutSample]:
+        """The samples of a micro-batch, those of the next ones being fetched meanwhile where they have to be."""
+        self.ahead.of(self, indices)
+        return [self[index] for index in indices]
+
     @property
     def collate(self) -> Callable[[list[CutSample]], CutBatch]:
         """Makes batches of this stage's samples."""
         plain = self.stage.asks_teacher or self.stage.asks_its_average
         return functools.partial(collate, maps=3 if self.labels else 1, plain=plain)
 
-    def drawn(self, index: int) -> Drawn:
-        """Choose a sample's pictures and what it shows of them."""
+    def chosen(self, index: int) -> Chosen:
+        """Choose whose pictures a sample shows."""
         batch = self.config.train.batch
         step, slot = divmod(index, batch)
         rng = np.random.default_rng([self.config.train.seed, self.salt, index])
@@ -117,14 +133,22 @@ class StepDataset(Dataset):
         else:
             turn = step * (batch - self.matte_slots) + slot - self.matte_slots
             sample = self._in_turn(self.photos, turn)
-        size = self.size_at(step)
         if sample.kind != "cutout":
-            return Drawn(sample.id, is_matte, size, self._photo(sample, is_matte, size, rng), [], rng)
+            return Chosen(is_matte, [sample], None, rng)
         people = [sample]
         if rng.random() < SECOND_PERSON:
             people.insert(0, self.mattes[rng.integers(len(self.mattes))])
         backgrounds = self.sources.backgrounds
-        background = backgrounds.path(backgrounds.samples[rng.integers(len(backgrounds))], "image")
+        return Chosen(is_matte, people, backgrounds.samples[rng.integers(len(backgrounds))], rng)
+
+    def drawn(self, index: int) -> Drawn:
+        """Choose a sample's pictures and what it shows of them."""
+        size = self.size_at(index // self.config.train.batch)
+        is_matte, people, scene, rng = self.chosen(index)
+        sample = people[-1]
+        if scene is None:
+            return Drawn(sample.id, is_matte, size, self._photo(sample, is_matte, size, rng), [], rng)
+        background = self.sources.backgrounds.path(scene, "image")
         behind = self._size(background)
         place = background_map(behind, size, rng)
         ground = Piece({"image": background}, behind, reduction_of(place), place)

@@ -113,7 +113,7 @@ class _Maker:
         try:
             self.samples = self.samples or self.recipe.dataset()
             samples = self.samples
-            frame, buffers = packed(samples.collate([samples[number] for number in numbers]))
+            frame, buffers = packed(samples.collate(samples.__getitems__(numbers)))
         except UserError as error:
             return row | {"error": str(error)}
         return row | {"frame": frame, "buffers": buffers}

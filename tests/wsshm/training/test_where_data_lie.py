@@ -59,6 +59,12 @@ def config_of(root: str, **train_options: object) -> RunConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"root": str(root)})})
 
 
+def _fetched() -> None:
+    """Wait for what is being fetched ahead."""
+    fetching._pool().threads.shutdown(wait=True)
+    fetching._pool.cache_clear()
+
+
 def alike(one: Any, other: Any) -> bool:
     """Whether two samples hold the same, to the last bit."""
     if isinstance(one, torch.Tensor):
@@ -83,6 +89,21 @@ def test_samples_are_the_same(roots: dict[str, str], place: str) -> None:
     assert not alike(made[0][0], made[1][1])
 
 
+@pytest.mark.parametrize("loaders", [0, 2])
+def test_what_later_steps_need_is_fetched_ahead(
+    roots: dict[str, str], monkeypatch: pytest.MonkeyPatch, loaders: int
+) -> None:
+    config = config_of(roots["bucket"], loader_workers=loaders, steps=6)
+    (stage,) = stages_of(config)
+    dataset = StepDataset(open_sources(config.data), stage, config)
+    batch, stride = config.train.batch, max(1, loaders)
+    dataset.__getitems__(list(range(batch)))
+    _fetched()
+    monkeypatch.setattr(Location, "read_bytes", lambda place: pytest.fail(f"{place} is fetched only now"))
+    for step in range(0, min(6, 1 + 3 * stride), stride):
+        _ = [dataset[step * batch + slot] for slot in range(batch)]
+
+
 def test_a_run_is_the_same_run(roots: dict[str, str]) -> None:
     runs = {tiny.planned(config_of(root)).run_id for root in roots.values()}
     assert len(runs) == 1
@@ -94,6 +115,8 @@ def test_weights_are_the_same(roots: dict[str, str], tmp_path: Path, loaders: in
     torch.set_num_threads(1)
     weights = {}
     for place, root in roots.items():
+        if loaders and place not in ("disk", "packs in a bucket"):
+            continue
         config = config_of(root, loader_workers=loaders)
         check_data(config.data, open_sources(config.data))
         run = tiny.planned(config)
@@ -127,6 +150,7 @@ def test_a_bucket_that_goes_away_fails_the_run_which_goes_on_later(
             patched.setattr(node_cache.NodeCache, "just_used", lambda *_: False)
             with pytest.raises(TrainingFailed, match=r"s3://.* (does not answer|cannot be used)") as failed:
                 train(run, tmp_path / "stages", scratch=tmp_path / "scratch")
+            _fetched()
         assert failed.value.mistake
         model = train(run, tmp_path / "stages", scratch=tmp_path / "scratch").model
         whole = train(tiny.planned(config_of(str(disk), steps=6)), tmp_path / "other", scratch=tmp_path / "s").model
