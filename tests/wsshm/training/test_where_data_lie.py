@@ -29,6 +29,7 @@ from wsshm.training.run import TrainingFailed, train
 
 SHARD = 40_000  # bytes: several a split
 PARTS = ("mattes", "masks", "val", "test")
+GONE = "s3://bucket/gone?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1"
 PLACES = ("disk", "bucket", "packs on a disk", "packs in a bucket")
 
 
@@ -136,19 +137,18 @@ def test_a_bucket_that_goes_away_fails_the_run_which_goes_on_later(
         Location.of(template.format("plain")).upload(disk)
         config = config_of(template.format("plain"), steps=6)
         run = tiny.planned(config)
-        read, steps = fetching.Location.read_bytes, []
+        read, reads = Location.read_bytes, []
 
         def failing(place: Location) -> bytes:
-            steps.append(place)
-            if len(steps) > 20:
-                gone = Location.of(str(place).replace("endpoint_override=127.0.0.1:", "endpoint_override=127.0.0.1:1"))
-                return read(gone)
-            return read(place)
+            reads.extend([place] if place.base else [])
+            return read(Location.of(GONE) if place.base and len(reads) > 20 else place)
 
         with monkeypatch.context() as patched:
             patched.setattr(Location, "read_bytes", failing)
-            patched.setattr(node_cache.NodeCache, "just_used", lambda *_: False)
-            with pytest.raises(TrainingFailed, match=r"s3://.* (does not answer|cannot be used)") as failed:
+            patched.setattr("wsshm.files.filesystems.ATTEMPTS", 1)
+            with pytest.raises(
+                TrainingFailed, match=r"s3://bucket/gone\?.* does not answer; check the address"
+            ) as failed:
                 train(run, tmp_path / "stages", scratch=tmp_path / "scratch")
             _fetched()
         assert failed.value.mistake
