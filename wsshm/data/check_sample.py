@@ -20,6 +20,7 @@ from wsshm.data.mask_import import has_wide_edge
 from wsshm.data.near_duplicates import GREY, Likeness
 from wsshm.data.pictures import read_image, read_mask_values, read_matte, read_trimap
 from wsshm.errors import UserError
+from wsshm.files.filesystems import RemoteError
 from wsshm.metrics.trimap import BACKGROUND, BOUNDARY, FOREGROUND, UNKNOWN
 
 READERS: dict[str, Callable[[Path], NDArray]] = {
@@ -82,6 +83,8 @@ def look(manifest: Manifest, sample: Sample) -> Look:
     # What is fetched is compared with its hash by then.
     if sample.sha256 and whole and not manifest.stored_apart and manifest.content_hash(sample) != sample.sha256:
         found.append((main, "changed", CHANGED))
+    if manifest.stored_apart and any(kind in ("missing", "changed") for _, kind, _ in found):
+        state = ""  # what is put back there has the same hash, and is looked at again
     digest, likeness = "", None
     if main in pixels:
         with open_regular(manifest.path(sample, main)) as file:
@@ -94,7 +97,10 @@ def look(manifest: Manifest, sample: Sample) -> Look:
 
 
 def _opened(manifest: Manifest, sample: Sample) -> tuple[dict[str, NDArray], list[tuple[str, str, str]]]:
-    """The pixels of all files that can be read, by column, and what is wrong with the others: (column, kind, problem)."""
+    """The pixels of all files that can be read, by column, and what is wrong with the others: (column, kind, problem).
+
+    RemoteError where an object store does not answer.
+    """
     pixels: dict[str, NDArray] = {}
     found: list[tuple[str, str, str]] = []
     unusable: set[str] = set()  # a cut-out's one file fills two columns
@@ -106,6 +112,8 @@ def _opened(manifest: Manifest, sample: Sample) -> tuple[dict[str, NDArray], lis
         except Changed:
             return {}, [(column, "changed", CHANGED)]  # it is fetched with all files of its sample
         except UserError as error:
+            if isinstance(error, RemoteError) and error.passing:
+                raise  # no fault of the data
             return {}, [(column, "missing", str(error))]
         try:
             with manifest.told_by_address(sample):

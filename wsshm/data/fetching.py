@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from wsshm.errors import UserError, redacted
+from wsshm.errors import UserError, first_line, redacted
 from wsshm.files.filesystems import RemoteError
 from wsshm.files.location import Location
 from wsshm.files.node_cache import NodeCache, node_cache
@@ -194,6 +194,13 @@ def _read(place: Location, sample: Sample, read: Callable[[Location], T]) -> T:
         return patiently(lambda: read(place))
     except FileNotFoundError:
         raise _missing(place, sample) from None
+    except UserError:
+        raise
+    except OSError as error:  # a folder where a file was
+        raise UserError(
+            f"{redacted(place)}, which the manifest lists for {sample.id!r}, cannot be read ({first_line(error)}); put it"
+            " back, or import the data again"
+        ) from error
 
 
 def _missing(place: Location, sample: Sample) -> UserError:

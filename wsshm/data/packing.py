@@ -68,19 +68,19 @@ def pack(manifest: Manifest, out: Location, name: str, shard_bytes: int) -> Loca
     shards = _planned(manifest, name, shard_bytes)
     listed, recorded = out / f"{name}.parquet", out / RECORD.format(name=name)
     record = json.dumps({"format": FORMAT, "shards": len(shards), "content": _digest(shards)}, indent=1)
-    there = {place.name: size for place, size in patiently(out.files)}
+    there = {place.name: size for place, size in patiently(out.files) if place.parent == out}
+    missing = [shard for shard in shards if there.get(shard.name) != shard.size]
     if recorded.name in there:
         if recorded.read_text() != record:
             raise UserError(
                 f"{redacted(out)} holds a pack {name} of other data or shard size; give another folder by --out"
             )
-        if listed.name in there:
+        if listed.name in there and not missing:
             return None
     elif foreign := there.keys() & {listed.name, *(shard.name for shard in shards)}:
         raise UserError(f"{redacted(out)} holds {min(foreign)}, which was not packed; give another folder by --out")
     else:
         recorded.write_text(record)
-    missing = [shard for shard in shards if there.get(shard.name) != shard.size]
     if len(missing) < len(shards):
         log.info("%d of %d shards are there already", len(shards) - len(missing), len(shards))
     samples = sum(len(shard.samples) for shard in missing)

@@ -16,6 +16,7 @@ from wsshm.data.manifest_table import SPLITS
 from wsshm.data.parallel import Room, on_threads
 from wsshm.data.pictures import read_mask_values, read_matte, read_size
 from wsshm.errors import UserError
+from wsshm.files.filesystems import RemoteError
 from wsshm.metrics import score_mask
 from wsshm.metrics.trimap import BOUNDARY
 
@@ -81,7 +82,7 @@ SCHEMA = pa.schema(
 
 def measure(manifest: Manifest) -> list[Measured]:
     """Every sample measured, in the manifest's order. A file that cannot be read leaves its values out and its sentence
-    in `unread`.
+    in `unread`. RemoteError where an object store does not answer.
     """
     manifest = manifest.hashed() if manifest.stored_apart else manifest
     room = Room()
@@ -117,6 +118,8 @@ def _measured(manifest: Manifest, sample: Sample) -> Measured:
             matte = read_matte(manifest.path(sample, "matte")) if sample.matte else None
             mask = read_mask_values(manifest.path(sample, "mask")) if sample.mask else None
     except UserError as error:
+        if isinstance(error, RemoteError) and error.passing:
+            raise  # no fault of the data
         return replace(row, unread=str(error))
     row = replace(row, width=width, height=height)
     if matte is not None:

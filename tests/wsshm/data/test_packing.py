@@ -138,6 +138,30 @@ def test_a_shard_that_was_cut_off_or_altered_is_named(source: Manifest, tmp_path
         pack_.check_present()
 
 
+def test_a_shard_that_is_gone_or_cut_off_is_packed_again(source: Manifest, tmp_path: Path) -> None:
+    packed(source, tmp_path / "packed")
+    shards = sorted((tmp_path / "packed").glob("*.tar"))
+    before = [shard.read_bytes() for shard in shards]
+    shards[0].unlink()
+    shards[1].write_bytes(before[1][:600])
+    packed(source, tmp_path / "packed")
+    assert [shard.read_bytes() for shard in shards] == before
+
+
+def test_a_folder_in_place_of_a_shard_is_named(source: Manifest, tmp_path: Path) -> None:
+    pack_ = packed(source, tmp_path / "packed")
+    shard = tmp_path / "packed" / "photos-val-000000.tar"
+    shard.unlink()
+    shard.mkdir()
+    with pytest.raises(UserError, match=r"photos-val-000000\.tar, which the manifest lists for .*, cannot be read"):
+        pack_.path(pack_.shards[shard.name][0], "image")
+
+
+def test_packs_in_folders_below_are_others(source: Manifest, tmp_path: Path) -> None:
+    packed(source, tmp_path / "packed" / "below")
+    assert packed(source, tmp_path / "packed").fingerprint == source.fingerprint
+
+
 def test_a_pack_of_a_pack_is_the_same_data(source: Manifest, tmp_path: Path) -> None:
     again = packed(packed(source, tmp_path / "packed"), tmp_path / "again", 20_000)
     assert again.fingerprint == source.fingerprint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,10 @@ from wsshm.data.gate import check_data
 from wsshm.data.manifest import Manifest
 from wsshm.data.packing import pack
 from wsshm.data.sources import open_manifest, open_sources
+from wsshm.data.stats import measure
 from wsshm.errors import UserError
 from wsshm.files import node_cache
+from wsshm.files.filesystems import RemoteError
 from wsshm.files.location import Location
 
 IDS = [f"photo {number}" for number in range(12)]
@@ -156,6 +158,26 @@ def test_a_check_of_an_address_names_what_was_changed_or_is_gone(
     found = [each for each in check(Manifest(place, local.samples)) if each.kind in ("changed", "missing")]
     assert [(each.id, each.kind) for each in found] == [("photo 1", "changed"), ("photo 4", "missing")]
     assert "changed/masks/4.png" in found[1].problem
+    (place / "images/1.jpg").write_bytes((root / "images/1.jpg").read_bytes())
+    (place / "masks/4.png").write_bytes((root / "masks/4.png").read_bytes())
+    mended = check(Manifest(place, local.samples), remembered=True)
+    assert not [each for each in mended if each.kind in ("changed", "missing")]
+
+
+@pytest.mark.parametrize("look_at", [check, measure])
+def test_a_store_that_goes_away_is_no_fault_of_the_data(
+    root: Location, local: Manifest, monkeypatch: pytest.MonkeyPatch, look_at: Callable[[Manifest], object]
+) -> None:
+    remote = Manifest.read(root / "set.parquet")
+
+    def away(place: Location) -> bytes:
+        raise RemoteError.about(str(place), "does not answer", passing=True)
+
+    monkeypatch.setattr(Location, "read_bytes", away)
+    with pytest.raises(RemoteError, match="does not answer"):
+        look_at(remote)
+    monkeypatch.undo()
+    assert not [each for each in check(remote, remembered=True) if each.kind == "missing"]
 
 
 def test_a_pack_that_fits_the_cache_is_read_shard_by_shard(
