@@ -49,7 +49,7 @@ def check(
     from wsshm.data.manifest import Manifest
 
     if report is not None:
-        check_file(report, "--report", endings=(".parquet",))
+        check_file(report, "--report", endings=(".parquet",), beside=manifests)
     read = {redacted(address): Manifest.read(address) for address in manifests}
     found = find(*read.values(), names=list(read))
     total = sum(map(len, read.values()))

@@ -156,6 +156,8 @@ def _opened(file: BinaryIO, path: object) -> pa.Table:
     for name in SCHEMA.names:
         if stored.names.count(name) > 1:
             raise UserError(f"{path} has {stored.names.count(name)} columns {name!r}; keep one of them")
+    if {"severity", "problem"} <= {*stored.names}:
+        raise UserError(f"{path} is a report of `wsshm data check`, not a manifest; leave it out")
     for name in REQUIRED:
         if name not in stored.names:
             raise UserError(

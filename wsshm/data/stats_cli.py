@@ -43,7 +43,7 @@ def stats(
     from wsshm.files.tables import write_table
 
     if out is not None:
-        check_file(out)
+        check_file(out, beside=[manifest])
     if figure is not None:
         check_file(figure, "--figure", endings=(".png",))
     read = Manifest.read(manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ENDINGS = (".parquet", ".csv", ".md")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # pathlib leaves one slash
 STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def check_file(out: Path, option: str = "--out", endings: Sequence[str] = ENDINGS) -> None:
-    """Raise UserError unless `out` is the name of a file with one of these endings, in a folder or in none yet."""
+def check_file(
+    out: Path, option: str = "--out", endings: Sequence[str] = ENDINGS, *, beside: Sequence[str | Path] = ()
+) -> None:
+    """Raise UserError unless `out` is the name of a file with one of these endings, in a folder or in none yet.
+
+    It must not be one of those `beside` which it is made.
+    """
+    if _ADDRESS.match(str(out)):
+        raise UserError(f"{option} is written to this machine alone; give a file's path in place of an address")
+    if any(out.resolve() == Path(each).resolve() for each in beside):
+        raise UserError(f"{option} {out} is what is read; give another file")
     if out.is_dir():
         raise UserError(f"{option} {out} is a folder; give a file in it, such as {out / f'name{endings[0]}'}")
     if out.suffix.lower() not in endings:

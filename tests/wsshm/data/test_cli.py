@@ -88,6 +88,30 @@ def test_where_no_report_can_be_written_the_table_is_printed(wsshm, monkeypatch,
     assert f"--report {tmp_path / 'r.parquet'} cannot be written (No space left on device)" in err
 
 
+def test_what_is_read_is_never_written_over(wsshm, monkeypatch, root, tmp_path):
+    listed = tmp_path / "m.parquet"
+    wsshm("data", "import", "rgba", root, "--out", listed)
+    content = listed.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for words in (("check", listed, "--report", "m.parquet"), ("stats", "m.parquet", "--out", listed)):
+        code, _, err = wsshm("data", *words)
+        assert code == 2
+        assert "m.parquet is what is read; give another file" in err
+    assert listed.read_bytes() == content
+    code, _, err = wsshm("data", "check", listed, "--report", "s3://bucket/r.parquet")
+    assert (code, err.partition(";")[0]) == (2, "error: --report is written to this machine alone")
+
+
+def test_a_report_is_no_manifest(wsshm, root, tmp_path):
+    wsshm("data", "import", "rgba", root, "--out", tmp_path / "m.parquet")
+    wsshm("data", "check", tmp_path / "m.parquet")
+    code, _, err = wsshm("data", "check", *sorted(tmp_path.glob("*.parquet")))
+    assert (code, err) == (
+        2,
+        f"error: {tmp_path}/m.check.parquet is a report of `wsshm data check`, not a manifest; leave it out\n",
+    )
+
+
 def test_several_manifests_are_compared(wsshm, tmp_path):
     for split in ("train", "test"):
         write_png(tmp_path / split / "a.png", cv2.resize(np.eye(5, dtype=np.uint8) * 200, (60, 50)))
