@@ -14,6 +14,7 @@ from wsshm.data.decoding import header_of
 from wsshm.data.label_files import count, shown
 from wsshm.data.layouts import AUTO, LAYOUTS, Drawing, Layout, recognised
 from wsshm.data.manifest import Manifest, Sample
+from wsshm.data.manifest_table import DOMAINS, SPLITS
 from wsshm.data.mask_import import check_free, judged, write_binary, write_drawn
 from wsshm.data.parallel import each
 from wsshm.data.pictures import format_classes
@@ -68,6 +69,8 @@ def import_layout(
     files that lie outside of `root`, masks of class indices without `classes`, masks that look like mattes without
     `masks_as`, and annotations that do not fit their pictures.
     """
+    if not str(root):
+        raise UserError("the data set's folder is empty text, as of a variable that is not set; give the folder")
     place = Location.of(root)
     tree = nullcontext(place.local) if place.local is not None else skeleton(place)
     with tree as folder:
@@ -120,6 +123,9 @@ def list_samples(
     layout = LAYOUTS.get(name) if name != AUTO else None
     if truth is not None and truth not in TRUTHS:
         raise UserError(f"there is no truth {truth!r}; {nearest(truth, TRUTHS)}")
+    for option, value, choices in (("--split", split, SPLITS), ("--domain", domain, DOMAINS)):
+        if value is not None and value not in choices:
+            raise UserError(f"{option} cannot be {value!r}; {nearest(value, choices)}")
     if masks_as is not None and masks_as not in MASKS_AS:
         raise UserError(f"masks/ cannot hold {masks_as!r}; {nearest(masks_as, MASKS_AS)}")
     if not root.is_dir():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wsshm.data.manifest_table import UNPRINTABLE
 from wsshm.data.pictures import SUFFIXES, UNREAD, pairing_name
-from wsshm.errors import UserError
+from wsshm.errors import UserError, printable
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def look_through(path: Path) -> Folder:
             if name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS or ending in LISTS:
                 continue
             if UNPRINTABLE.search(name):
-                raise UserError(f"{found} has a name that cannot be shown or is not UTF-8; rename it")
+                raise UserError(f"{printable(str(found))} has a name that cannot be shown or is not UTF-8; rename it")
             readable = ending in SUFFIXES and found.is_file()  # no pipe, device or broken link
             (pictures if readable else unread if ending in UNREAD else others).append(found)
     for what, left in (("in formats that are not read", unread), ("other than pictures", others)):

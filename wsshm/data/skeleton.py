@@ -68,6 +68,8 @@ def _draw(root: Location, places: list[Location], tree: Path) -> None:
 
 
 def _copy_table(root: Location, tree: Path) -> None:
+    if "/" not in root.path:  # a whole bucket has nothing beside it
+        return
     for ending in BESIDE:
         table = root.parent / f"{root.name}{ending}"
         if patiently(table.is_file):

@@ -246,6 +246,7 @@ FULL = {"size": [HEIGHT, WIDTH], "counts": [0, HEIGHT * WIDTH]}
         ([[1, 2, 3]], "polygon that is no list of x and y"),
         ([[1, 2, 3, 4, 1e9, 2]], "polygon that leaves its picture of 16x12"),
         ([[1, 2, 3, 4, float("nan"), 2]], "polygon that leaves its picture of 16x12"),
+        ([[10**400] * 6], "polygon that is no list of x and y"),
         ([[0, 0, 9, 9]], "has a pixel of a person"),
     ],
 )
@@ -257,6 +258,11 @@ def test_shapes_that_fit_no_picture_are_refused(root: Path, segmentation: object
 
 
 WHOLE = {"segmentation": box(0, 0, 4, 4)}
+
+
+def test_persons_of_one_number_are_refused(root: Path) -> None:
+    with pytest.raises(UserError, match=r"instances_val2017\.json has two annotations 5 of a\.jpg"):
+        imported(tree(root, {**WHOLE, "id": 5}, {**WHOLE, "id": 5}), per="person")
 
 
 @pytest.mark.parametrize(
@@ -285,6 +291,7 @@ def test_pictures_and_annotations_that_do_not_meet_are_refused(
         ("{", r"instances_val2017\.json is not JSON \(.*line 1\)"),
         (b"\xff\xfe{}", r"instances_val2017\.json is not JSON \(it is not UTF-8 text"),
         ("[" * 100_000, r"instances_val2017\.json is (nested too deeply|not JSON)"),
+        (f'{{"id": {"1" * 5000}}}', "holds a number too long"),
         ("[]", "holds no lists images, annotations, categories"),
         ('{"images": [], "annotations": [], "categories": []}', r"no category 'person' \(but none\)"),
         ('{"images": [{"id": []}], "annotations": [], "categories": []}', "ids that are no numbers"),

@@ -190,6 +190,32 @@ def test_names_that_cannot_be_shown_and_folders_that_are_none_are_refused(wsshm,
         assert len(err.splitlines()) == 1
 
 
+def test_a_name_of_two_lines_is_told_in_one(wsshm, tmp_path):
+    photo(tmp_path / "a\nb.png")
+    code, _, err = wsshm("backgrounds", tmp_path)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert r"a\nb.png has a name" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--split", "tests"), "--split cannot be 'tests'; the nearest valid choice is 'test'"),
+        (("--domain", "real"), "--domain cannot be 'real'; the nearest valid choice is 'natural'"),
+    ],
+)
+def test_options_that_are_no_choice_are_named(wsshm, tmp_path, words, message):
+    photo(tmp_path / "a.png")
+    code, _, err = wsshm("backgrounds", tmp_path, *words)
+    assert (code, err) == (2, f"error: {message}\n")
+
+
+def test_an_empty_root_is_not_this_folder(wsshm):
+    code, _, err = wsshm("backgrounds", "")
+    assert code == 2
+    assert "is empty text" in err
+
+
 def test_a_link_that_leads_back_to_itself_is_no_place_to_write_to(monkeypatch, capsys, tmp_path):
     photo(tmp_path / "set" / "a.png")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")

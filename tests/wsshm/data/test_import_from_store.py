@@ -72,6 +72,13 @@ def test_a_published_tree_is_imported_as_from_a_disk(build: trees.Build, templat
     assert there.fingerprint == here.fingerprint
 
 
+def test_a_whole_bucket_is_imported(tmp_path: Path) -> None:
+    with bucket() as alone:
+        trees.rwp_636(tmp_path / "set")
+        uploaded(alone, tmp_path / "set", "")
+        assert [s.id for s in import_layout("auto", alone.format("")).samples] == ["7"]
+
+
 @pytest.mark.parametrize("build", [trees.coco_persons, trees.supervisely_person], ids=lambda build: build.__name__)
 def test_masks_of_annotations_are_drawn_beside_out(
     build: trees.Build, template: str, tmp_path: Path, wsshm, cache: str

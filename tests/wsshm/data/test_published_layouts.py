@@ -80,7 +80,7 @@ def test_who_names_another_layout_is_told_of_this_one(name: str, build: Build, t
         with pytest.raises(UserError, match=f"; it is laid out as {name}, so name that in place of {other}$"):
             import_layout(other, root, converted=tmp_path / "m-masks")
     if root == tmp_path / "set" and not LAYOUTS.get(name).fits(tmp_path):
-        with pytest.raises(UserError, match=rf"recognised, but {root} as {name}; give that$"):
+        with pytest.raises(UserError, match=rf"recognised, but in it {root.name}/ as {name}; give that$"):
             import_layout("auto", tmp_path)
 
 
@@ -147,6 +147,13 @@ def test_auto_hesitates_between_two_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="laid out in no way that is recognised"):
         import_layout("auto", tmp_path / "none")
+    with pytest.raises(UserError, match="in it loose/ as backgrounds or rgba, two/ as bg-20k or p3m-10k; give one of"):
+        import_layout("auto", tmp_path)
+
+
+def test_auto_takes_jpegs_for_no_cutouts(tmp_path: Path) -> None:
+    photo(tmp_path / "a.jpg")
+    assert [s.kind for s in import_layout("auto", tmp_path).samples] == ["background"]
 
 
 def test_auto_takes_plain_folders_of_ones_own(tmp_path: Path) -> None:

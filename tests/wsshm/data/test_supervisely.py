@@ -133,6 +133,7 @@ HUGE = cv2.imencode(".png", np.zeros((1, WIDTH + 1), np.uint8))[1].tobytes()
         ({"classTitle": "person", "bitmap": {"data": None, "origin": [0, 0]}}, "has a bitmap that cannot be read"),
         ({"classTitle": "person", "bitmap": {"data": ""}}, "has a bitmap without an origin"),
         (outline([[0, 0], [1, 1], [99, 5]]), "polygon that leaves its picture of 16x12"),
+        (outline([[0, 0], [10**400, 1], [1, 1]]), "polygon that is no list of x and y"),
         (outline([[0, 0], [1]]), "polygon that is no list of x and y"),
         ({"classTitle": "person", "geometryType": "rectangle"}, "neither a polygon nor a bitmap but 'rectangle'"),
     ],

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from wsshm.config import Section
     from wsshm.data.manifest import Sample
 
+MOST_NAMED = 4
 AUTO = "auto"
 """In place of a layout's name: the one that the folder fits."""
 
@@ -130,8 +131,12 @@ def recognised(root: Path) -> Layout:
             " (`wsshm data layouts` says what each expects)"
         )
     inside = ((p, _fitting(p)) for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith("."))
-    if found := next(((p, names) for p, names in inside if names), None):
-        raise UserError(f"{root} is laid out in no way that is recognised, but {found[0]} as {found[1][0]}; give that")
+    if found := [f"{p.name}/ as {' or '.join(names)}" for p, names in inside if names]:
+        more = ", ..." if len(found) > MOST_NAMED else ""
+        raise UserError(
+            f"{root} is laid out in no way that is recognised, but in it {', '.join(found[:MOST_NAMED])}{more}; give"
+            f" {'that' if len(found) == 1 else 'one of these'}"
+        )
     raise UserError(
         f"{root} is laid out in no way that is recognised; `wsshm data layouts` says what each layout expects, so name one"
         " or rearrange the folder"

@@ -35,6 +35,8 @@ def read_json(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -
         return json.loads(text, object_hook=hook)
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON ({error.msg.lower()}, line {error.lineno}); fetch it again") from None
+    except ValueError:  # Python reads no number of thousands of digits
+        raise UserError(f"{path} holds a number too long to be an annotation's; fetch it again") from None
     except RecursionError:
         raise UserError(f"{path} is nested too deeply to be annotations; fetch it again") from None
 
@@ -52,7 +54,7 @@ def points(values: Sequence[Any], width: int, height: int, origin: str) -> NDArr
     """Points x, y, x, y, ... or (x, y), ... of a shape as N x 2; UserError for what is none, or lies far outside."""
     try:
         array = np.array(values, np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{origin} has a polygon that is no list of x and y; correct the annotation") from None
     far = np.abs(array - np.array([width, height]) / 2) > np.array([width, height]) * (0.5 + BESIDE)
     if len(array) and (not np.isfinite(array).all() or far.any()):

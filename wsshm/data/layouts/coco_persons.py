@@ -252,6 +252,9 @@ def _masks(
 ) -> Iterator[tuple[str, list[Any], dict[str, str]]]:
     """(id, shapes, attributes) of a picture's masks."""
     if options.per == "person":
+        numbers = Counter(str(person.get("id")) for person in picture.persons)
+        if doubled := next((number for number, times in numbers.items() if times > 1), None):
+            raise UserError(f"{path} has two annotations {doubled[:40]} of {picture.file}; give each an id of its own")
         for person in picture.persons:
             number = whole(person.get("id"), f"{path}: the id of an annotation of {picture.file}")
             yield f"{name}-{number}", [person.get("segmentation")], {"picture": name}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,12 +112,12 @@ def loose_pictures(root: Path) -> list[tuple[str, str]]:
     return [(name, relative(root, path)) for name, path in sorted(pictures.items())]
 
 
-def is_loose(root: Path) -> bool:
-    """Whether pictures lie in `root` itself or its images/, and no folder of labels beside them."""
+def is_loose(root: Path, endings: Collection[str] = SUFFIXES) -> bool:
+    """Whether pictures of these endings lie in `root` itself or its images/, and no folder of labels beside them."""
     if any(has(root, names) for names in (FOREGROUNDS, MATTES, MASKS, TRIMAPS)):
         return False
     places = [root, *(p for p in root.iterdir() if p.name.lower() in PHOTOS and p.is_dir())]
-    return any(holds(place, *SUFFIXES) for place in places)
+    return any(holds(place, *endings) for place in places)
 
 
 def lacks(root: Path, layout: str, folders: str) -> UserError:

@@ -8,6 +8,8 @@ from wsshm.data.layouts import Layout, register
 from wsshm.data.layouts.folders import is_loose, loose_pictures, refuse_other_layouts
 from wsshm.data.manifest import Sample
 
+WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
+
 
 def read(root: Path, split: str, domain: str | None) -> list[Sample]:
     """RGBA pictures; each is both the foreground and the matte."""
@@ -18,6 +20,11 @@ def read(root: Path, split: str, domain: str | None) -> list[Sample]:
     ]
 
 
+def fits(root: Path) -> bool:
+    """Whether loose pictures are there that may have an alpha channel."""
+    return is_loose(root, WITH_ALPHA)
+
+
 register(
-    Layout("rgba", "cut-outs", "RGBA pictures of people, at or below ROOT or its images/", read, is_loose, general=True)
+    Layout("rgba", "cut-outs", "RGBA pictures of people, at or below ROOT or its images/", read, fits, general=True)
 )
