@@ -6,6 +6,7 @@ grey picture it is empty or holds the wrong things, so it is recognised and refu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def check_levels(values: NDArray, path: Path, *, lossy: bool = False) -> None:
         return
     if 2 * high < full:
         raise _needs_choice(values, path)
-    between = (values > 0) & (values < NEARLY_FULL * full)
+    between = cv2.inRange(values, 1, math.ceil(NEARLY_FULL * full) - 1) > 0
     if lossy or not between.any():
         return
     levels = np.unique(values[between])

@@ -106,12 +106,12 @@ def read_cutout(colours: Path, matte: Path) -> UInt8:
     """
     both = decode_label(matte).values if colours == matte else np.zeros(0)
     if both.dtype == np.uint8 and both.shape[2:] == (4,) and both[..., 3].min() < BYTE:
-        straight, alpha = cv2.cvtColor(both, cv2.COLOR_BGRA2RGB).astype(np.uint8, copy=False), both[..., 3]
+        straight = cv2.cvtColor(both, cv2.COLOR_BGRA2RGBA)
     else:
-        straight, alpha = read_image(colours), read_matte_bytes(matte)
-        check_same_size(straight, alpha, matte)
-    premultiplied = cv2.multiply(straight, cv2.merge([alpha] * 3), scale=1 / BYTE)
-    return cv2.merge([premultiplied, alpha]).astype(np.uint8, copy=False)
+        image, alpha = read_image(colours), read_matte_bytes(matte)
+        check_same_size(image, alpha, matte)
+        straight = cv2.merge([image, alpha])
+    return cv2.cvtColor(straight, cv2.COLOR_RGBA2mRGBA).astype(np.uint8, copy=False)
 
 
 def read_matte_bytes(path: Path) -> UInt8:
@@ -154,12 +154,21 @@ def read_mask(path: Path, classes: Collection[int] | None = None) -> UInt8:
     `classes` the person is where the index or grey value is one of them. Raises UserError for a file of class indices
     without `classes`, see `class_masks`.
     """
-    return (read_mask_values(path, classes) >= 0.5).astype(np.uint8)
+    pixels = decode_label(path, indices=True)
+    values = pixels.values
+    if classes is None and pixels.palette is None and values.dtype == np.uint8 and values.ndim == 2:  # as most are
+        check_levels(values, path, lossy=pixels.header.format in LOSSY)
+        half = BYTE // 2 if values.max() > 1 else 0
+        return cv2.threshold(values, half, 1, cv2.THRESH_BINARY)[1].astype(np.uint8, copy=False)
+    return (_mask_values(pixels, path, classes) >= 0.5).astype(np.uint8)
 
 
 def read_mask_values(path: Path, classes: Collection[int] | None = None) -> Float32:
     """What `read_mask` thresholds: H x W float32 in [0, 1]."""
-    pixels = decode_label(path, indices=True)
+    return _mask_values(decode_label(path, indices=True), path, classes)
+
+
+def _mask_values(pixels: Pixels, path: Path, classes: Collection[int] | None) -> Float32:
     values, palette = pixels.values, pixels.palette
     if palette is not None:
         if classes is not None:
