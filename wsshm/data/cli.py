@@ -14,6 +14,7 @@ from wsshm.console import columns, set_option
 from wsshm.data.check_cli import check
 from wsshm.data.cutouts_cli import cutouts
 from wsshm.data.pack_command import pack
+from wsshm.data.samples_cli import samples
 from wsshm.data.stats_cli import stats
 from wsshm.errors import UserError, nearest, redacted
 from wsshm.files.tables import check_address
@@ -29,6 +30,7 @@ app.command()(pack)
 app.command()(check)
 app.command()(stats)
 app.command()(cutouts)
+app.command()(samples)
 
 MANIFEST = (".parquet",)
 # Limits far beyond any use, as a configuration has them: a slip of the hand is said, and not computed.

@@ -67,7 +67,7 @@ def preview(manifest: Manifest, out: Path, count: int = 24, seed: int = 0, cell:
         about = " · ".join(filter(None, (sample.domain, sample.split, None if sample.kind == "photo" else sample.kind)))
         for line, (text, ink) in enumerate(((sample.id, INK), (about, FAINT))):
             at = (x, y + height + 2 + line * LINE)
-            draw.text(at, _shortened(draw, font, text, strip_width), fill=ink, font=font)
+            draw.text(at, shortened(draw, font, text, strip_width), fill=ink, font=font)
     return write_png(out, np.asarray(sheet))
 
 
@@ -125,9 +125,10 @@ def _centred(pixels: UInt8, width: int, height: int) -> UInt8:
     return panel
 
 
-def _shortened(
+def shortened(
     draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: str, width: int
 ) -> str:
+    """A text cut to `width` px, with dots where something is left out."""
     if draw.textlength(text, font=font) <= width:
         return text
     while text and draw.textlength(text + "...", font=font) > width:
