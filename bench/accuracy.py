@@ -98,9 +98,10 @@ def measure(
     for dataset, manifest in tests.items():
         shown = {s.id for s in manifest.samples[:: max(1, len(manifest) // SAMPLE_IMAGES)][:SAMPLE_IMAGES]}
         for sample in track(manifest.in_turn(), len(manifest), f"scoring {dataset}"):
-            image = pictures.read_image(manifest.path(sample, "image"))
-            label = _label(manifest, sample, masks)
-            pictures.check_same_size(image, label, manifest.path(sample, "mask" if masks else "matte"))
+            with manifest.told_by_address(sample):
+                image = pictures.read_image(manifest.path(sample, "image"))
+                label = _label(manifest, sample, masks)
+                pictures.check_same_size(image, label, manifest.path(sample, "mask" if masks else "matte"))
             said = model(image)
             key = {"run_id": run_id, "dataset": dataset, "image": sample.id}
             truth = "mask" if masks else sample.attributes.get("truth", "exact")

@@ -43,9 +43,10 @@ def held_against_masks(
     network, rule = network.to(place), Short(card.size)
     rows = []
     for sample in track(photos.in_turn(), len(photos), f"comparing a teacher with the masks of {dataset}"):
-        image = pictures.read_image(photos.path(sample, "image"))
-        mask = pictures.read_mask(photos.path(sample, "mask"))
-        pictures.check_same_size(image, mask, photos.path(sample, "mask"))
+        with photos.told_by_address(sample):
+            image = pictures.read_image(photos.path(sample, "image"))
+            mask = pictures.read_mask(photos.path(sample, "mask"))
+            pictures.check_same_size(image, mask, photos.path(sample, "mask"))
         matte = predict_matte(network, image, rule, device=place).matte
         key = {"run_id": TEACHER + address, "dataset": dataset, "image": sample.id}
         common = key | {"protocol": str(rule), "truth": "mask", "quantised": "none"}

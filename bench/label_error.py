@@ -72,7 +72,8 @@ def label_errors(
     network = network.to(place)
     rows = []
     for sample in track(photos.in_turn(), len(photos), "judging labels"):
-        seen = _seen(network, photos, sample, size or card.size, place)
+        with photos.told_by_address(sample):
+            seen = _seen(network, photos, sample, size or card.size, place)
         labels: dict[str, tuple[Tensor, dict[str, float]]] = {MASK: (seen.mask, {}), TEACHER: (seen.matte, {})}
         for name, config in blends.items():
             made = blend(seen.mask, seen.matte, seen.boundary, config)

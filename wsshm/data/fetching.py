@@ -152,14 +152,26 @@ def verified(manifest: Manifest, sample: Sample) -> dict[str, bytes]:
 
 
 def check_present(manifest: Manifest) -> None:
-    """Raise UserError that names the first file that is not below the root, by one listing of it."""
-    root = Location.of(manifest.root)
-    start = len(root.path) + 1
-    there = {file.path[start:] for file, _ in patiently(root.files)}
+    """Raise UserError that names the first file that is not below the root, by listings alone."""
+    root, there = Location.of(manifest.root), patiently(lambda: sizes_there(manifest))
     for sample in manifest.samples:
         for relative in [sample.shard] if sample.shard else sample.files.values():
             if relative not in there:
                 raise _missing(root / relative, sample)
+
+
+def sizes_there(manifest: Manifest) -> dict[str, int]:
+    """Bytes of the files below the root, by their relative paths; only folders that the manifest names are listed."""
+    root = Location.of(manifest.root)
+    start = len(root.path) + 1
+    found: dict[str, int] = {}
+    files = {
+        path for sample in manifest.samples for path in ([sample.shard] if sample.shard else sample.files.values())
+    }
+    for folder in sorted({path.partition("/")[0] if "/" in path else "" for path in files}):
+        places = (root / folder).files() if folder else root.files(deep=False)
+        found |= {file.path[start:]: size for file, size in places}
+    return found
 
 
 def _named(sample: Sample, contents: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -182,15 +182,19 @@ class Manifest:
         try:
             yield
         except UserError as error:
-            if (sample.shard is not None or self.remote) and sample.sha256:
-                from wsshm.data.fetching import cached_name
-                from wsshm.files.node_cache import node_cache
-
-                text, place = str(error), node_cache().place(sample.sha256)
-                for column in sample.files:
-                    text = text.replace(str(place / cached_name(sample, column)), self.address(sample, column))
-                error.args = (text,)
+            self.retell(error, sample)
             raise
+
+    def retell(self, error: UserError, sample: Sample) -> None:
+        """Put the address of a sample's files for their places in the cache, in an error's sentence."""
+        if (sample.shard is not None or self.remote) and sample.sha256:
+            from wsshm.data.fetching import cached_name
+            from wsshm.files.node_cache import node_cache
+
+            text, place = str(error), node_cache().place(sample.sha256)
+            for column in sample.files:
+                text = text.replace(str(place / cached_name(sample, column)), self.address(sample, column))
+            error.args = (text,)
 
     def prefetch(self, samples: Sequence[Sample]) -> None:
         """Begin to fetch samples that are read soon, in the order given; nothing for plain files of this machine."""

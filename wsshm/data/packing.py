@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from wsshm.console import track
-from wsshm.data.fetching import at_once, cached_name, patiently, verified
+from wsshm.data.fetching import at_once, cached_name, patiently, sizes_there, verified
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.manifest_table import FILE_COLUMNS, SPLITS
 from wsshm.data.names import file_names, readable_name
@@ -153,10 +153,7 @@ def _keys(manifest: Manifest) -> dict[str, str]:
 
 def _sizes(manifest: Manifest) -> dict[tuple[str, str], int]:
     """Bytes of each file by (id, column); of an object store by one listing."""
-    root = Location.of(manifest.root)
-    known: dict[str, int] = {}
-    if manifest.remote:
-        known = {file.path[len(root.path) + 1 :]: size for file, size in patiently(root.files)}
+    known = patiently(lambda: sizes_there(manifest)) if manifest.remote else {}
     found: dict[tuple[str, str], int] = {}
     for sample in manifest.samples:
         extents = dict(zip(sample.files, sample.extents, strict=True)) if sample.shard is not None else {}

@@ -87,6 +87,11 @@ def _panel_size(samples: list[Sample], cell: int) -> tuple[int, int]:
 
 def _panels(manifest: Manifest, sample: Sample, width: int, height: int) -> dict[str, UInt8]:
     """The sample's panels, each height x width x 3 uint8, shrunk to fit and centred on the page's colour."""
+    with manifest.told_by_address(sample):
+        return _drawn(manifest, sample, width, height)
+
+
+def _drawn(manifest: Manifest, sample: Sample, width: int, height: int) -> dict[str, UInt8]:
     files = {column: manifest.path(sample, column) for column in sample.files}
     panels: dict[str, UInt8] = {}
     colours = opacity = None

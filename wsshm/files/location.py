@@ -170,10 +170,10 @@ class Location:
             infos = filesystem.get_file_info(fs.FileSelector(self.inner, allow_not_found=True))
         return [self / name for name in sorted(i.base_name for i in infos) if name and not name.startswith(".")]
 
-    def files(self) -> list[tuple[Location, int]]:
-        """Every file below the folder with its size in bytes."""
+    def files(self, deep: bool = True) -> list[tuple[Location, int]]:
+        """Every file below the folder, or in it alone, with its size in bytes."""
         with self._reached() as filesystem:
-            infos = filesystem.get_file_info(fs.FileSelector(self.inner, allow_not_found=True, recursive=True))
+            infos = filesystem.get_file_info(fs.FileSelector(self.inner, allow_not_found=True, recursive=deep))
         prefix = len(self.inner) + 1
         return [(self / i.path[prefix:], i.size) for i in infos if i.type == fs.FileType.File]
 

@@ -196,13 +196,19 @@ class NodeCache:
                 (unfinished / name).write_bytes(content)
             self._reserve(size)
             target.parent.mkdir(exist_ok=True)
-            try:
-                os.rename(unfinished, target)
-            except OSError as error:
-                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise
-                for name in files:  # another was faster; its files may have other endings
-                    os.replace(unfinished / name, target / name)
+            while True:
+                try:
+                    os.rename(unfinished, target)
+                except OSError as error:
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                        raise
+                    try:
+                        os.utime(target)  # another was faster: from now on it stays
+                    except FileNotFoundError:
+                        continue
+                    for name in files:  # its files may have other endings
+                        os.replace(unfinished / name, target / name)
+                return
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -27,9 +27,10 @@ from wsshm.data import pictures
 from wsshm.data.compose import SECOND_PERSON
 from wsshm.data.cutting import Float64, UInt8, cut, reduced, reduction_of
 from wsshm.data.looks import figure_look, look
-from wsshm.data.manifest import Sample
+from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.placing import CUT_OFF, Placement, Size, background_map, photo_map
 from wsshm.data.sources import Sources, budgeted
+from wsshm.errors import UserError
 from wsshm.methods.stage import Stage
 from wsshm.training.fetch_ahead import FetchAhead
 from wsshm.training.rendering import Batch, CutBatch, CutSample, collate
@@ -61,6 +62,12 @@ class Chosen(NamedTuple):
     people: list[Sample]
     background: Sample | None
     rng: np.random.Generator
+
+    def of(self, sources: Sources) -> list[tuple[Manifest, Sample]]:
+        """The samples, each with the manifest that lists it."""
+        people = sources.mattes if self.is_matte else sources.masks
+        scenes = [(sources.backgrounds, self.background)] if self.background else []
+        return [*((people, person) for person in self.people), *scenes]
 
 
 class Drawn(NamedTuple):
@@ -114,7 +121,13 @@ class StepDataset(Dataset):
     def __getitems__(self, indices: list[int]) -> list[CutSample]:
         """The samples of a micro-batch, those of the next ones being fetched meanwhile where they have to be."""
         self.ahead.of(self, indices)
-        return [self[index] for index in indices]
+        try:
+            return [self[index] for index in indices]
+        except UserError as error:
+            for index in indices:
+                for manifest, sample in self.chosen(index).of(self.sources):
+                    manifest.retell(error, sample)
+            raise
 
     @property
     def collate(self) -> Callable[[list[CutSample]], CutBatch]:

@@ -32,8 +32,6 @@ class FetchAhead:
         last = min(step + STEPS * stride, dataset.stage.steps - 1)
         for later in range(first, last + 1, stride):
             for index in indices:
-                chosen = dataset.chosen(later * batch + index % batch)
-                (sources.mattes if chosen.is_matte else sources.masks).prefetch(chosen.people)
-                if chosen.background:
-                    sources.backgrounds.prefetch([chosen.background])
+                for manifest, sample in dataset.chosen(later * batch + index % batch).of(sources):
+                    manifest.prefetch([sample])
             self.reached = later

@@ -61,9 +61,10 @@ class _Pictures(Dataset):
         if index % AHEAD == 0:
             self.manifest.prefetch(self.samples[index : index + 2 * AHEAD])
         sample = self.samples[index]
-        image = pictures.read_image(self.manifest.path(sample, "image"))
-        label = pictures.read_matte(self.manifest.path(sample, "matte"))
-        pictures.check_same_size(image, label, self.manifest.path(sample, "matte"))
+        with self.manifest.told_by_address(sample):
+            image = pictures.read_image(self.manifest.path(sample, "image"))
+            label = pictures.read_matte(self.manifest.path(sample, "matte"))
+            pictures.check_same_size(image, label, self.manifest.path(sample, "matte"))
         return image, label
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from tests.object_store import bucket
 from tests.wsshm import tiny
+from wsshm.__main__ import main
 from wsshm.config import RunConfig
 from wsshm.data import fetching
 from wsshm.data.gate import check_data
@@ -110,11 +112,32 @@ def test_a_run_is_the_same_run(roots: dict[str, str]) -> None:
     assert len(runs) == 1
 
 
+def test_a_broken_picture_is_named_by_its_address(roots: dict[str, str], tmp_path: Path) -> None:
+    place = Location.of(roots["bucket"]).joined("../broken")
+    place.upload(Manifest.read(Path(roots["disk"]) / "masks.parquet").folder)
+    (place / "photo/1.png").write_bytes(b"no picture")
+    Manifest(place, [replace(s, sha256="") for s in Manifest.read(place / "masks.parquet").samples]).hashed().write(
+        place / "masks.parquet"
+    )
+    config = config_of(str(place), steps=8)
+    (stage,) = stages_of(config)
+    dataset = StepDataset(open_sources(config.data), stage, config)
+    with pytest.raises(UserError, match=r"broken/photo/1\.png\?\S+ ") as told:
+        dataset.__getitems__(list(range(len(dataset))))
+    assert str(tmp_path) not in str(told.value)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("loaders", [0, 2])
-def test_weights_are_the_same(roots: dict[str, str], tmp_path: Path, loaders: int) -> None:
+def test_weights_and_scores_are_the_same(
+    roots: dict[str, str],
+    tmp_path: Path,
+    loaders: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     torch.set_num_threads(1)
-    weights = {}
+    weights, said = {}, {}
     for place, root in roots.items():
         if loaders and place not in ("disk", "packs in a bucket"):
             continue
@@ -123,6 +146,13 @@ def test_weights_are_the_same(roots: dict[str, str], tmp_path: Path, loaders: in
         run = tiny.planned(config)
         model = train(run, tmp_path / place, scratch=tmp_path / f"{place} scratch").model
         weights[place] = (model / WEIGHTS).read_bytes()
+        test = Location.of(str(root)) / "test.parquet"
+        monkeypatch.setattr("sys.argv", ["wsshm", "bench", "accuracy", str(model), "--data", str(test)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert not stopped.value.code
+        said[place] = capsys.readouterr().out.replace(model.name, "MODEL")
+    assert len(set(said.values())) == 1, said
     assert len(set(weights.values())) == 1, [place for place in weights if weights[place] != weights["disk"]]
 
 
