@@ -50,7 +50,7 @@ def trained(config: RunConfig, device: torch.device, folder: Path) -> tuple[floa
     """Pictures a second of the second half of the steps, and NVML's shares of the time in which the GPU was busy."""
     done: list[float] = []
     stage = stages_of(config)[0]
-    with _utilisation(device, done) as busy:
+    with _utilisation(device) as busy:
         loop.train_stage(
             stage,
             config,
@@ -82,7 +82,7 @@ def unhindered(config: RunConfig, device: torch.device, folder: Path) -> float:
 
 
 @contextlib.contextmanager
-def _utilisation(device: torch.device, _: list[float]) -> Iterator[list[tuple[float, float]]]:
+def _utilisation(device: torch.device) -> Iterator[list[tuple[float, float]]]:
     """NVML's utilisation of the GPU, five times a second; nothing on a CPU, or without NVML."""
     seen: list[tuple[float, float]] = []
     if device.type != "cuda":
@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps on small pictures, to try out the script")
     options = parser.parse_args()
     device = torch.device(options.device)
+    torch.backends.cudnn.benchmark = True  # as in training
     rows = []
     # No decoded picture is kept: the few there are would all be found.
     with TemporaryDirectory(prefix="wsshm-") as name, mock.patch.object(batches, "CACHE_BYTES", 0):
