@@ -23,7 +23,8 @@ CostOption = Annotated[
     str | None, typer.Option("--cost", help="Price of a label: matte=690s,mask=79.2s or matte=23EUR,mask=2EUR.")
 ]
 ManifestOption = Annotated[
-    Path | None, typer.Option("--manifest", help="Manifest of the test pictures, whose attributes group the errors.")
+    str | None,
+    typer.Option("--manifest", help="Manifest of the test pictures, or its address; its attributes group the errors."),
 ]
 FormatOption = Annotated[str | None, typer.Option("--format", help="terminal, markdown or csv.")]
 FileOption = Annotated[
@@ -185,7 +186,7 @@ def compare_stores(
 
 @app.command("labels")
 def choose_labels(
-    manifest: Annotated[Path, typer.Argument(help="Manifest of the masked photos.", show_default=False)],
+    manifest: Annotated[str, typer.Argument(help="Manifest of the masked photos, or its address.", show_default=False)],
     store: Annotated[str, typer.Option("--store", help="The store of a sweep that trained with these photos.")],
     number: Annotated[int, typer.Option("--number", min=1, help="How many photos.")] = 50,
     dataset: Annotated[

@@ -47,7 +47,9 @@ class Ranking:
     notes: list[str]
 
 
-def rank(store_root: str | Path, manifest_path: Path, dataset: str | None = None, matted: bool = False) -> Ranking:
+def rank(
+    store_root: str | Path, manifest_path: Path | str, dataset: str | None = None, matted: bool = False
+) -> Ranking:
     """All photos of a manifest with a mask, those first whose matte is likely to teach most.
 
     Photos that have a matte are left out unless `matted`. `dataset` names the masks' source in the sweeps' plans, where
@@ -122,17 +124,23 @@ def _rows(store_root: str | Path) -> pd.DataFrame:
     return own
 
 
+def _name(place: Path | str) -> str:
+    return Path(str(place).partition("?")[0]).name
+
+
 def _below(root: object, image: str) -> str:
     if isinstance(root, Path):
         return os.path.relpath(image, root)
     return image.partition("?")[0].removeprefix(f"{redacted(root).partition('?')[0]}/")
 
 
-def _sweep(store_root: str | Path, manifest_path: Path, photos: int) -> str:
+def _sweep(store_root: str | Path, manifest_path: Path | str, photos: int) -> str:
     """The sweep of a method with a teacher on these photos, trained as the store's own runs were if it has any."""
     runs = named(Store(store_root).read("runs"))
     base = printed.base_of(runs) or {}
-    base = base | {"data": base.get("data", {}) | {"masks": str(manifest_path.resolve())}, "method": {"name": "mlb"}}
+    address = redacted(manifest_path)
+    masks = address if "://" in address else str(Path(manifest_path).resolve())
+    base = base | {"data": base.get("data", {}) | {"masks": masks}, "method": {"name": "mlb"}}
     mattes = int(runs["mattes"].max()) if (runs["mattes"] > 0).any() else DRAWN
     changes = {"also": [], "space": {}, "budgets": [{"mattes": mattes, "masks": photos}]}
     return printed.sweep("quickstart", base, **changes)
@@ -154,7 +162,7 @@ def _parts(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_one_rule(
-    rows: pd.DataFrame, manifest_path: Path, ids: set[str], dataset: str | None
+    rows: pd.DataFrame, manifest_path: Path | str, ids: set[str], dataset: str | None
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The rows of the data set that the manifest's photos are of, under the rule that most teachers share."""
     names = sorted(rows["dataset"].unique())
@@ -167,7 +175,7 @@ def _of_one_rule(
             f"no teacher was compared with a photo of {manifest_path}; the store has masks of {', '.join(names)}"
         )
     if len(found) > 1:
-        alike = [name for name in found if Path(name).name == manifest_path.name]
+        alike = [name for name in found if _name(name) == _name(manifest_path)]
         if len(alike) != 1:
             raise UserError(
                 f"photos of several data sets have these ids; choose one with --dataset: {', '.join(found)}"

@@ -23,7 +23,7 @@ def build(
     store_root: str | Path,
     out: Path,
     cost: CostModel | None = None,
-    manifest: Path | None = None,
+    manifest: Path | str | None = None,
     budget: float | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Path:

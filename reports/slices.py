@@ -30,7 +30,7 @@ def attributes(manifest: Manifest) -> dict[str, dict[str, str]]:
     return found
 
 
-def checked(manifest: Manifest, path: Path, names: str) -> list[str]:
+def checked(manifest: Manifest, path: Path | str, names: str) -> list[str]:
     """Attributes of a comma-separated list; UserError naming those that there are for one that there is not."""
     known = attributes(manifest)
     chosen = [name.strip() for name in names.split(",")]

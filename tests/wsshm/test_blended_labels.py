@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from tests.object_store import bucket
 from tests.wsshm import tiny
 from wsshm.blended_labels import files
 from wsshm.blended_labels.labeller import Labeller, Task, label_picture, size_seen
@@ -226,6 +227,27 @@ def test_the_manifest_lists_labels_and_a_broken_photo_is_named(
     assert len(failures) == 1
     assert len(labelled) == 7
     assert calls == ["3"]
+
+
+@pytest.mark.slow
+def test_labels_of_photos_in_a_bucket_are_those_of_the_disk(
+    tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_cluster", _no_cluster)
+    monkeypatch.setenv("WSSHM_DATA_CACHE", f"{tmp_path}/cache:50MB")
+    root = tiny.make(tmp_path / "data")
+    here, _ = files.blend_manifest(teacher, root / "masks.parquet", tmp_path / "out", BlendConfig(), None, "cpu")
+    with bucket() as template:
+        Location.of(template.format("data")).upload(root)
+        masks, out = template.format("data/masks.parquet"), template.format("out")
+        there, failures = files.blend_manifest(teacher, masks, out, BlendConfig(), None, "cpu")
+        assert not failures
+        one, other = Manifest.read(here), Manifest.read(there)
+        assert other.fingerprint == one.fingerprint
+        for sample, same in zip(other.samples, one.samples, strict=True):
+            assert other.path(sample, "matte").read_bytes() == one.path(same, "matte").read_bytes()
+        with pytest.raises(UserError, match=r"out is not in the bucket of the pictures, s3://"):
+            files.blend_manifest(teacher, masks, tmp_path / "out", BlendConfig(), None, "cpu")
 
 
 def test_another_picture_under_the_same_id_is_labelled_anew(

@@ -43,7 +43,8 @@ def pack(
         typer.echo(f"{redacted(place)} holds this pack of {name} already")
         return
     packed = Manifest.read(written)
-    shards, held = len(packed.shards), packed.packed_bytes
+    shards = len(packed.shards)
+    held = sum({(s.shard, offset): size for s in packed.samples for offset, size in s.extents}.values())
     typer.echo(
         f"{redacted(written)}: {len(packed)} samples in {shards} shard{'s' * (shards != 1)}, {held / 1e6:.1f} MB"
     )
