@@ -44,7 +44,7 @@ def check(*manifests: Manifest, names: Sequence[str] = (), remembered: bool = Fa
     for number, manifest in enumerate(manifests):
         if manifest.stored_apart:
             manifest = manifest.hashed()
-        looks = _looks(manifest, remembered, posixpath.basename(called[number]))
+        looks = _looks(manifest, remembered, posixpath.basename(called[number].partition("?")[0]))
         rows += [_Row(number, *each) for each in zip(manifest.samples, looks, strict=True)]
     found: dict[int, list[Finding]] = defaultdict(list)
     for place, row in enumerate(rows):

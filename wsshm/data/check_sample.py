@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsshm.data.decoding import header_of, open_regular
-from wsshm.data.fetching import Changed
+from wsshm.data.fetching import Absent, Changed
 from wsshm.data.findings import Finding
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.mask_import import has_wide_edge
 from wsshm.data.near_duplicates import GREY, Likeness
 from wsshm.data.pictures import read_image, read_mask_values, read_matte, read_trimap
 from wsshm.errors import UserError
-from wsshm.files.filesystems import RemoteError
 from wsshm.metrics.trimap import BACKGROUND, BOUNDARY, FOREGROUND, UNKNOWN
 
 READERS: dict[str, Callable[[Path], NDArray]] = {
@@ -99,7 +98,7 @@ def look(manifest: Manifest, sample: Sample) -> Look:
 def _opened(manifest: Manifest, sample: Sample) -> tuple[dict[str, NDArray], list[tuple[str, str, str]]]:
     """The pixels of all files that can be read, by column, and what is wrong with the others: (column, kind, problem).
 
-    RemoteError where an object store does not answer.
+    UserError for what is no fault of the data: an object store that does not answer, a cache that is too small.
     """
     pixels: dict[str, NDArray] = {}
     found: list[tuple[str, str, str]] = []
@@ -111,9 +110,7 @@ def _opened(manifest: Manifest, sample: Sample) -> tuple[dict[str, NDArray], lis
             path = manifest.path(sample, column)
         except Changed:
             return {}, [(column, "changed", CHANGED)]  # it is fetched with all files of its sample
-        except UserError as error:
-            if isinstance(error, RemoteError) and error.passing:
-                raise  # no fault of the data
+        except Absent as error:
             return {}, [(column, "missing", str(error))]
         try:
             with manifest.told_by_address(sample):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 WAITS_S = (1.0, 4.0, 15.0)
 """Before each further try of a store that does not answer; its client has tried several times by then."""
+SILENT_S = 60.0
+"""For so long after all tries at a store failed, others try once: many samples would wait for it one after the other."""
 READERS = 16
 """Samples fetched at once: what hides an object store's latency."""
 MOST_AHEAD = 256
@@ -36,6 +38,10 @@ R = TypeVar("R")
 
 class Changed(UserError):
     """A sample whose files are not what was imported."""
+
+
+class Absent(UserError):
+    """A file that is not where the manifest says, or is shorter than it says."""
 
 
 def digest_of(files: Iterable[tuple[str, bytes]]) -> str:
@@ -98,9 +104,9 @@ def at_once(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def patiently(read: Callable[[], T]) -> T:
+def patiently(read: Callable[[], T], waits: Sequence[float] | None = None) -> T:
     """What `read` gives, tried again after waits while a store does not answer; then its RemoteError."""
-    for wait in WAITS_S:
+    for wait in WAITS_S if waits is None else waits:
         try:
             return read()
         except RemoteError as error:
@@ -196,27 +202,45 @@ def _of_shard(shard: Location, sample: Sample) -> dict[str, bytes]:
     end = max(offset + size for offset, size in sample.extents)
     block = _read(shard, sample, lambda place: place.read_range(begin, end - begin))
     if len(block) < end - begin:
-        raise UserError(f"{redacted(shard)} ends before the files of {sample.id!r}: it was cut off; copy it again")
+        raise Absent(f"{redacted(shard)} ends before the files of {sample.id!r}: it was cut off; copy it again")
     parts = (block[offset - begin : offset - begin + size] for offset, size in sample.extents)
     return dict(zip(sample.files, parts, strict=True))
 
 
 def _read(place: Location, sample: Sample, read: Callable[[Location], T]) -> T:
     try:
-        return patiently(lambda: read(place))
+        found = patiently(lambda: read(place), () if _silent(place) else None)
     except FileNotFoundError:
         raise _missing(place, sample) from None
+    except RemoteError as error:
+        if error.passing:
+            _silent_since[_store(place)] = time.monotonic()
+        raise
     except UserError:
         raise
     except OSError as error:  # a folder where a file was
-        raise UserError(
+        raise Absent(
             f"{redacted(place)}, which the manifest lists for {sample.id!r}, cannot be read ({first_line(error)}); put it"
             " back, or import the data again"
         ) from error
+    _silent_since.pop(_store(place), None)
+    return found
+
+
+_silent_since: dict[tuple[str, str, str], float] = {}
+"""When a store did not answer though it was asked patiently, by time.monotonic(); of this process."""
+
+
+def _store(place: Location) -> tuple[str, str, str]:
+    return place.base, place.path.partition("/")[0], place.query
+
+
+def _silent(place: Location) -> bool:
+    return time.monotonic() - _silent_since.get(_store(place), -SILENT_S) < SILENT_S
 
 
 def _missing(place: Location, sample: Sample) -> UserError:
-    return UserError(
+    return Absent(
         f"{redacted(place)} is missing, which the manifest lists for {sample.id!r}; put it back, or import the data again"
     )
 
@@ -232,7 +256,7 @@ def _fetch_shard(manifest: Manifest, name: str, kept: NodeCache) -> None:
     known_as = hashlib.sha256(f"{place} {samples[0].sha256}".encode()).hexdigest()[:32]
     if not kept.noted(known_as):
         with kept.alone(known_as) as note:
-            if not note.exists():
+            if not note.exists() and not _silent(place):
                 _read(place, samples[0], lambda shard: _unpack(samples, shard, kept))
                 note.touch()
 

@@ -156,7 +156,7 @@ class NodeCache:
         size = sum(map(len, files.values()))
         if size > self.limit:
             raise UserError(
-                f"the cache {self.folder} may hold {self.limit / 1e6:,.1f} MB and one sample has {size / 1e6:,.1f}; give it"
+                f"the cache {self.folder} may hold {self.limit:,} bytes and one sample has {size:,}; give it"
                 f" more by --cache {SPELLING}"
             )
         try:

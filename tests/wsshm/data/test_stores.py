@@ -55,6 +55,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(node_cache.VARIABLE, f"{tmp_path}/cache:10MB")
     monkeypatch.setenv("WSSHM_CACHE", str(tmp_path / "kept"))
     monkeypatch.setattr(fetching, "WAITS_S", (0.01,))
+    monkeypatch.setattr(fetching, "_silent_since", {})
     return tmp_path / "cache"
 
 
@@ -162,6 +163,12 @@ def test_a_check_of_an_address_names_what_was_changed_or_is_gone(
     (place / "masks/4.png").write_bytes((root / "masks/4.png").read_bytes())
     mended = check(Manifest(place, local.samples), remembered=True)
     assert not [each for each in mended if each.kind in ("changed", "missing")]
+
+
+def test_a_cache_that_is_too_small_is_no_fault_of_the_data(root: Location, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv(node_cache.VARIABLE, f"{tmp_path}/cache:100B")
+    with pytest.raises(UserError, match=r"the cache .* may hold 100 bytes and one sample has"):
+        check(Manifest.read(root / "set.parquet"))
 
 
 @pytest.mark.parametrize("look_at", [check, measure])
@@ -302,4 +309,7 @@ def test_a_store_that_goes_away_is_one_sentence(
     with pytest.raises(UserError, match=r"s3://bucket/gone/images/0\.jpg\?.* does not answer; check the address"):
         remote.path(remote.samples[0], "image")
     assert waits == [1.0, 4.0]
+    with pytest.raises(UserError, match="does not answer"):
+        remote.path(remote.samples[1], "image")
+    assert waits == [1.0, 4.0]  # nobody waits again for what was silent just now
     shutil.rmtree(tmp_path / "cache")

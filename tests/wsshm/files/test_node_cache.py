@@ -88,7 +88,7 @@ def test_what_was_just_used_stays_though_the_cache_grows_beyond_its_limit(
 
 
 def test_one_sample_larger_than_the_cache_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"may hold 0\.0 MB and one sample has 0\.0; give it more by --cache"):
+    with pytest.raises(UserError, match=r"may hold [\d,]+ bytes and one sample has [\d,]+; give it more by --cache"):
         holding(NodeCache(tmp_path, KB), 1, 2 * KB)
     assert held(tmp_path) == 0
 
