@@ -16,7 +16,7 @@ import typer.main
 
 import wsshm
 from wsshm.cli import app as own_commands
-from wsshm.console import run
+from wsshm.console import flowing, run
 from wsshm.errors import UserError, nearest
 
 ROOMS = {
@@ -45,7 +45,7 @@ class Door(typer.core.TyperGroup):
 
 @functools.cache
 def _entered(room: str) -> Any:
-    return typer.main.get_command(importlib.import_module(ROOMS[room][0]).app)
+    return typer.main.get_command(flowing(importlib.import_module(ROOMS[room][0]).app))
 
 
 app = typer.Typer(

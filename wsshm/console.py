@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import logging
 import os
 import shlex
@@ -43,7 +44,7 @@ def run(app: typer.Typer, prog: str) -> None:
     for room in ("wsshm", "bench", "reports", "sweeps"):  # libraries only warn: a PDF's fonts say much at INFO
         logging.getLogger(room).setLevel(logging.INFO)
     try:
-        code = app(prog_name=prog, standalone_mode=False)
+        code = flowing(app)(prog_name=prog, standalone_mode=False)
     except UsageError as error:
         error.show()  # type: ignore[attr-defined]
         sys.exit(2)
@@ -68,6 +69,17 @@ def run(app: typer.Typer, prog: str) -> None:
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this status, in some versions
         print("interrupted; rerun the command: what is done is kept, a sweep goes on where it stopped", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def flowing(app: typer.Typer) -> typer.Typer:
+    """The same app; the paragraphs of its helps fill the terminal, where rich would keep a docstring's line breaks."""
+    for command in app.registered_commands:
+        text = command.help or inspect.getdoc(command.callback) or ""
+        command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))
+    for group in app.registered_groups:
+        if group.typer_instance:
+            flowing(group.typer_instance)
+    return app
 
 
 class _Printable(logging.Formatter):

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from wsshm import console
+from wsshm.__main__ import main
 
 
 def test_the_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -36,3 +37,15 @@ def test_a_unit_is_counted_by_the_second_and_a_total_may_be_unknown(
     ]
     assert said(None)[1:] == ["matting: 4 frames, 0.5 frames/s", "matting: 7 frames, 0.5 frames/s"]
     assert said(5)[1:] == ["matting: 4/5 frames, 0.5 frames/s, about 2 s left", "matting: 7/5 frames, 0.5 frames/s"]
+
+
+@pytest.mark.parametrize("words", [["data", "check"], ["sweep", "run"]])
+def test_paragraphs_of_a_help_fill_80_columns(monkeypatch, capsys, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.argv", ["wsshm", *words, "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    lines = capsys.readouterr().out.partition("Example:")[0].splitlines()
+    for line, following in itertools.pairwise(lines):
+        word, filled = following.split(), line.rstrip()
+        assert not filled or not word or len(filled) + len(word[0]) + 1 > 78, line

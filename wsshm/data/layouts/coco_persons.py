@@ -193,7 +193,7 @@ def _pictures(path: Path, category: str) -> list[Picture]:
     if len({picture.file for picture in pictures}) < len(pictures):
         doubled = Counter(picture.file for picture in pictures).most_common(1)[0][0]
         raise UserError(f"{path} lists the picture {doubled} twice; keep one of them")
-    log.info("%s: %d of %s have a %s", path.name, len(pictures), count(images, "picture"), category)
+    log.info("%s: a %s in %d of %s", path.name, category, len(pictures), count(images, "picture"))
     return pictures
 
 
