@@ -61,15 +61,16 @@ class ProceduralConfig(Section):
 
 
 class DataConfig(Section):
-    """Where samples come from: `procedural/PART`, or a manifest's path (relative ones under `root`).
+    """Where samples come from: `procedural/PART`, or a manifest's path (relative ones under `root`) or address (s3://...).
 
     `backgrounds` are for cut-outs; without a name they are the rows of kind `background` in the `mattes` manifest.
     """
 
     root: str | None = None
-    """Folder that relative paths of manifests start from; null is the working directory."""
+    """Folder, or address such as s3://bucket/sets, that relative paths of manifests start from; null is the working
+    directory."""
     mattes: str = "procedural/synthetic"
-    """Where mattes come from, cut-outs or photos: `procedural/PART`, or a manifest's path."""
+    """Where mattes come from, cut-outs or photos: `procedural/PART`, or a manifest's path or address."""
     backgrounds: str | None = None
     """Manifest of backgrounds for cut-outs; null takes the backgrounds that `mattes` lists."""
     masks: str = "procedural/natural"

@@ -13,9 +13,10 @@ import numpy as np
 
 from wsshm.console import track
 from wsshm.data import pictures
-from wsshm.data.manifest import Manifest, Sample, common_root, content_hash
+from wsshm.data.manifest import Manifest, Sample, content_hash
 from wsshm.data.names import file_names
 from wsshm.data.procedural.masks import annotate
+from wsshm.data.roots import common_root
 from wsshm.errors import UserError
 from wsshm.files.whole import whole_folder
 

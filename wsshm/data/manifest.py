@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,96 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wsshm.console import track
-from wsshm.data.manifest_table import CHOICES, EXTENTS, FILE_COLUMNS, KINDS, SCHEMA, SHARD, SPLITS, read_table, validate
-from wsshm.errors import UserError, nearest, redacted, without_hidden
+from wsshm.data.manifest_table import EXTENTS, KINDS, SCHEMA, SHARD, SPLITS, read_table, validate
+from wsshm.data.roots import common_root, opened_root, stored_root
+from wsshm.data.sample import Sample, content_hash
+from wsshm.errors import UserError, redacted
 from wsshm.files.location import Location
 from wsshm.files.whole import whole_file
 
+__all__ = ["AHEAD", "Manifest", "Sample", "content_hash"]
+
 AHEAD = 32
 """Samples that are fetched before they are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One picture and its labels. File columns are paths relative to the manifest's root, or None.
-
-    `kind` is `photo` (an image with labels), `cutout` (`foreground` colours plus `matte`, to be composited) or
-    `background` (an image without people). `sha256` covers the bytes of all its files, see
-    `content_hash`; where a run reads the embedded set, its recipe, see `procedural.embedded`. Of a pack, the files lie in
-    the tar `shard`, at `offsets` and with `sizes` in bytes, in the order of `files`.
-    """
-
-    id: str
-    split: str
-    kind: str
-    domain: str | None = None
-    image: str | None = None
-    matte: str | None = None
-    mask: str | None = None
-    trimap: str | None = None
-    foreground: str | None = None
-    width: int = 0
-    height: int = 0
-    source: str = ""
-    licence: str = ""
-    sha256: str = ""
-    attributes: dict[str, str] = field(default_factory=dict)
-    shard: str | None = None
-    offsets: tuple[int, ...] = ()
-    sizes: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices and (value is not None or name != "domain"):
-                raise UserError(f"sample {self.id!r} has {name} {value!r}; {nearest(str(value), choices)}")
-
-    @classmethod
-    def from_columns(cls, columns: Mapping[str, Sequence[Any]]) -> list[Sample]:
-        """Samples of columns that were validated (`read_table`): of hundreds of thousands, several times as fast as one
-        by one.
-        """
-        samples = [object.__new__(cls) for _ in columns["id"]]
-        for name in cls.__slots__:
-            deque(map(getattr(cls, name).__set__, samples, columns[name]), maxlen=0)
-        return samples
-
-    @property
-    def files(self) -> dict[str, str]:
-        """The file columns that are present, as {column: relative path}."""
-        return {name: getattr(self, name) for name in FILE_COLUMNS if getattr(self, name) is not None}
-
-    @property
-    def extents(self) -> list[tuple[int, int]]:
-        """(offset, size) in the shard of each of `files`, in their order."""
-        return list(zip(self.offsets, self.sizes, strict=True))
-
-
-def content_hash(root: Path, sample: Sample) -> str:
-    """sha256 over the column names and bytes of a sample's files, in the order of `FILE_COLUMNS`.
-
-    UserError for what is missing or no regular file.
-    """
-    from wsshm.data.decoding import open_regular  # only now: reports read manifests, and no pictures
-
-    digest = hashlib.sha256()
-    for column, relative in sample.files.items():
-        digest.update(column.encode())
-        with open_regular(root / relative) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def common_root(root: Path, folder: Path) -> Path:
-    """The folder that holds both, links followed: a root for pictures under `root` and new ones in `folder`.
-
-    UserError if there is none, as on two drives.
-    """
-    try:
-        return Path(os.path.commonpath([root.resolve(), folder.resolve()]))
-    except ValueError as error:
-        raise UserError(f"{folder} is on another drive than {root}; give a folder on that one") from error
 
 
 class Manifest:
@@ -304,7 +224,7 @@ class Manifest:
         schema = pa.schema([SCHEMA.field(name) for name in names])
         table = pa.Table.from_arrays(
             [pa.array(columns[name], type=schema.field(name).type) for name in names],
-            schema=schema.with_metadata({"root": _stored_root(self.root, place), "schema_version": "1"}),
+            schema=schema.with_metadata({"root": stored_root(self.root, place), "schema_version": "1"}),
         )
         if place.local is None:
             sink = pa.BufferOutputStream()
@@ -327,35 +247,9 @@ class Manifest:
         for name in ("width", "height", "source", "licence", "sha256", *EXTENTS):
             columns[name] = [getattr(blank, name) if value is None else value for value in columns[name]]
         columns["attributes"] = [value or {} for value in columns["attributes"]]
-        return cls(_opened_root(root, place), Sample.from_columns(columns))
+        return cls(opened_root(root, place), Sample.from_columns(columns))
 
 
 def _moved(sample: Sample, above: str) -> Sample:
     files: dict[str, Any] = {column: posixpath.normpath(f"{above}/{path}") for column, path in sample.files.items()}
     return replace(sample, **files)
-
-
-def _stored_root(root: Path | Location, place: Location) -> str:
-    """A root as the manifest at `place` holds it: relative to its folder where possible, and without secrets."""
-    if isinstance(root, Location):
-        if place.holds(root):
-            return posixpath.relpath(root.path, place.parent.path)
-        return without_hidden(redacted(root))
-    if place.local is None:
-        return str(root.resolve())
-    try:
-        return os.path.relpath(root.resolve(), place.local.parent.resolve())
-    except ValueError:  # another drive on Windows
-        return str(root.resolve())
-
-
-def _opened_root(root: str, place: Location) -> Path | Location:
-    """The root that the manifest at `place` stores."""
-    if "://" in root:
-        return Location.of(root)
-    if place.local is None:
-        return Path(root) if root.startswith("/") else place.parent.joined(root)
-    try:
-        return (place.local.parent / root).resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
-        raise UserError(f"{place}: its root {root[:60]!r} cannot be followed ({error}); move the manifest") from error
