@@ -22,6 +22,7 @@ from wsshm.data.class_masks import (
     format_classes,
     parse_classes,
 )
+from wsshm.data.cutting import reduced
 from wsshm.data.decoding import BYTE, BrokenPicture, Pixels, decode_label, decode_photo, header_of, refuse_small
 from wsshm.errors import UserError
 from wsshm.files.whole import write_whole
@@ -99,19 +100,27 @@ def read_image(path: Path, reduction: int = 1) -> UInt8:
     return cv2.cvtColor(decode_photo(path, reduction), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
-def read_cutout(colours: Path, matte: Path) -> UInt8:
+def read_cutout(colours: Path, matte: Path, reduction: int = 1) -> UInt8:
     """A cut-out as H x W x 4 uint8, RGBA with premultiplied colours, from its colours' and its matte's files.
 
-    Often they are one, which is decoded once. UserError where the two are not of one size.
+    Often they are one, which is decoded once. With a `reduction` blocks of so many pixels a side become one. UserError
+    where the two are not of one size.
     """
     both = decode_label(matte).values if colours == matte else np.zeros(0)
-    if both.dtype == np.uint8 and both.shape[2:] == (4,) and both[..., 3].min() < BYTE:
-        straight = cv2.cvtColor(both, cv2.COLOR_BGRA2RGBA)
+    if both.dtype == np.uint8 and both.shape[2:] == (4,) and _is_clear_somewhere(both[..., 3]):
+        straight = both
     else:
-        image, alpha = read_image(colours), read_matte_bytes(matte)
+        image, alpha = decode_photo(colours), read_matte_bytes(matte)
         check_same_size(image, alpha, matte)
         straight = cv2.merge([image, alpha])
-    return cv2.cvtColor(straight, cv2.COLOR_RGBA2mRGBA).astype(np.uint8, copy=False)
+    premultiplied = cv2.cvtColor(straight, cv2.COLOR_RGBA2mRGBA).astype(np.uint8, copy=False)  # in any order of colours
+    smaller = reduced(premultiplied, reduction, fill=0)
+    return cv2.cvtColor(smaller, cv2.COLOR_BGRA2RGBA).astype(np.uint8, copy=False)
+
+
+def _is_clear_somewhere(alpha: NDArray) -> bool:
+    few = alpha[::16, ::16]  # of most cut-outs enough
+    return bool(few.min() < BYTE or alpha.min() < BYTE)
 
 
 def read_matte_bytes(path: Path) -> UInt8:

@@ -235,9 +235,7 @@ class StepDataset(Dataset):
 
     def _cutout(self, piece: Piece) -> UInt8:
         paths = piece.files["foreground"], piece.files["matte"]
-        return self.cache.get(
-            (*paths, piece.reduction), lambda: reduced(pictures.read_cutout(*paths), piece.reduction, fill=0)
-        )
+        return self.cache.get((*paths, piece.reduction), lambda: pictures.read_cutout(*paths, piece.reduction))
 
 
 def _read(kind: str, path: Path, piece: Piece) -> UInt8:
