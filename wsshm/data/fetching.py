@@ -66,16 +66,16 @@ def cached_names(sample: Sample) -> tuple[str, ...]:
 
 def local_path(manifest: Manifest, sample: Sample, column: str) -> Path:
     """Where a column's file lies on this machine, fetched with all files of its sample if it is not there."""
-    kept = node_cache()
-    if kept.just_used(sample.sha256):
-        return Path(f"{kept.folder}/{sample.sha256[:2]}/{sample.sha256}/{cached_name(sample, column)}")
+    kept, name = node_cache(), cached_name(sample, column)
+    if kept.just_used(sample.sha256, name):
+        return Path(f"{kept.folder}/{sample.sha256[:2]}/{sample.sha256}/{name}")
     names = cached_names(sample)
     folder = kept.find(sample.sha256, names)
     if folder is None:
         if sample.shard is not None and manifest.remote:
             _fetch_shard(manifest, sample.shard, kept)
         folder = kept.obtain(sample.sha256, names, lambda: _named(sample, verified(manifest, sample)))
-    return folder / cached_name(sample, column)
+    return folder / name
 
 
 def content_of(manifest: Manifest, sample: Sample) -> str:
@@ -91,7 +91,9 @@ def fetch_ahead(manifest: Manifest, samples: Sequence[Sample]) -> None:
     """Begin to fetch what of these samples is not here. What fails is fetched again, and told, when it is read."""
     kept, pool = node_cache(), _pool()
     for sample in samples:
-        if sample.sha256 and pool.room() and not kept.find(sample.sha256, cached_names(sample)):
+        names = cached_names(sample)
+        known = not names or all(kept.just_used(sample.sha256, name) for name in names)
+        if not known and sample.sha256 and pool.room() and not kept.find(sample.sha256, names):
             pool.begin(manifest, sample)
 
 

@@ -102,7 +102,7 @@ class NodeCache:
     def __init__(self, folder: Path, limit: int | None = None) -> None:
         self.folder = folder
         self.limit = limit or max(1, int(SHARE * (shutil.disk_usage(folder).free + self._counted())))
-        self._touched: dict[str, float] = {}
+        self._touched: dict[str, tuple[float, frozenset[str]]] = {}
         self._flying: dict[str, Future[Path]] = {}
         self._guard = threading.Lock()
         self._warned = False
@@ -113,9 +113,10 @@ class NodeCache:
             raise UserError(f"{key[:80]!r} is not a sha256, so nothing can be kept under it; import the data again")
         return Path(f"{self.folder}/{key[:2]}/{key}")
 
-    def just_used(self, key: str) -> bool:
-        """Whether this process found the entry there so shortly before that nobody can have evicted it since."""
-        return time.monotonic() - self._touched.get(key, -TOUCH_S) < TOUCH_S
+    def just_used(self, key: str, name: str) -> bool:
+        """Whether this process found the entry's file so shortly before that nobody can have evicted it since."""
+        known = self._touched.get(key)
+        return known is not None and time.monotonic() - known[0] < TOUCH_S and name in known[1]
 
     def find(self, key: str, names: tuple[str, ...]) -> Path | None:
         """The entry's folder if it holds these files, marked as used; None if it does not."""
@@ -123,13 +124,12 @@ class NodeCache:
         try:
             with contextlib.suppress(PermissionError):  # another user's, who gave leave to read only
                 os.utime(folder)
-            if not {*names} <= {*os.listdir(folder)}:
-                return None
+            there = frozenset(os.listdir(folder))
         except FileNotFoundError:
             self._touched.pop(key, None)
             return None
-        self._touched[key] = now
-        return folder
+        self._touched[key] = now, there
+        return folder if there.issuperset(names) else None
 
     def obtain(self, key: str, names: tuple[str, ...], fetch: Callable[[], Mapping[str, bytes]]) -> Path:
         """The entry's folder, its files fetched now if it is not there; of several threads one fetches."""
@@ -170,7 +170,7 @@ class NodeCache:
                 self._write(target, files, size)
         except OSError as error:
             raise _unusable(self.folder, error) from error
-        self._touched[key] = time.monotonic()
+        self._touched[key] = time.monotonic(), frozenset(files)
         return target
 
     def noted(self, name: str) -> bool:

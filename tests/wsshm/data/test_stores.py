@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,19 @@ def test_samples_read_ahead_are_there_when_they_are_asked_for(
     read = requests(monkeypatch)
     contents(remote)
     assert read == []
+
+
+def test_equal_files_with_other_endings_are_found_under_both(root: Location, template: str, local: Manifest) -> None:
+    place = Location.of(template.format("endings"))
+    (place / "images/0.jpeg").write_bytes((root / "images/0.jpg").read_bytes())
+    (place / "mattes/0.png").write_bytes((root / "mattes/0.PNG").read_bytes())
+    sample = local.samples[0]
+    twin = Manifest(place, [replace(sample, image="images/0.jpeg", matte="mattes/0.png")])
+    remote = Manifest.read(root / "set.parquet")
+    for _ in range(2):
+        for manifest in (remote, twin):
+            one = manifest.samples[0]
+            assert manifest.path(one, "image").read_bytes() == local.path(sample, "image").read_bytes()
 
 
 def test_a_cache_that_holds_a_part_still_gives_all(
