@@ -157,7 +157,7 @@ def _opened(file: BinaryIO, path: object) -> pa.Table:
         if stored.names.count(name) > 1:
             raise UserError(f"{path} has {stored.names.count(name)} columns {name!r}; keep one of them")
     if {"severity", "problem"} <= {*stored.names}:
-        raise UserError(f"{path} is a report of `wsshm data check`, not a manifest; leave it out")
+        raise UserError(f"{path} is a report of `wsshm data check`, not a manifest; name manifests alone")
     for name in REQUIRED:
         if name not in stored.names:
             raise UserError(

@@ -25,7 +25,10 @@ def hold_back(
     if to not in SPLITS:
         raise UserError(f"there is no split {to!r}; {nearest(to, SPLITS)}")
     kept = sorted(filter(_meets(manifest, keep), manifest.samples), key=lambda sample: sample.id)
-    moved = {s.id for s in list(filter(_meets(manifest, of), kept))[every - 1 :: every]}
+    meeting = list(filter(_meets(manifest, of), kept))
+    moved = {s.id for s in meeting[every - 1 :: every]}
+    if not meeting:
+        raise UserError(f"no sample meets the conditions, so none would go to {to}; ask for others")
     if not moved:
         raise UserError(f"fewer than {every} samples meet the conditions, so none would go to {to}; ask for fewer")
     samples = (replace(sample, split=to) if sample.id in moved else sample for sample in kept)

@@ -102,13 +102,27 @@ def test_what_is_read_is_never_written_over(wsshm, monkeypatch, root, tmp_path):
     assert (code, err.partition(";")[0]) == (2, "error: --report is written to this machine alone")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--of", "split=val"), "no sample meets the conditions, so none would go to test; ask for others"),
+        (("--every", "3"), "fewer than 3 samples meet the conditions, so none would go to test; ask for fewer"),
+    ],
+)
+def test_a_split_that_would_move_nothing_is_refused(wsshm, root, tmp_path, words, message):
+    wsshm("data", "import", "rgba", root, "--out", tmp_path / "m.parquet")
+    code, _, err = wsshm("data", "split", tmp_path / "m.parquet", "--out", tmp_path / "held.parquet", *words)
+    assert (code, err) == (2, f"error: {message}\n")
+    assert not (tmp_path / "held.parquet").exists()
+
+
 def test_a_report_is_no_manifest(wsshm, root, tmp_path):
     wsshm("data", "import", "rgba", root, "--out", tmp_path / "m.parquet")
     wsshm("data", "check", tmp_path / "m.parquet")
     code, _, err = wsshm("data", "check", *sorted(tmp_path.glob("*.parquet")))
     assert (code, err) == (
         2,
-        f"error: {tmp_path}/m.check.parquet is a report of `wsshm data check`, not a manifest; leave it out\n",
+        f"error: {tmp_path}/m.check.parquet is a report of `wsshm data check`, not a manifest; name manifests alone\n",
     )
 
 
