@@ -48,7 +48,7 @@ def directly(picture: NDArray[np.uint8], matrix: NDArray, size: int, border: int
     return shown.reshape(size, points, size, points, -1).mean((1, 3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SIDES, SIDES, st.sampled_from([32, 64, 96]), st.integers(0, 2**32 - 1))
 def test_a_cut_photo_shows_what_a_direct_map_does(height: int, width: int, size: int, seed: int) -> None:
     picture = smooth(height, width)
@@ -57,10 +57,34 @@ def test_a_cut_photo_shows_what_a_direct_map_does(height: int, width: int, size:
     canvas = cut([reduced(picture, reduction)], matrix, size, reduction)
     assert canvas.pixels.shape == (canvas_side(size),) * 2 + (3,)
     expected = directly(picture, matrix, size, cv2.BORDER_REPLICATE)
-    assert np.abs(seen(canvas, size)[MIDDLE] - expected[MIDDLE]).max() < 0.03
+    assert np.abs(seen(canvas, size)[MIDDLE] - expected[MIDDLE]).max() < 0.05
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("size", [128, 256, 320])
+def test_a_large_photo_is_shown_as_a_direct_map_does(size: int) -> None:
+    """Some of these crops are shrunk bilinearly, by areas, or as they are decoded."""
+    picture = smooth(900, 700)
+    for seed in range(3):
+        matrix = photo_map((700, 900), size, np.random.default_rng(seed))
+        reduction = reduction_of(matrix)
+        canvas = cut([reduced(picture, reduction)], matrix, size, reduction)
+        expected = cv2.remap(
+            picture.astype(np.float32) / 255,
+            *(
+                matrix
+                @ np.stack([*np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5), np.ones((size, size))]).reshape(
+                    3, -1
+                )
+                - 0.5
+            )
+            .reshape(2, size, size)
+            .astype(np.float32),
+            cv2.INTER_LINEAR,
+        )
+        assert np.abs(seen(canvas, size)[MIDDLE] - expected[MIDDLE]).max() < 0.05
+
+
+@settings(max_examples=15, deadline=None)
 @given(SIDES, SIDES, st.sampled_from([32, 64, 96]), st.booleans(), st.integers(0, 2**32 - 1))
 def test_a_placed_cutout_shows_what_a_direct_map_does(
     height: int, width: int, size: int, cut_off: bool, seed: int
@@ -71,14 +95,14 @@ def test_a_placed_cutout_shows_what_a_direct_map_does(
     canvas = cut([reduced(cutout, reduction, fill=0)], matrix, size, reduction, fill=0)
     expected = directly(cutout, matrix, size, cv2.BORDER_CONSTANT)
     difference = np.abs(seen(canvas, size, "zeros") - expected)
-    # Along its own edge a cut-out ends within a pixel, here or there.
+    # Along its own edge a cut-out ends within three pixels: a block, an area and a bilinear map meet there.
     inside = directly(np.full((height, width, 1), 255, np.uint8), matrix, size, cv2.BORDER_CONSTANT)[..., 0]
-    edge = cv2.dilate(((inside > 0) & (inside < 1)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    assert difference[~edge].max(initial=0) < 0.04
-    assert difference.mean() < 0.02
+    edge = cv2.dilate(((inside > 0) & (inside < 1)).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert difference[~edge].max(initial=0) < 0.15
+    assert difference.mean() < 0.015
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SIDES, SIDES, st.integers(0, 2**32 - 1))
 def test_crops_stay_inside_their_picture(height: int, width: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
