@@ -143,13 +143,16 @@ def list_samples(
             f"--class {format_classes(classes)} is for masks of class indices, and {layout.name} has annotations;"
             " leave it out"
         )
+    if masks_as is not None and (found.drawings or layout.classes):
+        what = "annotations" if found.drawings else "masks of class indices"
+        raise UserError(f"--masks-as is for masks and mattes, and {layout.name} has {what}; leave it out")
     samples = [_credited(s, layout, split) for s in found.samples]
     samples = with_table(root, samples, named=not layout.general)
     if masks_as == "matte":
         samples = [_mask_as_matte(s) for s in samples]
     if truth is not None:
         samples = [replace(s, attributes={"truth": truth, **s.attributes}) if s.matte else s for s in samples]
-    return Listed(layout, samples, found.drawings, classes or (None if masks_as else layout.classes))
+    return Listed(layout, samples, found.drawings, classes or layout.classes)
 
 
 def _credited(sample: Sample, layout: Layout, split: str | None) -> Sample:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wsshm.data.trees import DISC, TREES, Build, label, p3m_10k, photo
+from tests.wsshm.data.trees import DISC, TREES, Build, coco_persons, label, lip, p3m_10k, photo
 from wsshm.data.importing import import_layout
 from wsshm.errors import UserError
 
@@ -106,3 +106,15 @@ def test_a_table_named_after_a_published_folder_completes_it(tmp_path: Path, cap
     assert found["p_01"] == ("val", {"part": "train", "note": "looked at"})
     assert found["p_02"] == ("test", {"part": "train"})
     assert f"not used: {tmp_path / 'splits.csv'}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "what"), [("lip", lip, "class indices"), ("coco-persons", coco_persons, "annotations")]
+)
+def test_what_masks_hold_is_known_of_a_published_set(name: str, build: Build, what: str, tmp_path: Path) -> None:
+    build(tmp_path / "set")
+    for kind in ("matte", "mask"):
+        with pytest.raises(
+            UserError, match=f"--masks-as is for masks and mattes, and {name} has .*{what}; leave it out"
+        ):
+            import_layout(name, tmp_path / "set", masks_as=kind, converted=tmp_path / "m-masks")
