@@ -20,6 +20,8 @@ COMMAND: Any = typer.main.get_command(app)
 DOCUMENTS = [
     *sorted(ROOT.glob("README.md")),
     *sorted(ROOT.glob("*/*.md")),
+    *sorted(ROOT.glob("wsshm/*/*.md")),
+    *sorted(ROOT.glob("tests/*/*.md")),
     *sorted(ROOT.glob("reports/findings/*.yaml")),
     *sorted(ROOT.glob("sweeps/plans/*.yaml")),
     *sorted(ROOT.glob("sweeps/clusters/*")),

@@ -36,7 +36,7 @@ def block(text: str, word: str) -> str:
 
 
 MEASURE = {"README": (ROOT / "bench/README.md").read_text(), "docstring": str(wsshm.measures.__doc__)}
-LAYOUT = {"README": (ROOT / "wsshm/README.md").read_text(), "docstring": str(wsshm.data.layouts.__doc__)}
+LAYOUT = {"README": (ROOT / "wsshm/data/README.md").read_text(), "docstring": str(wsshm.data.layouts.__doc__)}
 SECTION = {"README": (ROOT / "reports/README.md").read_text(), "docstring": str(reports.sections.__doc__)}
 
 

@@ -291,6 +291,6 @@ def test_an_impossible_limit_is_no_fault_of_the_files(root, monkeypatch):
 
 
 def test_the_readme_lists_every_kind():
-    text = (Path(__file__).parents[3] / "wsshm" / "README.md").read_text()
+    text = (Path(__file__).parents[3] / "wsshm" / "data" / "README.md").read_text()
     for name, kind in KINDS.items():
         assert f"| `{name}` | {kind.severity} | {kind.about} |" in text
