@@ -70,7 +70,11 @@ def test_samples_are_those_of_a_cpu(root: Path, tmp_path: Path, method: str, whe
             (labels / file_of(kind, sample)).parent.mkdir(exist_ok=True)
             shutil.copy(sources.masks.path(sample, "matte"), labels / file_of(kind, sample))
     dataset = StepDataset(sources, stage, config, labels)
-    for [cut] in loader(dataset, config, 0, 1, 0):
+    for [drawn] in loader(dataset, config, 0, 1, 0):
+        # A coefficient of a compressed picture that lies between two steps may fall to either.
+        found, wanted = rendering._rendered(drawn, DEVICE).images.cpu(), drawn.render(CPU).images
+        assert float((found - wanted).abs().mean()) <= TOLERANCE
+        cut = drawn._replace(looks=drawn.looks._replace(qualities=torch.zeros(len(drawn.ids))))
         there = rendering._rendered(cut, DEVICE)  # the whole batch at once, on a CPU too
         assert there.ids == cut.ids
         for name, (found, wanted) in zip(
