@@ -95,10 +95,13 @@ def test_a_placed_cutout_shows_what_a_direct_map_does(
     canvas = cut([reduced(cutout, reduction, fill=0)], matrix, size, reduction, fill=0)
     expected = directly(cutout, matrix, size, cv2.BORDER_CONSTANT)
     difference = np.abs(seen(canvas, size, "zeros") - expected)
-    # Along its own edge a cut-out ends within three pixels: a block, an area and a bilinear map meet there.
-    inside = directly(np.full((height, width, 1), 255, np.uint8), matrix, size, cv2.BORDER_CONSTANT)[..., 0]
-    edge = cv2.dilate(((inside > 0) & (inside < 1)).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    assert difference[~edge].max(initial=0) < 0.15
+    # Along its own edge, also just out of sight, a cut-out ends within three pixels: a block, an area and a bilinear map
+    # meet there.
+    around = matrix.copy()
+    around[:, 2] -= around[:, :2].sum(1) * 4
+    inside = directly(np.full((height, width, 1), 255, np.uint8), around, size + 8, cv2.BORDER_CONSTANT)[..., 0]
+    edge = cv2.dilate(((inside > 0) & (inside < 1)).astype(np.uint8), np.ones((7, 7), np.uint8))[4:-4, 4:-4] > 0
+    assert difference[~edge].max(initial=0) < 0.05
     assert difference.mean() < 0.015
 
 
