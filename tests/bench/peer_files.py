@@ -36,7 +36,7 @@ def red_and_blue(file: Path) -> Path:
 
 
 def remembering(file: Path) -> Path:
-    """`y` is the first channel of `x` times the factor `f`, plus a tenth of the state `s`; the next state `t` is s + 1."""
+    """`y` is the first channel of `x` times the factor `f`, plus a tenth of the state `s`; the next state `t` is 1."""
     weight = helper.make_tensor("weight", F, [1, 3, 1, 1], [1.0, 0.0, 0.0])
     tenth = helper.make_tensor("tenth", F, [], [0.1])
     one = helper.make_tensor("one", F, [], [1.0])
@@ -45,7 +45,7 @@ def remembering(file: Path) -> Path:
         helper.make_node("Mul", ["red", "f"], ["scaled"]),
         helper.make_node("Mul", ["s", "tenth"], ["old"]),
         helper.make_node("Add", ["scaled", "old"], ["y"]),
-        helper.make_node("Add", ["s", "one"], ["t"]),
+        helper.make_node("Max", ["s", "one"], ["t"]),
     ]
     inputs = [("x", [1, 3, "h", "w"]), ("f", [1]), ("s", [1, 1, 1, 1])]
     return save(file, nodes, inputs, [("y", [1, 1, "h", "w"]), ("t", [1, 1, 1, 1])], (weight, tenth, one))

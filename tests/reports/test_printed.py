@@ -141,7 +141,7 @@ def typed(command: str, root: str) -> None:
         assert Path(options["plan"]).is_file()
     else:
         assert words[1:3] == ["report", "build"], command
-        assert options["manifest"].name == "photos.parquet"
+        assert Path(options["manifest"]).name == "photos.parquet"
 
 
 def _planned(options: dict, root: str) -> None:
