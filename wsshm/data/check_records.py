@@ -99,7 +99,7 @@ def write_record(manifest: Manifest, looks: Sequence[Look]) -> None:
 
 
 def _rows(record: Path) -> list[dict[str, Any]]:
-    """What a record holds; nothing where there is none, or none that can be read."""
+    """What a record holds; nothing if it is missing or cannot be read."""
     try:
         rows = pq.read_table(record).cast(RECORD).to_pylist()
     except (OSError, pa.ArrowException, ValueError):

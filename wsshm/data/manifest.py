@@ -186,7 +186,7 @@ class Manifest:
         return Manifest(root, (_moved(sample, above) for sample in self.samples))
 
     def around(self, place: Location) -> Manifest:
-        """The same samples under a root that holds `place`, too. UserError where there is none, as in another bucket."""
+        """The same samples under a root that holds `place`, too. UserError if no root does, as in another bucket."""
         root = self.root
         if not isinstance(root, Location):
             if place.local is None:

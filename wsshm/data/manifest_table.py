@@ -89,7 +89,7 @@ def read_table(place: Path | Location) -> tuple[str, Columns]:
 
 
 def _file(place: Path | Location) -> BinaryIO:
-    """A manifest's file, opened; one of an object store is read whole. UserError where there is none."""
+    """A manifest's file, opened; one of an object store is read whole. UserError if it is missing."""
     if isinstance(place, Location) and place.local is None:
         try:
             if place.state()[0] > MAX_BYTES:

@@ -216,7 +216,7 @@ class NodeCache:
         return FileLock(self.folder / ".lock")
 
     def _counted(self) -> int:
-        """Bytes held, by the count that all processes keep; 0 where there is none yet."""
+        """Bytes held, by the count that all processes keep; 0 before the first."""
         try:
             return int((self.folder / ".size").read_text())
         except (OSError, ValueError):

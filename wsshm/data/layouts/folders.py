@@ -35,7 +35,7 @@ def has(root: Path | None, *folders: Iterable[str]) -> bool:
 
 
 def below(root: Path, *names: str) -> Path | None:
-    """The folder `root/NAME/NAME...`, None where there is none; upper and lower case are alike."""
+    """The folder `root/NAME/NAME...`, None if it is missing; upper and lower case are alike."""
     folder: Path | None = root
     for name in names:
         folder = find_folder(folder, [name.lower()]) if folder else None
