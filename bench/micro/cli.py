@@ -111,7 +111,7 @@ def loading(
     Makes photos (JPEG, masks PNG), cut-outs (RGBA PNG) and backgrounds (JPEG) in a temporary folder, and compares with
     samples made in the straightforward order: whole pictures to float, then crop, resize, recolour. Prints CPU time by
     step, how many samples arrive from 1, 2 and 4 loader processes, and how many cores feed a device that trains 500, 1,000
-    and 2,000 a second. The defaults take about four minutes on two cores.
+    and 2,000 a second. The defaults take minutes.
 
     Example: wsshm bench micro loading --sizes 512 --megapixels 1.5
     """
