@@ -81,7 +81,7 @@ def section(path: Path = FILE) -> Section:
             "nothing here is comparable with what was. Sources differ in device, input size, number type and what they "
             "counted, often without saying so."
         ]
-        if said := spread(published.accuracy):
+        if said := spread(published):
             result.text.append(said)
     headed = {"fps": "FPS", "dataset": "data set"}
     units = {"size": "px", "fps": "as published", "value": "as published"}
@@ -98,18 +98,17 @@ def section(path: Path = FILE) -> Section:
     return result
 
 
-def spread(rows: list[Accuracy]) -> str:
-    """Where sources give one model other errors on the same data, in a sentence; nothing where they all agree."""
-    values: dict[tuple[str, str, str], list[str]] = {}
-    for row in rows:
-        found = values.setdefault((row.method, row.dataset, row.measure), [])
-        if row.value not in found:
-            found.append(row.value)
-    differ = [
-        f"{method} on {dataset} has {measure} {' or '.join(found)}"
-        for (method, dataset, measure), found in values.items()
-        if len(found) > 1
-    ]
+def spread(published: Published) -> str:
+    """Where sources give one model other figures under the same conditions, in a sentence; nothing where they all agree."""
+    values: dict[str, list[str]] = {}
+    for said, value in (
+        *((f"{row.method} on {row.dataset} has {row.measure}", row.value) for row in published.accuracy),
+        *((f"{row.method} at {row.size} px on a {row.device} has FPS", row.fps) for row in published.speed),
+    ):
+        found = values.setdefault(said, [])
+        if value not in found:
+            found.append(value)
+    differ = [f"{said} {' or '.join(found)}" for said, found in values.items() if len(found) > 1]
     return f"The protocol is a part of a result: by source, {listed(differ)}." if differ else ""
 
 
