@@ -160,7 +160,7 @@ def _cost(config: RunConfig, samples: int, device: torch.device) -> Cost:
                 reading += after - before
                 cutting += time.process_time() - after + before - start
             start = time.process_time()
-            batch = _handed_over(dataset.collate(cuts))
+            batch = _handed_over(dataset.collate(cuts, shared=True))
             handing += time.process_time() - start
             rendering += _device_s(lambda batch=batch: batch.render(device), device)  # type: ignore[misc]
     count = rounds * BATCH / 1000

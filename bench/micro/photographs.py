@@ -37,6 +37,7 @@ def write(folder: Path, megapixels: float, photos: int = 3, cutouts: int = 2, ba
     rng = np.random.default_rng(round(1000 * megapixels))
     colours = _scene(height, width, rng)  # of all people
     people, scenery, photographed = [], [], []
+    of: dict[str, Any] = {"width": width, "height": height}
     size = 0
     for number in range(photos):
         matte = _person(height, width, number)
@@ -50,15 +51,15 @@ def write(folder: Path, megapixels: float, photos: int = 3, cutouts: int = 2, ba
             "matte": f"matte{number}.png",
             "mask": f"mask{number}.png",
         }
-        photographed.append(Sample(f"photo{number}", "train", "photo", "natural", **files))
+        photographed.append(Sample(f"photo{number}", "train", "photo", "natural", **files, **of))
     for number in range(cutouts):
         name = f"cutout{number}.png"
         _png(folder / name, np.dstack([colours, _person(height, width, photos + number)]))
-        people.append(Sample(name[:-4], "train", "cutout", "synthetic", foreground=name, matte=name))
+        people.append(Sample(name[:-4], "train", "cutout", "synthetic", foreground=name, matte=name, **of))
     for number in range(backgrounds):
         name = f"background{number}.jpg"
         _jpeg(folder / name, _scene(height, width, rng))
-        scenery.append(Sample(name[:-4], "train", "background", image=name))
+        scenery.append(Sample(name[:-4], "train", "background", image=name, **of))
     held_out = replace(photographed[0], id="val", split="val")
     for part, samples in {"mattes": people + scenery, "masks": photographed, "val": [held_out]}.items():
         Manifest(folder, samples).hashed().write(folder / f"{part}.parquet")

@@ -12,23 +12,27 @@ import numpy as np
 import torch
 from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 NOISE_SEED, NOISE_VALUES = 0, 1 << 22
 
 
-def warped(canvases: Tensor, matrices: Tensor, size: int, *, beyond: str) -> Tensor:
-    """Canvases (N,K,K,C) uint8 seen through maps (N,2,3) from samples' pixels to theirs, bilinearly: (N,C,S,S) in [0, 1].
+def warped(canvases: Tensor, matrices: Tensor, size: int, *, beyond: str, shown: Tensor | None = None) -> Tensor:
+    """Canvases (N,H,W,C) uint8 seen through maps (N,2,3) from samples' pixels to theirs, bilinearly: (N,C,S,S) in [0, 1].
 
-    `beyond` the canvas is its edge ("border") or nothing ("zeros").
+    `beyond` the canvas is its edge ("border") or nothing ("zeros"). `shown` (N,2): widths and heights of what fills only
+    a part of its canvas, from the upper left, with zeros beside it.
     """
-    side = canvases.shape[1]
+    sides = matrices.new_tensor([canvases.shape[2], canvases.shape[1]])
     # grid_sample counts from -1 to 1, on either side of the middle.
     turned = matrices[..., :2] * (size / 2)
-    middle = turned.sum(-1) + matrices[..., 2] - side / 2
-    theta = torch.cat([turned, middle[..., None]], -1) * (2 / side)
+    middle = turned.sum(-1) + matrices[..., 2] - sides / 2
+    theta = torch.cat([turned, middle[..., None]], -1) * (2 / sides)[:, None]
     grid = F.affine_grid(theta, [len(canvases), 1, size, size], align_corners=False)
+    if shown is not None and beyond == "border":
+        grid = grid.clamp((1 / sides - 1), ((2 * shown - 1) / sides - 1)[:, None, None])
     pixels = canvases.permute(0, 3, 1, 2).float()
     return F.grid_sample(pixels, grid, "bilinear", beyond, align_corners=False) * (1 / 255)
 
@@ -67,8 +71,8 @@ def _noise_table(device: torch.device, values: int) -> Tensor:
     return torch.from_numpy(drawn).to(device)
 
 
-def noise(places: Tensor, size: int, device: torch.device) -> Tensor:
-    """Standard normal fields (N,3,S,S): slices of one table, at `places` (N,) in it, on the CPU."""
+def noise(places: NDArray[np.int64], size: int, device: torch.device) -> Tensor:
+    """Standard normal fields (N,3,S,S): slices of one table, at `places` (N,) in it."""
     length = 3 * size * size
     values = max(NOISE_VALUES, 1 << (2 * length - 1).bit_length())
     table, starts = _noise_table(device, values), (places % (values - length)).tolist()

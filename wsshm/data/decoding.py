@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from wsshm.data.cutting import reduced
-from wsshm.data.headers import DAMAGED, Foreign, Header, read_header, sound_png
+from wsshm.data.headers import DAMAGED, Foreign, Header, read_header, whole_png
 from wsshm.errors import UserError
 
 PIXELS_KEY = "WSSHM_MAX_PIXELS"
@@ -161,7 +161,7 @@ def refuse_small(values: NDArray, path: Path) -> None:
 
 def _content(path: Path) -> tuple[NDArray[np.uint8], Header]:
     with open_regular(path) as file:
-        header = _header(file, path)
+        header = _header(file, path, behind=False)
         size = os.fstat(file.fileno()).st_size
         if size > BYTES_A_PIXEL * header.width * header.height + BESIDE_PIXELS:
             raise UserError(
@@ -170,14 +170,17 @@ def _content(path: Path) -> tuple[NDArray[np.uint8], Header]:
             )
         file.seek(0)
         content = file.read()
-    if header.format == "PNG" and not sound_png(content):  # libpng would write to the terminal
-        raise _broken(path)
+    if header.format == "PNG":
+        sound = whole_png(content, header)
+        if sound is None:  # of which libpng would write to the terminal
+            raise _broken(path)
+        header = sound
     return np.frombuffer(content, dtype=np.uint8), header
 
 
-def _header(file: BinaryIO, path: Path) -> Header:
+def _header(file: BinaryIO, path: Path, *, behind: bool = True) -> Header:
     try:
-        header = read_header(file)
+        header = read_header(file, behind=behind)
     except Foreign as foreign:
         what = str(foreign)
         if what:

@@ -15,6 +15,8 @@ from typing import BinaryIO
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, TiffImagePlugin
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_CHUNK, PNG_SUM = struct.Struct(">I4s"), struct.Struct(">I")
+FIRST_SMALL = ord("a")  # chunks that a picture can do without have names that begin with a small letter
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 0x0112
 QUARTER_TURNS = (5, 6, 7, 8)
@@ -69,12 +71,15 @@ class Header:
         return f"{self.bits}-bit {'floats' if self.is_float else 'signed numbers' if self.signed else 'numbers'}"
 
 
-def read_header(file: BinaryIO) -> Header:
-    """The header of an open file. Raises `Foreign`, or one of `DAMAGED` where it cannot be made out."""
+def read_header(file: BinaryIO, *, behind: bool = True) -> Header:
+    """The header of an open file. Raises `Foreign`, or one of `DAMAGED` where it cannot be made out.
+
+    What a PNG has behind its pixels is left out where `behind` is False: `whole_png` tells it.
+    """
     start = file.read(16)
     file.seek(0)
     if start.startswith(PNG_START):
-        header = _png(file)
+        header = _png(file, behind)
     elif start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         header = _webp(file)
     elif start[:4] in TIFF_STARTS:
@@ -87,26 +92,41 @@ def read_header(file: BinaryIO) -> Header:
         raise Foreign(_name(start))
     if header.width < 1 or header.height < 1:
         raise ValueError("no pixels")
-    if header.orientation in QUARTER_TURNS:
-        return replace(header, width=header.height, height=header.width)
-    return header
+    return _standing(header, header.orientation)
 
 
-def sound_png(content: bytes) -> bool:
-    """Whether a PNG is whole: all chunks that a picture needs have the checksums that they say."""
-    view, place = memoryview(content), len(PNG_START)
+def whole_png(content: bytes, header: Header) -> Header | None:
+    """A PNG's header, of which `header` is what stands before the pixels; None where the file is damaged.
+
+    All chunks that a picture needs must have the checksums that they say.
+    """
+    view, place, exif = memoryview(content), len(PNG_START), None
     while place + 12 <= len(view):
-        length, kind = struct.unpack_from(">I4s", view, place)
+        length, kind = PNG_CHUNK.unpack_from(view, place)
         end = place + 8 + length
         if end + 4 > len(view):
-            return False
-        needed = kind[:1].isupper()
-        if needed and struct.unpack_from(">I", view, end)[0] != zlib.crc32(view[place + 4 : end]):
-            return False
+            return None
+        if kind[0] < FIRST_SMALL and PNG_SUM.unpack_from(view, end)[0] != zlib.crc32(view[place + 4 : end]):
+            return None
+        if kind == b"eXIf":
+            exif = view[place + 8 : end]
         if kind == b"IEND":
-            return True
+            return header if exif is None else _turned(header, _orientation(bytes(exif[:MOST_EXIF])))
         place = end + 4
-    return False
+    return None
+
+
+def _standing(header: Header, orientation: int) -> Header:
+    """A header whose size is that of the file, with the upright one."""
+    width, height = header.width, header.height
+    if orientation in QUARTER_TURNS:
+        width, height = height, width
+    return replace(header, width=width, height=height, orientation=orientation)
+
+
+def _turned(header: Header, orientation: int) -> Header:
+    """A header whose size is upright by its own orientation, by another."""
+    return _standing(_standing(header, header.orientation), orientation)
 
 
 def _name(start: bytes) -> str:
@@ -117,19 +137,19 @@ def _name(start: bytes) -> str:
     return next((name for sign, name in SIGNS.items() if start.startswith(sign)), "")
 
 
-def _png(file: BinaryIO) -> Header:
+def _png(file: BinaryIO, behind: bool) -> Header:
     file.seek(len(PNG_START))
     header = None
     for _ in range(MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
             break  # cut off, which decoding notices
-        length, kind = struct.unpack(">I4s", head)
+        length, kind = PNG_CHUNK.unpack(head)
         if kind == b"IHDR":
             width, height, bits, colour = struct.unpack(">IIBB", file.read(10))
             header = Header("PNG", width, height, bits=bits, palette=colour == PALETTE)
             length -= 10
-        elif header is None or kind == b"IEND":
+        elif header is None or kind == b"IEND" or (kind == b"IDAT" and not behind):
             break
         elif kind == b"acTL":
             header = replace(header, frames=struct.unpack(">I", file.read(4))[0])

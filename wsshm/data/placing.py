@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsshm.data.compose import MIRRORED, SHIFT, TURN_DEGREES, ZOOM
+from wsshm.data.cutting import reduction_of
 
 CROP_AREA, CROP_SHAPE = (0.5, 1.0), (0.85, 1.18)
 """A photo's crop: its share of the picture, and its width over its height."""
@@ -92,6 +93,15 @@ class Placement(NamedTuple):
 
 
 def _of_box(left: int, top: int, wide: int, high: int, size: int, *, mirrored: bool) -> Float64:
-    across = wide / size
-    row = (-across, 0, left + wide) if mirrored else (across, 0, left)
-    return np.array([row, (0, high / size, top)], np.float64)
+    # Of whole blocks of a picture that is shrunk as it is decoded, so that what is cut is the box.
+    block = reduction_of(_scaled(wide, high, size))
+    left, top, wide, high = (side // block * block for side in (left, top, wide, high))
+    matrix = _scaled(wide, high, size)
+    matrix[:, 2] = left, top
+    if mirrored:
+        matrix[0] = (-matrix[0, 0], 0, left + wide)
+    return matrix
+
+
+def _scaled(wide: int, high: int, size: int) -> Float64:
+    return np.array([(wide / size, 0, 0), (0, high / size, 0)], np.float64)

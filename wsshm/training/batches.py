@@ -8,6 +8,7 @@ to the device (`rendering`).
 from __future__ import annotations
 
 import functools
+import math
 import multiprocessing
 import zlib
 from collections import OrderedDict
@@ -130,7 +131,7 @@ class StepDataset(Dataset):
             raise
 
     @property
-    def collate(self) -> Callable[[list[CutSample]], CutBatch]:
+    def collate(self) -> functools.partial[CutBatch]:
         """Makes batches of this stage's samples."""
         plain = self.stage.asks_teacher or self.stage.asks_its_average
         return functools.partial(collate, maps=3 if self.labels else 1, plain=plain)
@@ -162,7 +163,7 @@ class StepDataset(Dataset):
         if scene is None:
             return Drawn(sample.id, is_matte, size, self._photo(sample, is_matte, size, rng), [], rng)
         background = self.sources.backgrounds.path(scene, "image")
-        behind = self._size(background)
+        behind = self._size(scene, background)
         place = background_map(behind, size, rng)
         ground = Piece({"image": background}, behind, reduction_of(place), place)
         figures = [self._figure(person, size, rng) for person in people if person.kind == "cutout"]
@@ -186,8 +187,8 @@ class StepDataset(Dataset):
             assert isinstance(figure.place, Placement), "a figure has a placement"
             cut_off = bool(cutout[-1, :, 3].max() > 255 * CUT_OFF)
             place = figure.place.map(figure.size, size, cut_off)
-            figures.append((cut([cutout], place, size, figure.reduction, fill=0), figure_look(size, rng)))
-        mean = float(canvas.pixels[::MEAN_STEP, ::MEAN_STEP, :3].mean()) / 255
+            figures.append((cut([cutout], place, size, figure.reduction), figure_look(size, rng)))
+        mean = float(canvas.planes[0][::MEAN_STEP, ::MEAN_STEP].mean()) / 255
         roles = tuple(ground.files)[1:]
         return CutSample(drawn.id, drawn.is_matte, size, canvas, roles, figures, look(size, mean, bool(figures), rng))
 
@@ -203,14 +204,14 @@ class StepDataset(Dataset):
     def _figure(self, sample: Sample, size: int, rng: np.random.Generator) -> Piece:
         mattes, place = self.sources.mattes, Placement.drawn(rng)
         files = {"foreground": mattes.path(sample, "foreground"), "matte": mattes.path(sample, "matte")}
-        of = self._size(files["foreground"])
+        of = self._size(sample, files["foreground"])
         return Piece(files, of, reduction_of(place.map(of, size, cut_off=False)), place)
 
     def _photo(self, sample: Sample, is_matte: bool, size: int, rng: np.random.Generator) -> Piece:
         manifest = self.sources.mattes if is_matte else self.sources.masks
         labels = {"matte": manifest.path(sample, "matte")} if is_matte else self._label_files(sample)
         image = manifest.path(sample, "image")
-        of = self._size(image)
+        of = self._size(sample, image)
         place = photo_map(of, size, rng)
         return Piece({"image": image, **labels}, of, reduction_of(place), place)
 
@@ -226,7 +227,10 @@ class StepDataset(Dataset):
             files = (files | ahead) if stage.photo_label == "masklabel" else {"label": label} | ahead | files
         return files
 
-    def _size(self, path: Path) -> Size:
+    def _size(self, sample: Sample, path: Path) -> Size:
+        """A sample's size as its manifest has it; where that is unknown, or may be wrong, its picture's."""
+        if sample.width and sample.height and not self.config.data.allow_faults:
+            return sample.width, sample.height
         return self.cache.get(("size", path), lambda: pictures.read_size(path))
 
     def _pixels(self, kind: str, path: Path, piece: Piece) -> UInt8:
@@ -235,15 +239,27 @@ class StepDataset(Dataset):
 
     def _cutout(self, piece: Piece) -> UInt8:
         paths = piece.files["foreground"], piece.files["matte"]
-        return self.cache.get((*paths, piece.reduction), lambda: pictures.read_cutout(*paths, piece.reduction))
+        return self.cache.get(
+            (*paths, piece.reduction), lambda: _of_size(pictures.read_cutout(*paths, piece.reduction), piece, paths[0])
+        )
 
 
 def _read(kind: str, path: Path, piece: Piece) -> UInt8:
     if kind == "image":
-        return pictures.read_image(path, piece.reduction)
+        return _of_size(pictures.read_image(path, piece.reduction), piece, path)
     values = pictures.read_mask(path) * np.uint8(255) if kind == "mask" else pictures.read_matte_bytes(path)
     pictures.check_size(values.shape, piece.size, path)
     return reduced(values, piece.reduction)
+
+
+def _of_size(pixels: UInt8, piece: Piece, path: Path) -> UInt8:
+    """Pixels of a picture that were shrunk, where it has the size by which what is shown of it was chosen."""
+    width, height = piece.size
+    if pixels.shape[:2] != tuple(math.ceil(side / piece.reduction) for side in (height, width)):
+        raise UserError(
+            f"{path} is not of {width}x{height} px, as its manifest says; `wsshm data check` lists all such files"
+        )
+    return pixels
 
 
 class _Decoded:

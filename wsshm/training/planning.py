@@ -25,7 +25,7 @@ from wsshm.models.trial import check_backbone, sizes_met, stride_of
 from wsshm.targets import try_label
 from wsshm.training.run_plan import AddressedStage, RunPlan
 
-RECIPE_VERSION = "2"
+RECIPE_VERSION = "3"
 """Part of every hash: raised whenever a change of code changes what a configuration trains to."""
 
 LABELS_VERSION = "2"

@@ -6,15 +6,21 @@ whole batch at once, within 1e-4 of that (but for coefficients of compressed pic
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from wsshm.data import arithmetic
 from wsshm.data.cutting import Canvas
 from wsshm.data.looks import FigureLook, Look, blur_reach
+
+Numbers = NDArray[Any]
+"""Numbers for each sample, as NumPy arrays: handed over as tensors, each would have a file of shared memory of its own."""
 
 
 class Batch(NamedTuple):
@@ -50,30 +56,72 @@ class CutSample(NamedTuple):
     figures: list[tuple[Canvas, FigureLook]]
     look: Look
 
+    @property
+    def canvases(self) -> list[Canvas]:
+        """Of all its pieces."""
+        return [self.ground, *(canvas for canvas, _ in self.figures)]
+
+
+class _Room:
+    """Memory for a batch's pixels, all of it one file where processes share it."""
+
+    def __init__(self, size: int, shared: bool) -> None:
+        empty = torch.empty(0, dtype=torch.uint8)
+        # As torch's own collate function makes it.
+        self.free = empty.set_(torch.UntypedStorage._new_shared(size)) if shared else empty.resize_(size)
+
+    def taken(self, size: int) -> Tensor:
+        """The next so many bytes."""
+        part, self.free = self.free[:size], self.free[size:]
+        return part
+
 
 class Pieces(NamedTuple):
-    """Canvases (n,K,K,C) uint8 of one kind, the samples (n,) they are of, and the maps (n,2,3) from samples to them."""
+    """Canvases of one kind: their pixels one after the other, uint8, their shapes (n,3) as (h, w, C), the samples (n,) that
+    they are of, and the maps (n,2,3) from samples to them.
+    """
 
-    rows: Tensor
-    canvases: Tensor
-    matrices: Tensor
+    rows: Numbers
+    pixels: Tensor
+    shapes: Numbers
+    matrices: Numbers
 
     @classmethod
-    def of(cls, rows: list[int], canvases: list[Canvas]) -> Pieces:
-        """Stacked canvases."""
-        pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in canvases]))
-        return cls(torch.tensor(rows), pixels, _floats([canvas.matrix for canvas in canvases]))
+    def of(cls, rows: list[int], canvases: list[Canvas], room: _Room) -> Pieces:
+        """Canvases written one after the other into the room that there is for them."""
+        shapes = np.array([canvas.shape for canvas in canvases])
+        ends = shapes.prod(1).cumsum()
+        pixels = room.taken(int(ends[-1]))
+        for canvas, part in zip(canvases, np.split(pixels.numpy(), ends[:-1]), strict=True):
+            canvas.written(part.reshape(canvas.shape))
+        return cls(np.array(rows), pixels, shapes, _floats([canvas.matrix for canvas in canvases]))
 
     def seen(self, size: int, device: torch.device, beyond: str) -> tuple[Tensor, Tensor]:
         """The samples they are of, and what these see of them (n,C,S,S)."""
-        rows, canvases, matrices = (part.to(device, non_blocking=True) for part in self)
-        return rows, arithmetic.warped(canvases, matrices, size, beyond=beyond)
+        shown = None if (self.shapes == self.shapes[0]).all() else _on(device, _floats(self.shapes[:, 1::-1]))
+        matrices = _on(device, self.matrices)
+        seen = arithmetic.warped(self._canvases(device), matrices, size, beyond=beyond, shown=shown)
+        return _on(device, self.rows), seen
 
     def of_row(self, row: int) -> tuple[Pieces, slice]:
         """That of a sample, as if it were the only one, and its place here; none where the sample has none."""
-        found = (self.rows == row).nonzero()[:, 0].tolist()
-        place = slice(found[0], found[0] + 1) if found else slice(0)
-        return Pieces(torch.zeros_like(self.rows[place]), self.canvases[place], self.matrices[place]), place
+        found = np.flatnonzero(self.rows == row)
+        place = slice(int(found[0]), int(found[0]) + 1) if len(found) else slice(0)
+        start, number = int(self.shapes[: place.start].prod(1).sum()), int(self.shapes[place].prod(1).sum())
+        pixels = self.pixels[start : start + number]
+        return Pieces(np.zeros_like(self.rows[place]), pixels, self.shapes[place], self.matrices[place]), place
+
+    def _canvases(self, device: torch.device) -> Tensor:
+        """(n,H,W,C) on the device, H and W the largest of them; each lies in the upper left, with zeros beside it."""
+        pixels = self.pixels.to(device, non_blocking=True)
+        number, largest = len(self.shapes), self.shapes.max(0).tolist()
+        if (self.shapes == self.shapes[0]).all():
+            return pixels.view(number, *largest)
+        canvases = pixels.new_zeros(number, *largest)
+        parts = pixels.split(self.shapes.prod(1).tolist())
+        for canvas, part, (height, width, channels) in zip(canvases, parts, self.shapes.tolist(), strict=True):
+            canvas[:height, :width] = part.view(height, width, channels)
+        return canvases
 
 
 class Grounds(NamedTuple):
@@ -87,21 +135,21 @@ class Figures(NamedTuple):
     """Figures of one depth, at most one a sample, with their light (n,3,4), curves and blurs (n,)."""
 
     pieces: Pieces
-    light: Tensor
-    curves: Tensor
-    blurs: Tensor
+    light: Numbers
+    curves: Numbers
+    blurs: Numbers
 
 
 class Looks(NamedTuple):
     """The samples' `Look`s, field by field."""
 
-    blurs: Tensor
-    grains: Tensor
-    colours: Tensor
-    offsets: Tensor
-    noises: Tensor
-    qualities: Tensor
-    places: Tensor
+    blurs: Numbers
+    grains: Numbers
+    colours: Numbers
+    offsets: Numbers
+    noises: Numbers
+    qualities: Numbers
+    places: Numbers
 
 
 class CutBatch(NamedTuple):
@@ -111,7 +159,7 @@ class CutBatch(NamedTuple):
     """
 
     ids: list[str]
-    is_matte: Tensor
+    is_matte: Numbers
     size: int
     maps: int
     plain: bool
@@ -148,13 +196,19 @@ class CutBatch(NamedTuple):
         )
 
 
-def collate(samples: list[CutSample], maps: int = 1, plain: bool = False) -> CutBatch:
-    """Samples of one size to a batch; grounds are grouped by their label maps, figures by depth."""
+def collate(samples: list[CutSample], maps: int = 1, plain: bool = False, shared: bool | None = None) -> CutBatch:
+    """Samples of one size to a batch; grounds are grouped by their label maps, figures by depth.
+
+    Pixels are written into `shared` memory, by default in a loader process.
+    """
+    if shared is None:
+        shared = get_worker_info() is not None
+    room = _Room(sum(math.prod(canvas.shape) for sample in samples for canvas in sample.canvases), shared)
     by_roles: dict[tuple[str, ...], list[int]] = {}
     for row, sample in enumerate(samples):
         by_roles.setdefault(sample.roles, []).append(row)
     grounds = [
-        Grounds(Pieces.of(rows, [samples[row].ground for row in rows]), roles) for roles, rows in by_roles.items()
+        Grounds(Pieces.of(rows, [samples[row].ground for row in rows], room), roles) for roles, rows in by_roles.items()
     ]
     figures = []
     for depth in range(max(len(sample.figures) for sample in samples)):
@@ -162,7 +216,7 @@ def collate(samples: list[CutSample], maps: int = 1, plain: bool = False) -> Cut
         canvases, faces = zip(*(samples[row].figures[depth] for row in rows), strict=True)
         figures.append(
             Figures(
-                Pieces.of(rows, list(canvases)),
+                Pieces.of(rows, list(canvases), room),
                 _floats([face.light for face in faces]),
                 _floats([face.curve for face in faces]),
                 _floats([face.blur for face in faces]),
@@ -171,7 +225,7 @@ def collate(samples: list[CutSample], maps: int = 1, plain: bool = False) -> Cut
     looks = [sample.look for sample in samples]
     return CutBatch(
         [sample.id for sample in samples],
-        torch.tensor([sample.is_matte for sample in samples]),
+        np.array([sample.is_matte for sample in samples]),
         samples[0].size,
         maps,
         plain,
@@ -184,7 +238,7 @@ def collate(samples: list[CutSample], maps: int = 1, plain: bool = False) -> Cut
             _floats([look.colours.offset for look in looks]),
             _floats([look.noise for look in looks]),
             _floats([look.quality for look in looks]),
-            torch.from_numpy(np.stack([look.offsets for look in looks])),
+            np.stack([look.offsets for look in looks]),
         ),
     )
 
@@ -204,20 +258,20 @@ def _rendered(cut: CutBatch, device: torch.device) -> Batch:
     for figures in cut.figures:
         _put_in_front(images, labels, figures, cut.size, device)
     if looks.grains.any():
-        grains = looks.grains.to(device)[..., None, None]
+        grains = _on(device, looks.grains)[..., None, None]
         strength = torch.lerp(grains[:, :1], grains[:, 1:], labels[:, :1])
         images += arithmetic.noise(looks.places[:, 0], cut.size, device) * strength
     images.clamp_(0, 1)
     plain = images.contiguous(memory_format=torch.channels_last) if cut.plain else None
-    images = arithmetic.coloured(images, looks.colours.to(device), looks.offsets.to(device)).clamp_(0, 1)
-    if len(rows := looks.qualities.nonzero()[:, 0]):
-        there = rows.to(device)
-        images[there] = arithmetic.compressed(images[there], looks.qualities[rows])
+    images = arithmetic.coloured(images, _on(device, looks.colours), _on(device, looks.offsets)).clamp_(0, 1)
+    if len(compressed := np.flatnonzero(looks.qualities)):
+        there = _on(device, compressed)
+        images[there] = arithmetic.compressed(images[there], torch.tensor(looks.qualities[compressed]))
     fields = arithmetic.noise(looks.places[:, 1], cut.size, device)
-    images = images.addcmul_(fields, looks.noises.to(device).view(-1, 1, 1, 1)).clamp_(0, 1)
+    images = images.addcmul_(fields, _on(device, looks.noises).view(-1, 1, 1, 1)).clamp_(0, 1)
     images = images.contiguous(memory_format=torch.channels_last)
     label, *ahead = labels.clamp_(0, 1).split(1, 1)
-    return Batch(cut.ids, images, plain, label, cut.is_matte.to(device), *ahead)
+    return Batch(cut.ids, images, plain, label, _on(device, cut.is_matte), *ahead)
 
 
 def _put_in_front(images: Tensor, labels: Tensor, figures: Figures, size: int, device: torch.device) -> None:
@@ -225,21 +279,21 @@ def _put_in_front(images: Tensor, labels: Tensor, figures: Figures, size: int, d
     rows, seen = figures.pieces.seen(size, device, "zeros")
     seen = _some_blurred(seen, figures.blurs)
     alpha = seen[:, 3:]
-    colours = arithmetic.coloured(seen, figures.light.to(device)).clamp_(min=0).minimum(alpha)
+    colours = arithmetic.coloured(seen, _on(device, figures.light)).clamp_(min=0).minimum(alpha)
     if figures.curves.any():
-        colours = arithmetic.curved(colours, figures.curves.to(device), alpha)
+        colours = arithmetic.curved(colours, _on(device, figures.curves), alpha)
     images[rows] = arithmetic.over(colours, alpha, images[rows])
     labels[rows, :1] = arithmetic.over(alpha, alpha, labels[rows, :1])
 
 
-def _some_blurred(pictures: Tensor, sigmas: Tensor) -> Tensor:
+def _some_blurred(pictures: Tensor, sigmas: Numbers) -> Tensor:
     """Pictures, those with a sigma above 0 blurred."""
-    rows, reach = sigmas.nonzero()[:, 0], blur_reach(pictures.shape[-1])
+    rows, reach = np.flatnonzero(sigmas), blur_reach(pictures.shape[-1])
     if len(rows) == len(pictures):
-        return arithmetic.blurred(pictures, sigmas, reach)
+        return arithmetic.blurred(pictures, torch.tensor(sigmas), reach)
     if len(rows):
-        there = rows.to(pictures.device)
-        pictures[there] = arithmetic.blurred(pictures[there], sigmas[rows], reach)
+        there = _on(pictures.device, rows)
+        pictures[there] = arithmetic.blurred(pictures[there], torch.tensor(sigmas[rows]), reach)
     return pictures
 
 
@@ -263,5 +317,10 @@ def _resharpened(maps: Tensor) -> Tensor:
     return torch.cat([sharp.clamp(0, 1), maps[:, 1:-1]], 1)
 
 
-def _floats(values: list) -> Tensor:
-    return torch.from_numpy(np.array(values, np.float32))
+def _on(device: torch.device, numbers: Numbers) -> Tensor:
+    """Numbers copied to a device; those of a batch may lie in memory that is only for reading."""
+    return torch.tensor(numbers).to(device, non_blocking=True)
+
+
+def _floats(values: Any) -> Numbers:
+    return np.array(values, np.float32)

@@ -54,6 +54,24 @@ def test_size_from_the_header_agrees_with_the_upright_picture(tmp_path, suffix, 
     assert image.shape[:2] == ((6, 9) if orientation < 5 else (9, 6))
 
 
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_an_orientation_behind_the_pixels_of_a_png_counts(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    before, behind = tmp_path / "before.png", tmp_path / "behind.png"
+    Image.fromarray(COLOURS).save(before, exif=exif)
+    content = before.read_bytes()
+    start = content.index(b"eXIf") - 4
+    length = 12 + int.from_bytes(content[start : start + 4], "big")
+    assert start < content.index(b"IDAT"), "Pillow writes it before the pixels"
+    end = content.index(b"IEND") - 4
+    behind.write_bytes(
+        content[:start] + content[start + length : end] + content[start : start + length] + content[end:]
+    )
+    assert pictures.read_size(behind) == pictures.read_size(before)
+    np.testing.assert_array_equal(pictures.read_image(behind), pictures.read_image(before))
+
+
 def test_orientation_turns_the_picture_upright(tmp_path):
     picture = np.zeros((16, 32, 3), np.uint8)
     picture[:, :8] = 255

@@ -47,9 +47,9 @@ def test_alpha_is_the_truth_of_what_is_shown(dataset: StepDataset) -> None:
     unlit = np.hstack([np.eye(3), np.zeros((3, 1))]).astype(np.float32)
     for index in range(0, 64, 8):
         sample = dataset[index]
-        canvases = [canvas._replace(pixels=canvas.pixels[..., 3:].repeat(4, 2)) for canvas, _ in sample.figures]
+        canvases = [canvas._replace(planes=(canvas.pixels[..., 3:].repeat(4, 2),)) for canvas, _ in sample.figures]
         looks = [look._replace(light=unlit, curve=0) for _, look in sample.figures]
-        ground = sample.ground._replace(pixels=np.zeros_like(sample.ground.pixels))
+        ground = sample.ground._replace(planes=(np.zeros(sample.ground.shape, np.uint8),))
         shown = sample._replace(figures=list(zip(canvases, looks, strict=True)), ground=ground)
         shown = shown._replace(look=shown.look._replace(grain=(0.0, 0.0)))
         batch = rendering.collate([shown], plain=True).render(CPU)

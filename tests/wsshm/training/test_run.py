@@ -20,6 +20,7 @@ import torch.multiprocessing as mp
 
 from tests.wsshm import tiny
 from wsshm.config import RunConfig
+from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import write_png
 from wsshm.data.sources import open_sources
 from wsshm.errors import UserError
@@ -357,7 +358,24 @@ def test_pictures_of_any_size_can_be_trained_on(tmp_path: Path) -> None:
         picture = cv2.imread(str(root / "photo" / name), cv2.IMREAD_UNCHANGED)
         assert cv2.imwrite(str(root / "photo" / name), cv2.resize(picture, (150, 90)))
     shutil.rmtree(tmp_path / "stages", ignore_errors=True)
-    assert train(tiny.planned(tiny.config(root, "seg_only")), tmp_path / "stages").trained_here == ["student"]
+    manifest = Manifest.read(root / "masks.parquet")
+    listed = [s if s.id != "photo1" else replace(s, width=150, height=90) for s in manifest.samples]
+    stale, config = tiny.planned(tiny.config(root, "seg_only")), tiny.config(root, "seg_only")
+    with pytest.raises(TrainingFailed, match=r"1\.png is not of 64x64 px, as its manifest says; `wsshm data check`"):
+        train(stale, tmp_path / "stages")
+    Manifest(root, listed).hashed().write(root / "masks.parquet")
+    assert train(tiny.planned(config), tmp_path / "stages").trained_here == ["student"]
+
+
+def test_a_size_that_the_manifest_has_wrong_does_no_harm_where_faults_are_allowed(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path)
+    manifest = Manifest.read(root / "masks.parquet")
+    Manifest(root, [replace(s, width=999) for s in manifest.samples]).write(root / "masks.parquet")
+    config = tiny.config(root, "seg_only")
+    lenient = config.model_copy(update={"data": config.data.model_copy(update={"allow_faults": True})})
+    right, wrong = (StepDataset(open_sources(one.data), stages_of(one)[0], one) for one in (lenient, config))
+    assert right.drawn(0).ground.size == (64, 64)
+    assert wrong.drawn(0).ground.size == (999, 64)
 
 
 def test_an_impossible_request_is_refused_before_it_waits(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from wsshm.config import Section
 from wsshm.console import track
-from wsshm.data.headers import DAMAGED, read_header, sound_png
+from wsshm.data.headers import DAMAGED, read_header, whole_png
 from wsshm.data.label_files import count, look_through, shown
 from wsshm.data.layouts import Annotated, Drawing, Layout, register
 from wsshm.data.layouts.annotations import points, read_json, whole
@@ -110,7 +110,7 @@ def _bitmap(packed: bytes, width: int, height: int, origin: str) -> NDArray[np.u
         raise _broken(origin) from None
     if header.width > width or header.height > height:
         raise UserError(f"{origin} has a bitmap that leaves its picture; correct the annotation")
-    sound = header.format == "PNG" and sound_png(content)
+    sound = header.format == "PNG" and whole_png(content, header)
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if sound else None
     if pixels is None:
         raise _broken(origin)
