@@ -35,10 +35,11 @@ from wsshm.models.network import build_model
 from wsshm.targets import target_of
 from wsshm.training.batches import StepDataset, loader
 from wsshm.training.distributed import freeze_batchnorm
-from wsshm.training.loop import DTYPES, lr_at
 from wsshm.training.planning import plan_run
 from wsshm.training.run import train
 from wsshm.training.run_plan import RunPlan
+from wsshm.training.steps import DTYPES, lr_at
+from wsshm.training.worker import set_up_torch
 
 PICTURES = {"cutouts": 6, "backgrounds": 6, "natural": 12, "val": 4, "test": 4}
 ROOT = Path("/tmp")  # Ray's sockets lie below, and a socket's path may have about a hundred characters
@@ -162,11 +163,7 @@ def bare(
     called = called or time.time()
     options, stage = config.train, stages_of(config)[0]
     device = torch.device("cuda" if options.gpus_per_worker else "cpu")
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
-    else:
-        torch.set_num_threads(options.cpus_per_worker)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    set_up_torch(config, device)
     torch.manual_seed(options.seed)
     model = build_model(config.model).to(device).to(memory_format=torch.channels_last).train()
     if options.batchnorm == "frozen":

@@ -47,20 +47,20 @@ class World:
         return values[0]
 
 
-class _SumOverWorkers(torch.autograd.Function):
-    """All-reduce whose gradient is the all-reduced gradient."""
+@torch.library.custom_op("wsshm::sum_over_workers", mutates_args=())
+def _sum_over_workers(values: Tensor) -> Tensor:
+    """All-reduce whose gradient is the all-reduced gradient; one step of a compiled network."""
+    values = values.clone()
+    dist.all_reduce(values)
+    return values
 
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        values = values.clone()
-        dist.all_reduce(values)
-        return values
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        gradient = gradients[0].clone()
-        dist.all_reduce(gradient)
-        return gradient
+@_sum_over_workers.register_fake
+def _like(values: Tensor) -> Tensor:
+    return torch.empty_like(values)
+
+
+_sum_over_workers.register_autograd(lambda context, gradient: _sum_over_workers(gradient))
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):
@@ -86,7 +86,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
             return self.act(self.drop(super().forward(x)))
         wide = x.float()
         moments = torch.stack([wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))])
-        mean, square = _SumOverWorkers.apply(moments * self.share) / dist.get_world_size()
+        mean, square = _sum_over_workers(moments * self.share) / dist.get_world_size()
         variance = (square - mean.square()).clamp_min(0)
         with torch.no_grad():
             count = x.numel() / x.shape[1] * dist.get_world_size() / self.share
@@ -128,19 +128,17 @@ def _replaced(module: nn.Module) -> nn.Module:
     return module
 
 
-def over_workers(model: MattingModel, world: World) -> nn.Module:
-    """The network with its gradients averaged over all workers; the network itself for one worker.
+def over_workers(run: nn.Module, model: MattingModel, world: World) -> nn.Module:
+    """`run`, which computes `model`, with its gradients averaged over all workers; `run` itself for one worker.
 
     Buffers are not broadcast at each step: synced batch norms have the same anyway, frozen ones do not change.
     """
     if world.size == 1:
-        return model
+        return run
     with warnings.catch_warnings():
         # The argument's new name is not known to the oldest torch that this suite admits.
         warnings.simplefilter("ignore", FutureWarning)
-        return DistributedDataParallel(
-            model, broadcast_buffers=False, find_unused_parameters=model.network.encoder.idles
-        )
+        return DistributedDataParallel(run, broadcast_buffers=False, find_unused_parameters=model.network.encoder.idles)
 
 
 def freeze_batchnorm(model: nn.Module) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsshm.blended_labels.run import ensure_labels, label_folder
 from wsshm.console import DISK_FULL
-from wsshm.errors import UserError, last_sentence
+from wsshm.errors import UserError, first_line, last_sentence
 from wsshm.files.location import Location
 from wsshm.training.run_plan import AddressedStage, RunPlan
 from wsshm.training.stages import StageFolder
@@ -235,5 +235,10 @@ def explained(error: BaseException) -> TrainingFailed:
     if "OOM killer" in str(error):  # Ray's guess at why a process is gone
         return TrainingFailed(
             f"a process of the run was killed, most likely for lack of memory; {MEMORY_REMEDY}", "oom"
+        )
+    if type(cause).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        why = f"{type(cause).__name__}: {first_line(cause)[:200]}"
+        return TrainingFailed(
+            f"torch.compile cannot compile the network here ({why}); set train.compile: false", final=True
         )
     return TrainingFailed(f"{type(cause).__name__}: {last_sentence(cause)}")

@@ -15,12 +15,14 @@ from wsshm.blended_labels.run import label_folder
 from wsshm.config import RunConfig
 from wsshm.errors import UserError, last_sentence
 from wsshm.files.location import Location
+from wsshm.training.compiling import obstacle_anywhere
 from wsshm.training.distributed import World
-from wsshm.training.loop import TrainingDiverged, train_stage
+from wsshm.training.loop import train_stage
 from wsshm.training.progress import ProgressFile
 from wsshm.training.ray_metrics import Rates
 from wsshm.training.run_plan import AddressedStage, RunPlan
 from wsshm.training.stages import StageFolder
+from wsshm.training.steps import TrainingDiverged
 from wsshm.training.workload import epochs_before, run_work, work_of
 
 log = logging.getLogger(__name__)
@@ -36,14 +38,15 @@ def run_stages(task: dict[str, Any]) -> dict[str, Any]:
     world = _world(run.config)
     progress = Location.of(task["progress_file"]) if task["progress_file"] and world.rank == 0 else None
     trained: list[str] = []
-    error, mistake = "", False
+    error = obstacle_anywhere(world) if run.config.train.compile else ""
+    mistake = bool(error)
     with TemporaryDirectory(prefix="wsshm-") as scratch:
         worker = _Worker(run, Location.of(task["stages_root"]), Path(scratch), world)
         clock = Clock(progress, run)
         for note in task["notes"] if world.rank == 0 else ():
             clock.say(note)
         try:
-            for entry in run.stages:
+            for entry in () if error else run.stages:
                 clock.begin(entry)
                 if worker.finds(entry):
                     clock.found(entry)
@@ -73,6 +76,12 @@ def _world(config: RunConfig) -> World:
         device = ray.train.torch.get_device() if config.train.gpus_per_worker else device
     elif device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("train.gpus_per_worker asks for a GPU and torch finds none here; set it to 0")
+    set_up_torch(config, device)
+    return World(rank, size, device)
+
+
+def set_up_torch(config: RunConfig, device: torch.device) -> None:
+    """What this process computes with: so many threads, and on a CPU the same bits each time."""
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     else:
@@ -80,7 +89,6 @@ def _world(config: RunConfig) -> World:
         torch.use_deterministic_algorithms(True, warn_only=True)
         # What that would do besides: write to memory before its first use, a seventh of a step's time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return World(rank, size, device)
 
 
 @dataclass(frozen=True)

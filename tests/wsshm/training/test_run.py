@@ -32,10 +32,11 @@ from wsshm.models.network import build_model
 from wsshm.targets import target_of
 from wsshm.training import loop
 from wsshm.training.batches import CutSample, StepDataset, loader
-from wsshm.training.distributed import World, over_workers, synchronise_batchnorm
+from wsshm.training.distributed import World, synchronise_batchnorm
 from wsshm.training.planning import resolved
 from wsshm.training.run import TrainingFailed, _Training, train
 from wsshm.training.stages import StageFolder
+from wsshm.training.steps import Steps
 
 CPU = torch.device("cpu")
 ALONE = World(0, 1, CPU)
@@ -279,7 +280,7 @@ def moved(config: RunConfig, world: World) -> dict[str, torch.Tensor]:
     model = synchronise_batchnorm(build_model(config.model).train(), world)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimiser = torch.optim.SGD(model.parameters(), 1.0)
-    steps = loop._Steps(over_workers(model, world), model, None, optimiser, stage, config, world)
+    steps = Steps(model, None, optimiser, stage, config, world)
     steps(next(iter(loader(StepDataset(sources, stage, config), config, world.rank, world.size, 0))), 0)
     steps.mean_loss()
     values = {name: before[name] - p.detach() for name, p in model.named_parameters()}
