@@ -222,6 +222,53 @@ def ray_overhead(
 
 
 @app.command()
+def training(
+    backbone: BackboneOption = "test_efficientnet",
+    architecture: Annotated[str, typer.Option(help="decoder and heads, such as unet")] = "unet",
+    size: SizeOption = 128,
+    batch: BatchOption = 8,
+    device: Annotated[str, typer.Option(help="torch device, cpu or cuda")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; by default all cores")] = None,
+    loader_workers: Annotated[int, typer.Option(help="loader processes; 0 loads in between the steps")] = 0,
+    engines: Annotated[str, typer.Option(help="eager, compiled, comma-separated")] = "eager,compiled",
+    layouts: Annotated[str, typer.Option(help="nchw, channels_last, comma-separated")] = "nchw,channels_last",
+    precisions: Annotated[str, typer.Option(help="fp32, bf16, fp16, comma-separated")] = "fp32,bf16",
+    rounds: Annotated[int, typer.Option(help="how often each way has its turn; medians are printed")] = 5,
+    steps: Annotated[int, typer.Option(help="timed steps of a turn")] = 4,
+) -> None:
+    """Time a training step by part (data, render, forward, loss, backward, optimiser), eager and compiled.
+
+    Each combination of engine, memory layout and precision is a training of its own; they have turns in one process. The
+    last column says how many times faster each is than the first. Compiling takes a minute or more for each of the four
+    compiled ways, once: torch keeps what it has compiled.
+
+    Example: wsshm bench micro training --backbone mobilenetv3_small_050 --engines eager
+    """
+    _at_least(1, rounds=rounds, steps=steps, batch=batch, threads=1 if threads is None else threads)
+    _at_least(0, loader_workers=loader_workers)
+    from bench.micro import training_step as benchmark
+    from bench.micro.metrics import check_device
+    from wsshm.cores import usable_cores
+
+    asked = []
+    for option, text, known in (
+        ("--engines", engines, benchmark.ENGINES),
+        ("--layouts", layouts, benchmark.LAYOUTS),
+        ("--precisions", precisions, benchmark.PRECISIONS),
+    ):
+        asked.append(listed(text, option))
+        for name in asked[-1]:
+            if name not in known:
+                raise UserError(f"{option} does not know {name!r}; {nearest(name, known)}")
+    check_device(device)
+    if size % 64:
+        raise UserError(f"--size must be a multiple of 64, as data.size is, not {size}")
+    base = _base(backbone, size, batch, 1, cpus_per_worker=threads or usable_cores(), loader_workers=loader_workers)
+    base["model"]["architecture"] = architecture
+    benchmark.run(base, benchmark.ways_of(*asked), device, rounds, steps)
+
+
+@app.command()
 def scaling(
     workers: Annotated[str, typer.Option(help="numbers of workers, comma-separated; 1 is always included")] = "1,2",
     steps: Annotated[int, typer.Option(help="optimiser steps of each training")] = 200,
