@@ -46,6 +46,14 @@ def build_report(
         str | None,
         typer.Option("--budget", help="What is left to spend, such as 5000EUR or 30h: adds which labels to buy."),
     ] = None,
+    target_fps: Annotated[
+        float | None,
+        typer.Option(
+            "--target-fps",
+            min=0.1,
+            help="Frames per second to be held: says which network to ship, marks which hold it.",
+        ),
+    ] = None,
 ) -> None:
     """Build the report: one self-contained page, Markdown, figures and tables.
 
@@ -56,7 +64,7 @@ def build_report(
 
     prices = _prices(cost)
     left = amount(budget, prices) if budget else None
-    typer.echo(build(store, out, prices, manifest, left, warn=lambda said: typer.echo(said, err=True)))
+    typer.echo(build(store, out, prices, manifest, left, target_fps, warn=lambda said: typer.echo(said, err=True)))
 
 
 @app.command("table")

@@ -25,21 +25,23 @@ def build(
     cost: CostModel | None = None,
     manifest: Path | str | None = None,
     budget: float | None = None,
+    target_fps: float | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Path:
     """Build the report of the store at `store_root` in the folder `out`; returns the path of its index.html.
 
     Costs are recomputed from each run's labels with `cost` (default: published annotation times). `manifest` is that of
     the test pictures, whose attributes slice the errors; `budget`, in the unit of `cost`, is what is left to spend on
-    labels; where the store cannot fill what they ask for, `warn` is called with a sentence. The same store gives the
-    same bytes; files of an earlier report in `out` are replaced, others are left alone. Raises UserError where there is
-    no store or nothing in it, or where `out` lies in it, before anything is written.
+    labels; `target_fps` is the frame rate to be held; where the store cannot fill what they ask for, `warn` is called
+    with a sentence. The same store gives the same bytes; files of an earlier report in `out` are replaced, others are
+    left alone. Raises UserError where there is no store or nothing in it, or where `out` lies in it, before anything is
+    written.
     """
     write.check_outside(out, store_root)
     pictures = None if manifest is None else Manifest.read(manifest)
     frames = load(store_root)
     with theme():
-        page = sections(frames, cost or CostModel(), pictures, budget)
+        page = sections(frames, cost or CostModel(), pictures, budget, target_fps)
         asked = {"slices": manifest is not None, "planner": budget is not None}
         for section in page:
             if warn and asked.get(section.key) and not section.filled:
@@ -48,10 +50,14 @@ def build(
 
 
 def sections(
-    frames: Frames, cost: CostModel, manifest: Manifest | None = None, budget: float | None = None
+    frames: Frames,
+    cost: CostModel,
+    manifest: Manifest | None = None,
+    budget: float | None = None,
+    target_fps: float | None = None,
 ) -> list[Section]:
     """All sections in the order of the page; those without data hold the command that would fill them."""
-    return made(Given(frames, compare(frames, cost), cost, manifest, budget))
+    return made(Given(frames, compare(frames, cost), cost, manifest, budget, target_fps))
 
 
 def _subtitle(frames: Frames) -> str:

@@ -41,20 +41,25 @@ def scope(row: Mapping[str, Any]) -> str:
     return "model only" if row["scope"] == "model" else "end to end"
 
 
-def setting(row: Mapping[str, Any]) -> str:
-    """Under what else a timing was taken, that another one put beside it must share."""
-    size = f"{row['width']:.0f}×{row['height']:.0f}"
-    return (
-        ", ".join(str(row[key]) for key in ("device", "engine", "precision", "layout") if pd.notna(row[key]))
-        + f", {size}"
-    )
+def way(row: Mapping[str, Any]) -> str:
+    """How a network was executed: engine, precision and memory layout."""
+    return ", ".join(str(row[key]) for key in ("engine", "precision", "layout") if pd.notna(row[key]))
 
 
 def with_conditions(timed: pd.DataFrame) -> pd.DataFrame:
-    """Timings with `scope` and `setting` in words, and both as `panel`: rows are put side by side where it is the same."""
+    """Timings with the conditions they were taken under, in words.
+
+    `scope`, `way` (of execution), `setting` (device, way and size), `panel` (scope and setting) and `place` (scope,
+    device and size): rates are put side by side where a panel is the same, and ways of execution where a place is.
+    """
     rows = timed.to_dict("records")
-    timed = timed.assign(scope=[scope(row) for row in rows], setting=[setting(row) for row in rows])
-    return timed.assign(panel=timed["scope"] + ", " + timed["setting"])
+    sizes = [f"{row['width']:.0f}×{row['height']:.0f}" for row in rows]
+    devices = [f"{row['device']}, " if pd.notna(row["device"]) else "" for row in rows]
+    timed = timed.assign(scope=[scope(row) for row in rows], way=[way(row) for row in rows])
+    of = list(zip(timed["scope"], devices, timed["way"], sizes, strict=True))
+    timed = timed.assign(setting=[f"{device}{how}, {size}" for _, device, how, size in of])
+    timed = timed.assign(panel=timed["scope"] + ", " + timed["setting"])
+    return timed.assign(place=[f"{what}, {device}{size}" for what, device, _, size in of])
 
 
 def usable(speed: pd.DataFrame) -> pd.DataFrame:

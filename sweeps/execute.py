@@ -287,26 +287,26 @@ class _Sweep:
     def _speed_specs(self, runs: list[RunPlan]) -> list[speed.SpeedSpec]:
         from wsshm.models.trial import check_backbone
 
-        models = list(self.plan.speed.models)
+        networks = self.plan.timed_networks(run.config.model for run in runs)
         if "latency_ms" in self.plan.search.objectives:
-            models += [name for name in self.plan.backbones() if name not in models]
             if "model.architecture" in self.plan.space:
                 raise UserError("latency_ms is measured with one architecture; take model.architecture out of space")
-        architectures = dict.fromkeys(text_of(run.config.model.architecture) for run in runs)
-        for backbone, architecture in itertools.product(models, architectures):
+            architectures = dict.fromkeys(text_of(run.config.model.architecture) for run in runs)
+            every = [*networks, *itertools.product(architectures, self.plan.backbones())]
+            networks = list(dict.fromkeys(every))
+        for architecture, backbone in networks:
             check_backbone(backbone, architecture=architecture)
         gpu = any(run.config.train.gpus_per_worker for run in runs)
         self.accelerator = next((run.config.train.accelerator_resource for run in runs), {})
         timed = self.plan.speed
-        return speed.expand(
-            models,
-            self.plan.timed_sizes(),
-            timed.batches,
-            timed.precisions,
-            timed.engines,
-            architectures=architectures,
-            device="cuda" if gpu else "cpu",
-        )
+        settings = (self.plan.timed_sizes(), timed.batches, timed.precisions, timed.engines)
+        device = "cuda" if gpu else "cpu"
+        by_network = [
+            speed.expand([backbone], *settings, architectures=[architecture], device=device)
+            for architecture, backbone in networks
+        ]
+        # What is compared is timed side by side, so that drift favours none.
+        return [spec for alike in zip(*by_network, strict=True) for spec in alike]
 
     def _time(self, specs: list[speed.SpeedSpec]) -> None:
         """Time what the store has no row of yet from this device."""
@@ -360,7 +360,9 @@ class _Sweep:
             failed[run_id] = "the run ended without a result; rerun the command to retry it"
         cost, report = self.plan.report.cost.model(), place.out / "report"
         with TemporaryDirectory(prefix="wsshm-") as scratch:
-            index = build(str(place.out / "store"), report.local or Path(scratch), cost)
+            index = build(
+                str(place.out / "store"), report.local or Path(scratch), cost, target_fps=self.plan.speed.target_fps
+            )
             if not report.local:
                 report.upload(Path(scratch), last=index.name)
         statuses = found["status"].value_counts()

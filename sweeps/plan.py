@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,11 +31,12 @@ from wsshm.config import (
 from wsshm.documents import load_document
 from wsshm.errors import UserError, nearest
 from wsshm.keys import explained
+from wsshm.models import text_of
 from wsshm.registry import Registered
 
 SHIPPED = Path(__file__).parent / "plans"
 RESOLVED_WEIGHTS = "resolved_weights"
-TRAINED = "trained"  # of `speed.sizes`
+TRAINED = "trained"  # of `speed.sizes` and `speed.models`
 
 Choices = Annotated[list[Any], pydantic.Field(min_length=1)]
 Interval = tuple[float, float]
@@ -158,7 +160,7 @@ class SpeedPlan(Section):
     """
 
     models: tuple[str, ...] = ()
-    """Backbones to time after training."""
+    """Backbones to time after training; `trained`: every network that the plan trains."""
     sizes: tuple[int | str, ...] = pydantic.Field(default=(TRAINED,), min_length=1)
     """Picture sizes: trained (the square of data.size), 512, 1080p, or width x height: 288x192 for 3:2 photos at 192 px."""
     batches: tuple[Annotated[int, pydantic.Field(ge=1, le=4096)], ...] = pydantic.Field(default=(1,), min_length=1)
@@ -167,6 +169,8 @@ class SpeedPlan(Section):
     """Precisions."""
     engines: tuple[Annotated[str, Registered(ENGINES)], ...] = pydantic.Field(default=("eager",), min_length=1)
     """What executes the network."""
+    target_fps: Annotated[float, pydantic.Field(gt=0)] | None = None
+    """Frames per second to be held, end to end: the report says which network to ship and marks which hold it."""
 
 
 class CostPlan(Section):
@@ -295,6 +299,13 @@ class Plan(Section):
         trained = self._values("data", "size", DataConfig().size)
         sizes = [size for given in self.speed.sizes for size in (trained if given == TRAINED else [given])]
         return list(dict.fromkeys(sizes))
+
+    def timed_networks(self, models: Iterable[ModelConfig]) -> list[tuple[str, str]]:
+        """(architecture, backbone) of what is timed, `models` being those of the plan's runs."""
+        trained = list(dict.fromkeys((text_of(model.architecture), model.backbone) for model in models))
+        given = [name for name in self.speed.models if name != TRAINED]
+        named = itertools.product(dict.fromkeys(architecture for architecture, _ in trained), given)
+        return list(dict.fromkeys([*(trained if TRAINED in self.speed.models else []), *named]))
 
     def _values(self, section: str, name: str, default: Any) -> list[Any]:
         """The values that runs may have of a key, as far as they are listed: in the space, else in the base, and in `also`."""

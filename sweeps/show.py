@@ -130,7 +130,9 @@ def estimated(plan: Plan, runs: Sequence[RunPlan], store: Location) -> list[str]
             f"no estimate for {_without_rate(missing)}: {store} has no finished run of this kind; this command adds some:"
         )
         lines.append("  " + _rate_command(list(missing.values())))
-    settings = len(plan.speed.models) * len(plan.timed_sizes()) * len(plan.speed.batches)
+    settings = (
+        len(plan.timed_networks(run.config.model for run in runs)) * len(plan.timed_sizes()) * len(plan.speed.batches)
+    )
     settings *= len(plan.speed.precisions) * len(plan.speed.engines) * 2
     if settings:
         lines.append(f"then {settings} settings are timed one after another, each for at least 6 s plus its start")

@@ -1,8 +1,9 @@
 """Frame rate against error: what can be had at the frame rate one must hold.
 
-A panel holds only what was timed alike: scope, device, engine, precision, layout, size, all at batch 1; and only what
-was trained alike: one method with one number of labels, each network by its own run. A rate stands beside an error only
-where it was timed at the input that was scored; other sizes have panels of rates alone. Area shows parameters.
+A panel holds only what was timed alike: scope, device and size, all at batch 1; and only what was trained alike: one method
+with one number of labels, each network by its own run. A network has a point for each way it was executed (engine,
+precision, layout), the fastest of which stands for it. A rate stands beside an error only where it was timed at the input
+that was scored; other sizes have panels of rates alone. Area shows parameters.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ NAMED = 12  # more timed-only backbones than this stay unnamed ticks: the table 
 FRONT_NAMED, OTHERS_NAMED = 14, 6  # of a crowded panel
 CROWDED = 60  # networks: more are drawn smaller
 TIMED_ROWS = 40  # of a panel without errors
-ON_FRONT, BEHIND = "#0072b2", "#8fa9bf"
+ON_FRONT, BEHIND, TARGET = "#0072b2", "#8fa9bf", "#d55e00"
 COLUMNS = [
-    *("panel", "scope", "setting", "kind", "network", "model", "architecture", "backbone", "label", "mattes", "masks"),
-    *("seeds", "params", "fps", "fps_low", "fps_high", "mean", "low", "high", "on_front"),
+    *("panel", "scope", "setting", "way", "kind", "network", "name", "model", "architecture", "backbone"),
+    *("engine", "precision", "layout", "label", "mattes", "masks"),
+    *("seeds", "params", "fps", "fps_low", "fps_high", "fastest", "mean", "low", "high", "on_front"),
 ]
+WAY = ["engine", "precision", "layout"]
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,13 @@ def _cells(comparisons: list[Comparison]) -> pd.DataFrame:
 
 
 def data(comparisons: list[Comparison], speed: pd.DataFrame) -> pd.DataFrame:
-    """One row per network trained as `shared` says, and per model that was only timed, in each panel of equal conditions.
+    """One row per network trained as `shared` says, and per model that was only timed, for each way that it was executed,
+    in each panel of equal conditions.
 
     `comparisons` are those of one ground. A network takes its frame rate from a timing of its own run, else from that
     of its architecture and backbone. `kind` is `trained` (rate and error of one input), `timed` (no run was trained with
     it) or `apart`: a trained network timed at another size than its error was measured at, whose row has no error.
+    `name` is the network, with the way where ways differ; `fastest` of a network's ways of one precision.
     Panels of the scored input come first. Empty where nothing was timed at batch 1.
     """
     timed = timings.usable(speed)
@@ -93,37 +98,71 @@ def data(comparisons: list[Comparison], speed: pd.DataFrame) -> pd.DataFrame:
     timed = timings.with_conditions(timed).sort_values("started", kind="stable")
     cells = trained(comparisons)
     protocol = comparisons[0].ground["protocol"] if comparisons else ""
-    matching = set(timed.loc[timings.matches(timed, protocol), "panel"]) if cells else set()
+    matching = set(timed.loc[timings.matches(timed, protocol), "place"]) if cells else set()
     panels = [
-        (panel not in matching, -len(part), setting, scope != "model only", part)
-        for (panel, setting, scope), part in timed.groupby(["panel", "setting", "scope"])
+        (
+            place not in matching,
+            -part["model"].nunique(),
+            str(part["device"].iloc[0]),
+            scope != "model only",
+            place,
+            part,
+        )
+        for (place, scope), part in timed.groupby(["place", "scope"])
     ]
-    rows: list[dict] = []
+    frames = [pd.DataFrame(columns=COLUMNS)]
     for elsewhere, *_, part in sorted(panels, key=lambda panel: panel[:-1])[:PANELS]:
-        own = part[part["run_id"].notna()].drop_duplicates("run_id", keep="last").set_index("run_id")
-        # A timing that belongs to no run goes before one that belongs to another network's.
-        general = part.assign(of_run=part["run_id"].notna()).sort_values("of_run", ascending=False, kind="stable")
-        general = general.drop_duplicates(["architecture", "backbone"], keep="last")
-        by_network = general.set_index(["architecture", "backbone"])
-        found = []
-        for cell in () if elsewhere else cells:
-            runs = [run for run in cell["run_ids"] if run in own.index]
-            key = (cell["architecture"], cell["backbone"])
-            if runs or key in by_network.index:
-                timing = own.loc[runs[-1]] if runs else by_network.loc[key]
-                found.append({**cell, "kind": "trained", "model": timing["model"], "params": timing["params"]})
-                found[-1] |= timings.rates(timing)
-        best = set(front([[-row["fps"], row["mean"]] for row in found]).tolist())
-        found = [row | {"on_front": place in best} for place, row in enumerate(found)]
-        seen = {(row["architecture"], row["backbone"]) for row in cells}
-        for row in general.to_dict("records"):
-            known = (row["architecture"], row["backbone"]) in seen
-            if elsewhere or not known:
-                names = {key: row[key] for key in ("architecture", "backbone", "model", "params")}
-                kind = {"kind": "apart" if known else "timed", "network": row["model"], "on_front": False}
-                found.append(names | kind | timings.rates(row))
-        rows += [{**row, **{key: part[key].iloc[0] for key in ("panel", "scope", "setting")}} for row in found]
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rows = [
+            row
+            for _, alike in part.groupby("way", sort=False)
+            for row in _rows(alike, [] if elsewhere else cells, cells)
+        ]
+        frame = pd.DataFrame(rows, columns=COLUMNS).assign(panel=part["place"].iloc[0], on_front=False)
+        frame["name"] = _names(frame)
+        alike = frame.groupby(["network", "architecture", "backbone", "precision"], dropna=False)["fps"]
+        frame["fastest"] = frame.index.isin(alike.idxmax())
+        points = frame.loc[frame["kind"] == "trained", ["fps", "mean"]].to_numpy(float) * (-1, 1)
+        frame.loc[np.flatnonzero(frame["kind"] == "trained")[front(points)], "on_front"] = True
+        frames.append(frame)
+    return pd.concat(frames[1:] or frames, ignore_index=True)
+
+
+def _rows(timed: pd.DataFrame, cells: list[dict], known: list[dict]) -> list[dict]:
+    """Of timings under one condition: the networks of `cells`, then the models that are none of them."""
+    own = timed[timed["run_id"].notna()].drop_duplicates("run_id", keep="last").set_index("run_id")
+    # A timing that belongs to no run goes before one that belongs to another network's.
+    general = timed.assign(of_run=timed["run_id"].notna()).sort_values("of_run", ascending=False, kind="stable")
+    general = general.drop_duplicates(["architecture", "backbone"], keep="last")
+    by_network = general.set_index(["architecture", "backbone"])
+    conditions = timed[["scope", "setting", "way", *WAY]].iloc[0].to_dict()
+    rows = []
+    for cell in cells:
+        runs = [run for run in cell["run_ids"] if run in own.index]
+        key = (cell["architecture"], cell["backbone"])
+        if runs or key in by_network.index:
+            timing = own.loc[runs[-1]] if runs else by_network.loc[key]
+            taken = {"kind": "trained", "model": timing["model"], "params": timing["params"], **timings.rates(timing)}
+            rows.append({**cell, **conditions, **taken})
+    seen = {(cell["architecture"], cell["backbone"]) for cell in known}
+    for row in general.to_dict("records"):
+        is_known = (row["architecture"], row["backbone"]) in seen
+        if not cells or not is_known:
+            kind = {"kind": "apart" if is_known else "timed", "network": row["model"]}
+            names = {key: row[key] for key in ("architecture", "backbone", "model", "params")}
+            rows.append(names | conditions | kind | timings.rates(row))
+    return rows
+
+
+def _names(frame: pd.DataFrame) -> list[str]:
+    """Networks' names in one panel, with what tells its ways of execution apart."""
+    ways = frame[WAY].drop_duplicates()
+    differing = [key for key in WAY if len(set(ways[key])) > 1]
+    telling = [key for key in differing if key != "layout"]
+    if len(ways) > 1 and (not telling or ways.duplicated(telling).any()):
+        telling = differing
+    if not telling:
+        return list(frame["network"])
+    return [f"{row['network']} ({', '.join(str(row[key]) for key in telling)})" for row in frame.to_dict("records")]
 
 
 def trained(comparisons: list[Comparison]) -> list[dict]:
@@ -150,8 +189,11 @@ def trained(comparisons: list[Comparison]) -> list[dict]:
     return rows
 
 
-def draw(frame: pd.DataFrame) -> Figure:
-    """The figure of `data`'s frame: a panel for everything that was timed alike, the Pareto front as a step."""
+def draw(frame: pd.DataFrame, target_fps: float | None = None) -> Figure:
+    """The figure of `data`'s frame: a panel for everything that was timed alike, the Pareto front as a step.
+
+    A line stands at the frame rate to be held, `target_fps`.
+    """
     panels = list(frame.groupby("panel", sort=False))
     heights = [
         4.0 if (part["kind"] == "trained").any() else 1.0 + 0.24 * min(len(part), TIMED_ROWS) for _, part in panels
@@ -167,8 +209,12 @@ def draw(frame: pd.DataFrame) -> Figure:
         axes.set_xlabel("frames per second (logarithmic), more is better")
         if len(trained):
             low, high = part["fps_low"].min(), part["fps_high"].max()
+            if target_fps:
+                low, high = min(low, target_fps), max(high, target_fps)
             axes.set_xlim(low / (high / low) ** 0.06 / 1.02, high * (high / low) ** 0.2 * 1.02)
             log_axis(axes)
+            if target_fps:
+                axes.axvline(target_fps, color=TARGET, linewidth=1.2, linestyle="--", zorder=1)
             _trained_panel(axes, trained, most)
             waiting.append((axes, trained, timed))
         else:
@@ -178,10 +224,10 @@ def draw(frame: pd.DataFrame) -> Figure:
     if waiting:
         figure.draw_without_rendering()
     for axes, trained, timed in waiting:  # names come last, when it is known where everything is
-        _ticks(axes, timed, len(trained) <= NAMED)
-        chosen = named(trained)
-        points = [Point(row.fps, row.mean, row.network, INK) for row in chosen.itertuples()]
-        bold = tuple(trained.loc[trained["on_front"].astype(bool), "network"])
+        _ticks(axes, timed[timed["fastest"].astype(bool)], len(trained) <= NAMED)
+        chosen = named(trained[trained["fastest"].astype(bool)])
+        points = [Point(row.fps, row.mean, row.name, INK) for row in chosen.rename(columns=str).itertuples(index=False)]
+        bold = tuple(trained.loc[trained["on_front"].astype(bool), "name"])
         name_apart(axes, points, trained[["fps", "mean"]].to_numpy(), size=8, bold=bold)
     return figure
 
@@ -204,6 +250,9 @@ def _area(params: float, most: float) -> float:
 
 
 def _trained_panel(axes: Axes, trained: pd.DataFrame, most: float) -> None:
+    slower = trained[~trained["fastest"].astype(bool)]
+    axes.scatter(slower["fps"], slower["mean"], s=14, facecolor="none", edgecolor=BEHIND, linewidth=0.8, zorder=3)
+    trained = trained[trained["fastest"].astype(bool)]
     on_front = trained["on_front"].astype(bool)
     best = trained[on_front].sort_values("fps")
     if len(best):
@@ -242,7 +291,7 @@ def _sizes(figure: Figure, most: float) -> None:
 def _timed_panel(axes: Axes, timed: pd.DataFrame) -> None:
     """Without any error to set them against, models in the order of their frame rates."""
     timed = timed.sort_values("fps").tail(TIMED_ROWS)
-    name_rows(axes, [shortened(name, 40) for name in timed["network"]], lines=False)
+    name_rows(axes, [shortened(name, 40) for name in timed["name"]], lines=False)
     dots = timed.assign(
         y=range(len(timed)), value=timed["fps"], low=timed["fps_low"], high=timed["fps_high"], colour=INK
     )
@@ -260,7 +309,7 @@ def _ticks(axes: Axes, timed: pd.DataFrame, room: bool) -> None:
         axes.axvline(fps, color=MUTED, linewidth=1.1, linestyle=(0, (1, 2)), zorder=0)
     to_axes = axes.transData + axes.transAxes.inverted()
     wanted = [to_axes.transform((fps, 0))[0] - 0.012 for fps in timed["fps"]]
-    for name, x in zip(timed["network"], apart(wanted, 0.021), strict=True):
+    for name, x in zip(timed["name"], apart(wanted, 0.021), strict=True):
         text = f"{shortened(name, 28)} (timed only)"  # no longer than a panel is high
         axes.text(
             x, 0.02, text, transform=axes.transAxes, rotation=90, ha="center", va="bottom", fontsize=8.5, color=MUTED

@@ -35,6 +35,7 @@ class Given:
     cost: CostModel
     manifest: Manifest | None = None
     budget: float | None = None
+    target_fps: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from reports import printed, tables, timings
+from reports import printed, shipping, tables, timings
 from reports.comparison import GROUNDS, Comparison, by_ground
 from reports.document import (
     ABSENT,
@@ -27,12 +27,16 @@ from reports.load import Frames
 from reports.sections import PageSection, register
 
 BEST = 12  # networks behind the front that the table shows, by their error
+WAYS = 4  # columns of rates: of more, those end to end alone
 TIMINGS = 30  # rows of the table of timings
 TIME = "wsshm bench speed --sizes 512"  # for a store without runs
 
 
-def section(frames: Frames, comparisons: list[Comparison]) -> Section:
-    """The figure and tables of every ground; timings alone where nothing was trained."""
+def section(frames: Frames, comparisons: list[Comparison], target_fps: float | None = None) -> Section:
+    """The figure and tables of every ground; timings alone where nothing was trained.
+
+    `target_fps` is the frame rate to be held: what holds it is marked.
+    """
     result = Section("speed", "Backbones: frame rate against error", missing="")
     if frames.speed.empty:
         result.missing = printed.missing("Nothing was timed", _command(frames, comparisons))
@@ -53,9 +57,10 @@ def section(frames: Frames, comparisons: list[Comparison]) -> Section:
         if frame.empty:
             continue
         name = f"-{index + 1}" if index else ""
-        result.blocks.append(_picture(f"speed{name}", group, frame))
+        result.text += [said[0].upper() + said[1:] for said in shipping.advice(frame, target_fps)]
+        result.blocks.append(_picture(f"speed{name}", group, frame, target_fps))
         if len(set(trained["network"])) > 1:
-            result.blocks.append(_front_table(f"backbones{name}", trained))
+            result.blocks.append(_front_table(f"backbones{name}", trained, target_fps))
         front |= set(trained.loc[trained["on_front"].astype(bool), "backbone"])
     result.blocks.append(tables.speed(frames.speed, TIMINGS, front))
     return result
@@ -119,7 +124,7 @@ def _command(frames: Frames, comparisons: list[Comparison]) -> str:
     return printed.timing(frames, figure.trained(group), int(side[1]))[0]
 
 
-def _picture(name: str, group: list[Comparison], frame: pd.DataFrame) -> Picture:
+def _picture(name: str, group: list[Comparison], frame: pd.DataFrame, target_fps: float | None) -> Picture:
     trained, timed, elsewhere = (frame[frame["kind"] == kind] for kind in ("trained", "timed", "apart"))
     parts, title = [], "timed models"
     chosen = figure.shared(group)
@@ -136,6 +141,10 @@ def _picture(name: str, group: list[Comparison], frame: pd.DataFrame) -> Picture
             "panel, batch 1. Bars are 95 % intervals, of the error over images and of the median time. Joined by steps: the "
             "Pareto front, where none is both faster and more accurate. The area of a dot is in proportion to parameters."
         )
+        if not trained["fastest"].all():
+            parts.append("Rings: slower ways of execution of the same networks.")
+        if target_fps:
+            parts.append(f"Dashed: {target_fps:g} FPS, the rate to be held.")
         if left := len(group) - networks:
             parts.append(
                 f"{counted(left, 'network')} without these labels, or not timed at the scored size, "
@@ -153,39 +162,45 @@ def _picture(name: str, group: list[Comparison], frame: pd.DataFrame) -> Picture
         both = (elsewhere, "timed at another size than was scored"), (timed, "never trained")
         kinds = [words for part, words in both if len(part)]
         parts.append(f"Panels without an error axis are of models {' or '.join(kinds)}: rates alone.")
-    return Picture(name, title, " ".join(parts), figure.draw(frame), frame)
+    return Picture(name, title, " ".join(parts), figure.draw(frame, target_fps), frame)
 
 
-def _front_table(name: str, trained: pd.DataFrame) -> Table:
+def _front_table(name: str, trained: pd.DataFrame, target_fps: float | None) -> Table:
     """A row per network that is on a front, or among the most accurate behind; the frame holds all."""
-    panels = list(dict.fromkeys(trained["panel"]))
+    conditions = list(dict.fromkeys(zip(trained["scope"], trained["setting"], strict=True)))
+    if len(conditions) > WAYS:
+        conditions = [each for each in conditions if each[0] == "end to end"] or conditions
     once = trained.drop_duplicates("network").set_index("network").sort_values("mean", kind="stable")
     on_front = trained[trained["on_front"].astype(bool)]
     best = once.index[once.index.isin(on_front["network"])]
     behind = once.index[~once.index.isin(on_front["network"])][:BEST]
     places = decimals(trained["mean"])
-    rates = {panel: part.set_index("network") for panel, part in trained.groupby("panel", sort=False)}
-    digits = {panel: decimals(part["fps"]) for panel, part in rates.items()}
-    fronts = set(zip(on_front["panel"], on_front["network"], strict=True))
+    rates = {key: part.set_index("network") for key, part in trained.groupby(["scope", "setting"], sort=False)}
+    digits = {key: decimals(part["fps"]) for key, part in rates.items()}
+    fronts = set(zip(on_front["scope"], on_front["setting"], on_front["network"], strict=True))
 
-    def rate(panel: str) -> Column:
+    def rate(condition: tuple[str, str]) -> Column:
         def show(row: dict) -> Cell:
-            if row["network"] not in rates[panel].index:
+            if row["network"] not in rates[condition].index:
                 return ABSENT
-            own = rates[panel].loc[row["network"]]
-            bold = "best" if (panel, row["network"]) in fronts else ""
-            return ranged(own["fps"], own["fps_low"], own["fps_high"], digits[panel], tone=bold)
+            own = rates[condition].loc[row["network"]]
+            bold = "best" if (*condition, row["network"]) in fronts else ""
+            return ranged(own["fps"], own["fps_low"], own["fps_high"], digits[condition], tone=bold)
 
-        scope, setting = rates[panel][["scope", "setting"]].iloc[0]
+        scope, setting = condition
         return Column(f"FPS ↑, {scope}", show, True, group=setting)
 
     columns = [
         texts("network"),
         numbers("SAD ↓", "mean", places, "10³ px", interval=("low", "high")),
-        *(numbers("params", places=1, unit="10⁶", scale=1e-6), numbers("seeds"), *map(rate, panels)),
+        *(numbers("params", places=1, unit="10⁶", scale=1e-6), numbers("seeds"), *map(rate, conditions)),
     ]
+    if target_fps:
+        columns.insert(1, _holds(trained, target_fps))
     records = once[once.index.isin([*best, *behind])].reset_index().to_dict("records")
     caption = "Bold: on the Pareto front of that column's conditions. Below means and medians, their 95 % intervals."
+    if len(conditions) < trained[["scope", "setting"]].drop_duplicates().shape[0]:
+        caption += " Rates of the model alone are in the CSV."
     if len(records) < len(once):
         caption += (
             f" {len(records)} of {counted(len(once), 'network')}: all that are on a front, and the most accurate behind; "
@@ -194,4 +209,16 @@ def _front_table(name: str, trained: pd.DataFrame) -> Table:
     return Table(name, caption, columns, trained.reset_index(drop=True), records)
 
 
-register(PageSection("backbones", 60, lambda given: section(given.frames, given.comparisons)))
+def _holds(trained: pd.DataFrame, target_fps: float) -> Column:
+    """By which ways of execution a network holds a frame rate, end to end where that was timed."""
+    whole = trained[trained["scope"] == "end to end"]
+    able = (whole if len(whole) else trained)[lambda part: part["fps_low"] >= target_fps]
+    ways = able.groupby("network")["engine"].agg(lambda engines: listed(dict.fromkeys(engines)))
+
+    def show(row: dict) -> Cell:
+        return Cell(f"by {ways[row['network']]}" if row["network"] in ways.index else "no")
+
+    return Column(f"holds {target_fps:g} FPS", show)
+
+
+register(PageSection("backbones", 60, lambda given: section(given.frames, given.comparisons, given.target_fps)))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.cost import CostModel
 from bench.statistics import NOT_SIGNIFICANT
-from reports import tables, timings
+from reports import shipping, tables, timings
 from reports.comparison import GROUNDS, REFERENCE, Budget, Comparison, by_ground, ground_titles
 from reports.document import Section, between, counted, decimals, listed, number
 from reports.figures import speed as backbones
@@ -24,7 +24,13 @@ FEW_IMAGES = 30  # fewer make a percentile bootstrap's intervals too narrow
 VERDICTS = (("worse", "better than"), ("better", "worse than"), (NOT_SIGNIFICANT, "not significantly different from"))
 
 
-def sentences(comparisons: list[Comparison], runs: pd.DataFrame, speed: pd.DataFrame, cost: CostModel) -> list[str]:
+def sentences(
+    comparisons: list[Comparison],
+    runs: pd.DataFrame,
+    speed: pd.DataFrame,
+    cost: CostModel,
+    target_fps: float | None = None,
+) -> list[str]:
     """A sentence per finding, about a dozen at most for each test set."""
     said = [_counts(runs)] if len(runs) else []
     groups = by_ground(comparisons)
@@ -37,7 +43,7 @@ def sentences(comparisons: list[Comparison], runs: pd.DataFrame, speed: pd.DataF
         said += _started(f"On {main.title}, " if len(comparisons) > 1 else "", _lowest(main, cost))
         said += _started(on, _verdicts(main) + _changes(main) + _lowest_elsewhere(main))
     for group, on in zip(shown[:GROUNDS], where, strict=False):
-        said += _started(on, _networks(group))
+        said += _started(on, _networks(group) + shipping.advice(backbones.data(group, speed), target_fps))
     if left := len(shown) - len(mains):
         said.append(f"{counted(left, 'further test set or protocol', 'further test sets or protocols')} in the tables.")
     said += _external([group[0] for group in groups], titles)
@@ -288,7 +294,9 @@ register(
         "summary",
         10,
         lambda given: Section(
-            "summary", "Summary", sentences(given.comparisons, given.frames.runs, given.frames.speed, given.cost)
+            "summary",
+            "Summary",
+            sentences(given.comparisons, given.frames.runs, given.frames.speed, given.cost, given.target_fps),
         ),
     )
 )

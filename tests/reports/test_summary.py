@@ -16,10 +16,10 @@ from tests.reports import simulated_store
 from tests.reports.example_store import fill, run_row, score_rows, speed_rows
 
 
-def said(root) -> list[str]:
+def said(root, target_fps: float | None = None) -> list[str]:
     frames = load(root)
     comparisons = compare(frames, CostModel()) if len(frames.scores) else []
-    return sentences(comparisons, frames.runs, frames.speed, CostModel())
+    return sentences(comparisons, frames.runs, frames.speed, CostModel(), target_fps)
 
 
 def add(store: Store, method: str, level: float, images: int = 40, **changes: object) -> None:

@@ -17,7 +17,8 @@ from reports.figures import speed
 from reports.leaderboard import boards, table
 from reports.load import load
 from reports.sections import backbones
-from tests.reports.example_store import BACKBONE, TIMED_ONLY, fill, speed_rows
+from reports.shipping import advice
+from tests.reports.example_store import BACKBONE, TIMED_ONLY, fill, run_row, score_rows, speed_rows
 from tests.reports.test_summary import said
 
 
@@ -100,3 +101,114 @@ def test_a_ranking_has_rates_of_the_scored_input_alone(scored_elsewhere, tmp_pat
     frame = speed.data(compare(frames, CostModel()), frames.speed)
     assert set(frame.loc[frame["kind"] == "trained", "panel"].str[-7:]) == {"128×128"}
     assert frame["panel"].iloc[0].endswith("128×128")  # what was scored comes first
+
+
+@pytest.fixture(scope="module")
+def two_networks(tmp_path_factory) -> Store:
+    """One method, by two networks."""
+    store = Store(tmp_path_factory.mktemp("networks"))
+    for backbone, level in ((BACKBONE, 1.0), (TIMED_ONLY, 1.5)):
+        row = run_row("mlb", 40, 1000, 0)
+        row |= {"run_id": backbone, "backbone": backbone}
+        store.write("runs", [row])
+        store.write("scores", score_rows(backbone, level, np.linspace(0.5, 1.5, 40), np.random.default_rng(0)))
+    return store
+
+
+def executed(store, root, changes: dict[str, dict], scale: dict[str, float]) -> str:
+    """A store whose networks were timed by further engines, each `scale` times as fast."""
+    own = Store(root)
+    for name in ("runs", "scores"):
+        own.write(name, store.read(name).astype(object).where(lambda f: f.notna(), None).to_dict("records"))
+    rows = [row for row in speed_rows(np.random.default_rng(0)) if row["status"] == "ok" and row["batch"] == 1]
+    times = ("p50_ms", "median_low_ms", "median_high_ms")
+    for name, change in changes.items():
+        faster = [row | {key: row[key] / scale[name] for key in times} | change for row in rows]
+        own.write("speed", [row | {"fps": 1000 / row["p50_ms"]} for row in faster])
+    return str(own.root)
+
+
+ENGINES = {
+    "eager": {},
+    "openvino": {"engine": "openvino", "layout": "nchw"},
+    "int8": {"engine": "openvino", "layout": "nchw", "precision": "int8"},
+}
+SPEED_UP = {"eager": 1.0, "openvino": 3.0, "int8": 5.0}
+
+
+def test_ways_of_execution_stand_in_one_panel_with_one_front(two_networks, tmp_path):
+    ways = {name: ENGINES[name] for name in ("eager", "openvino")}
+    frames = load(executed(two_networks, tmp_path, ways, SPEED_UP))
+    frame = speed.data(compare(frames, CostModel()), frames.speed)
+    assert frame["panel"].nunique() == 2  # scopes alone
+    for _, part in frame.groupby("panel"):
+        assert len(part) == 4
+        assert set(part["name"]) == {f"{name} ({way})" for name in (BACKBONE, TIMED_ONLY) for way in ways}
+        assert set(part.loc[part["fastest"], "engine"]) == {"openvino"}
+        assert set(part.loc[part["on_front"].astype(bool), "engine"]) == {"openvino"}
+    section = backbones.section(frames, compare(frames, CostModel()))
+    [picture] = [block for block in section.blocks if isinstance(block, Picture)]
+    assert "Rings: slower ways of execution" in picture.caption
+
+
+def test_precisions_stand_for_themselves(two_networks, tmp_path):
+    frames = load(executed(two_networks, tmp_path, ENGINES, SPEED_UP))
+    frame = speed.data(compare(frames, CostModel()), frames.speed)
+    fastest = frame[frame["fastest"] & (frame["scope"] == "end to end")]
+    names = {f"{name} (openvino, {precision})" for name in (BACKBONE, TIMED_ONLY) for precision in ("fp32", "int8")}
+    assert set(fastest["name"]) == names
+
+
+def test_what_to_ship_is_said_for_a_rate_and_without_one():
+    def row(name: str, fps: float, mean: float, **more: object) -> dict:
+        known = {
+            "kind": "trained",
+            "network": name,
+            "name": f"{name} (openvino)",
+            "scope": "end to end",
+            "panel": "CPU",
+        }
+        known |= {"fps": fps, "fps_low": fps - 1, "fps_high": fps + 1, "mean": mean, "engine": "openvino"}
+        known |= {"low": mean - 0.1, "high": mean + 0.1, "on_front": True, "fastest": True}
+        return known | more
+
+    frame = pd.DataFrame(
+        [
+            row("slow", 12.6, 1.0),
+            row("middling", 40.0, 2.0),
+            row("near", 50.0, 2.15),
+            row("fast", 99.0, 3.0),
+            row("beaten", 20.0, 4.0, on_front=False),
+            row("slow", 900.0, 1.0, scope="model only", panel="the network alone"),
+        ]
+    )
+    assert advice(frame) == [
+        "which of 5 networks to ship depends on the rate to be held (CPU): up to 11 frames per second slow (openvino) "
+        "(SAD 1.00), up to 39 frames per second middling (openvino) (SAD 2.00), up to 49 frames per second near (openvino) "
+        "(SAD 2.15) and up to 98 frames per second fast (openvino) (SAD 3.00)."
+    ]
+    assert advice(frame, 30) == [
+        "to hold 30 frames per second (CPU), ship middling (openvino): it has the lowest SAD of the 3 networks that do so "
+        "(2.00 thousand pixels, 1.90 to 2.10), at 40.0 frames per second; the interval of near (openvino) (SAD 2.15, 50.0 "
+        "frames per second) overlaps with its own; slow (openvino) (SAD 1.00, 12.6 frames per second) has a lower SAD but is "
+        "too slow."
+    ]
+    assert advice(frame, 98.5) == [
+        "no trained network holds 98.5 frames per second (CPU): the fastest is fast (openvino) (SAD 3.00, 99.0 frames per "
+        "second)."
+    ]
+    assert advice(frame[frame["network"] == "slow"]) == []
+
+
+def test_what_holds_the_rate_is_marked(two_networks, tmp_path):
+    frames = load(executed(two_networks, tmp_path, {name: ENGINES[name] for name in ("eager", "openvino")}, SPEED_UP))
+    section = backbones.section(frames, compare(frames, CostModel()), 40)
+    table = next(block for block in section.blocks if block.name == "backbones")
+    place = [column.title for column in table.columns].index("holds 40 FPS")
+    assert {row[0].text: row[place].text for row in table.rows} == {BACKBONE: "by openvino", TIMED_ONLY: "by openvino"}
+    assert any("o hold 40 frames per second" in line for line in said(frames.root, 40))
+    [picture] = [block for block in section.blocks if isinstance(block, Picture)]
+    assert "Dashed: 40 FPS" in picture.caption
+    slow = backbones.section(frames, compare(frames, CostModel()), 4000)
+    table = next(block for block in slow.blocks if block.name == "backbones")
+    assert {row[place].text for row in table.rows} == {"no"}

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.expand import expand
-from sweeps.plan import Plan, configurations, load_plan
+from sweeps.plan import Plan, SpeedPlan, configurations, load_plan
 from tests.wsshm import tiny
 from wsshm import methods
-from wsshm.config import parse
+from wsshm.config import ModelConfig, parse
 from wsshm.errors import UserError
 from wsshm.keys import first_difference
 
@@ -128,3 +128,15 @@ def test_runs_are_timed_at_the_size_they_are_trained_and_scored_at() -> None:
         speed={"sizes": ["trained", "1080p", 64]},  # type: ignore[arg-type]
     )
     assert varied.timed_sizes() == [64, 128, 256, "1080p"]
+
+
+def test_what_is_timed_is_what_is_trained_and_what_is_named_beside_it() -> None:
+    models = [
+        parse({"backbone": backbone, "architecture": architecture}, ModelConfig)
+        for architecture, backbone in (("unet", "resnet18"), ("fast", "mobilenetv3_small_100"), ("unet", "resnet18"))
+    ]
+    trained = [("unet", "resnet18"), ("fast", "mobilenetv3_small_100")]
+    assert Plan(name="x").timed_networks(models) == []
+    assert Plan(name="x", speed=SpeedPlan(models=("trained",))).timed_networks(models) == trained
+    both = Plan(name="x", speed=SpeedPlan(models=("trained", "resnet18"))).timed_networks(models)
+    assert both == [*trained, ("fast", "resnet18")]

@@ -18,7 +18,7 @@ from wsshm.files.claims import Claim
 from wsshm.files.location import Location
 
 TWO = ["--set", "space={method.name: [mlb, seg_only]}"]
-TIMED = [*TWO, "--set", "speed.models=[test_efficientnet]", "--set", "speed.sizes=[64]"]
+TIMED = [*TWO, "--set", "speed={models: [trained], sizes: [64], target_fps: 1}"]
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
@@ -45,7 +45,10 @@ def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
     mlb, seg = (runs.set_index("method").loc[m, "run_id"] for m in ("mlb", "seg_only"))
     assert kinds[mlb] == {"photo", "mask", "truth", "matte", "teacher", "label"}
     assert kinds[seg] == {"photo", "mask", "truth", "matte"}
-    assert set(store.read("speed")["scope"]) == {"model", "end_to_end"}
+    timed = store.read("speed")
+    assert set(timed["scope"]) == {"model", "end_to_end"}
+    assert set(timed["backbone"]) == {"test_efficientnet"}
+    assert "Dashed: 1 FPS, the rate to be held" in (finished / "report/report.md").read_text()
     assert set(store.read("epochs")["key"]) >= {"train_loss", "val_sad"}
     for run_id in runs["run_id"]:
         assert (finished / "models" / run_id / "model.safetensors").is_file()
