@@ -154,6 +154,18 @@ def _print(
         form.add_row(way, *median_and_spread(steps, 1000, 2), f"{ratio - 1:+.1%}", f"{ratio:.1f} x")
     print_whole(form)
     print(
+        "A step's CPU time, which other programs of the machine change less: of the process that trains, and beside it of"
+        " all others of this program, Ray's daemons and drivers."
+    )
+    form = table("a step's CPU", "ms", "middle half", "more than plain", "beside it", "times plain")
+    plain = statistics.median(t.cpu_s for t in found[PLAIN])
+    for way in (PLAIN, LOCAL, FIRST, LATER, TRIAL):
+        spent = [timing.cpu_s for timing in found[way]]
+        ratio = statistics.median(spent) / plain
+        beside = f"{1000 * statistics.median(t.beside_s for t in found[way]):.2f}"
+        form.add_row(way, *median_and_spread(spent, 1000, 2), f"{ratio - 1:+.1%}", beside, f"{ratio:.1f} x")
+    print_whole(form)
+    print(
         f"An epoch's end: what each of {epochs} epochs adds to the same steps in one, validation and checkpoint included."
     )
     form = table("an epoch's end", "ms", "middle half", "times in this process")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
 import ray
 import rich.box
 import rich.table
@@ -44,6 +46,7 @@ from wsshm.training.worker import set_up_torch
 PICTURES = {"cutouts": 6, "backgrounds": 6, "natural": 12, "val": 4, "test": 4}
 ROOT = Path("/tmp")  # Ray's sockets lie below, and a socket's path may have about a hundred characters
 SEGMENT_S = 1.0
+TRAINER = "RayTrainWorker"  # as Ray calls the process
 LOOK_EVERY_S = 0.1  # the file is dated by its writer
 
 
@@ -88,11 +91,17 @@ def own_cluster(folder: Path, cpus: int | None = None) -> Iterator[None]:
 @dataclass(frozen=True)
 class Timing:
     """A training's time: `start_s` from the call to the end of its first step; `step_s` the mean time of a step in each
-    second or so after the first; `seconds` as the suite itself records of the stage, None where it did not train it."""
+    second or so after the first; `seconds` as the suite itself records of the stage, None where it did not train it.
+
+    `cpu_s` is the CPU time of these steps, each, in the process that trains, `beside_s` that of all other processes of
+    this program: with Ray its daemons and drivers.
+    """
 
     start_s: float
     step_s: list[float]
     seconds: float | None = None
+    cpu_s: float = math.nan
+    beside_s: float = 0.0
 
 
 def timed(config: RunConfig, folder: Path, call: Callable[[RunPlan, Path, Path], Any] | None = None) -> Timing:
@@ -108,7 +117,9 @@ def timed(config: RunConfig, folder: Path, call: Callable[[RunPlan, Path, Path],
         called = time.time()
         (call or _train)(run, stages, progress)
     [result] = stages.glob("*/final/stage.json")
-    return _timing(called, watch.points, json.loads(result.read_text())["seconds"])
+    timing = _timing(called, watch.points, json.loads(result.read_text())["seconds"])
+    cpu_s, beside_s = watch.cpu_of_a_step()
+    return replace(timing, cpu_s=cpu_s, beside_s=beside_s)
 
 
 def _train(run: RunPlan, stages: Path, progress: Path) -> None:
@@ -124,11 +135,12 @@ def _timing(called: float, points: list[tuple[float, float]], seconds: float | N
 
 
 class _Watch:
-    """Every state of a progress file: (time at which it was written, steps done)."""
+    """Every state of a progress file: (time at which it was written, steps done), and who had used how much CPU then."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.points: list[tuple[float, float]] = []
+        self.cpu: list[dict[tuple[int, bool], float]] = []
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._look, daemon=True)
 
@@ -149,6 +161,29 @@ class _Watch:
                 done = json.load(file)["done"]
                 if done > (self.points[-1][1] if self.points else 0):
                     self.points.append((written, done))
+                    self.cpu.append(_cpu_by_process())
+
+    def cpu_of_a_step(self) -> tuple[float, float]:
+        """`cpu_s` and `beside_s` of the steps after the second state."""
+        steps = self.points[-1][1] - self.points[1][1]
+        spent = {False: 0.0, True: 0.0}
+        for (pid, trains), seconds in self.cpu[-1].items():
+            spent[trains] += seconds - self.cpu[1].get((pid, trains), 0.0)
+        return spent[True] / steps, spent[False] / steps
+
+
+def _cpu_by_process() -> dict[tuple[int, bool], float]:
+    """CPU seconds of this process and its descendants, by number and by whether they train: Ray's worker, or this one."""
+    own = psutil.Process()
+    spent: dict[tuple[int, bool], float] = {}
+    for process in (own, *own.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            trains = process is not own and TRAINER in " ".join(process.cmdline()[:1])
+            spent[process.pid, trains] = times.user + times.system
+    if not any(trains for _, trains in spent):
+        spent[own.pid, True] = spent.pop((own.pid, False))
+    return spent
 
 
 def bare(
@@ -174,6 +209,7 @@ def bare(
         ready()
     losses: list[float] = []
     points: list[tuple[float, float]] = []
+    cpu: list[float] = []
     for step, [cut] in enumerate(batches):
         for group in optimiser.param_groups:
             group["lr"] = lr_at(step, stage.steps, options)
@@ -189,7 +225,9 @@ def bare(
         now = time.time()
         if not points or now - points[-1][0] >= SEGMENT_S:
             points.append((now, step + 1))
-    return _timing(called, points), losses
+            cpu.append(time.process_time())
+    timing = _timing(called, points)
+    return replace(timing, cpu_s=(cpu[-1] - cpu[1]) / (points[-1][1] - points[1][1])), losses
 
 
 def median_and_spread(values: list[float], scale: float = 1.0, digits: int = 1) -> list[str]:

@@ -59,6 +59,25 @@ def test_the_rate_comes_from_the_progress_file_without_its_first_second(tmp_path
     assert timing.seconds == 1.5
 
 
+def test_cpu_time_is_of_the_steps_after_the_second_state(tmp_path: Path) -> None:
+    """Process 7 trains and takes 3 s for 10 steps; beside it 1 takes 0.4 s, and 9, which began later, 0.1 s."""
+    watch = benchmark._Watch(tmp_path / "progress.json")
+    watch.points = [(0.0, 1), (1.0, 10), (2.0, 15), (3.0, 20)]
+    states = ((5.0, 1.0), (8.0, 2.0), (9.0, 2.2), (11.0, 2.4))
+    watch.cpu = [{(7, True): worker, (1, False): driver} for worker, driver in states]
+    watch.cpu[-1][9, False] = 0.1
+    assert watch.cpu_of_a_step() == pytest.approx((0.3, 0.05))
+
+
+def test_without_a_worker_this_process_is_the_one_that_trains() -> None:
+    before = sum(seconds for (_, trains), seconds in benchmark._cpu_by_process().items() if trains)
+    began = time.process_time()
+    while time.process_time() - began < 0.3:
+        pass
+    after = sum(seconds for (_, trains), seconds in benchmark._cpu_by_process().items() if trains)
+    assert 0.2 < after - before < 0.6
+
+
 def test_the_drawn_pictures_make_a_run(tmp_path: Path) -> None:
     data = draw(tmp_path / "data", 64)
     config = resolved(
