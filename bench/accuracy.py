@@ -37,7 +37,8 @@ class HasMatte(typing.Protocol):
 class Matting(typing.Protocol):
     """Something that mattes: called with a picture (H x W x 3 uint8 RGB) it gives its prediction.
 
-    `protocol` is its test-time input rule, as the store's column has it.
+    `protocol` is its test-time input rule, as the store's column has it; so are `engine` and `precision` of one that is not
+    executed by PyTorch in fp32.
     """
 
     @property
@@ -94,6 +95,7 @@ def measure(
     Predictions are scored as floats, not quantised, at the label's own size; masks give IoU and boundary F alone.
     Raises UserError where a label's size is not its picture's.
     """
+    executed = {name: getattr(model, name) for name in ("engine", "precision") if hasattr(model, name)}
     scores, samples = [], []
     for dataset, manifest in tests.items():
         shown = {s.id for s in manifest.samples[:: max(1, len(manifest) // SAMPLE_IMAGES)][:SAMPLE_IMAGES]}
@@ -105,7 +107,7 @@ def measure(
             said = model(image)
             key = {"run_id": run_id, "dataset": dataset, "image": sample.id}
             truth = "mask" if masks else sample.attributes.get("truth", "exact")
-            common = key | {"protocol": model.protocol, "truth": truth, "quantised": "none"}
+            common = key | {"protocol": model.protocol, "truth": truth, "quantised": "none"} | executed
             if masks:
                 regions = [metrics.score_mask(said.matte, label)]
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import rich.box
@@ -15,7 +16,8 @@ from bench.micro.cli import app as micro
 from bench.options import listed, whole
 from bench.peers import given
 from bench.peers.speed import expand_peers
-from bench.speed import expand, parse_size, speed_table
+from bench.settings import PRECISIONS, expand, named, parse_size
+from bench.speed import PROCESSES, speed_table
 from bench.store import Store
 from wsshm.errors import UserError, nearest, redacted
 from wsshm.files.tables import check_file, write_table
@@ -47,12 +49,15 @@ def _rooms() -> None:
 def speed(
     models: Annotated[
         str | None,
-        typer.Option(help=f"timm backbones, comma-separated; without --peer by default {DEFAULT_BACKBONES}"),
+        typer.Option(
+            help="comma-separated: timm backbones, ARCHITECTURE/BACKBONE (fast/resnet18), folders of trained models;"
+            f" without --peer by default {DEFAULT_BACKBONES}"
+        ),
     ] = None,
     peer: PeerOption = [],  # noqa: B006
     sizes: Annotated[str, typer.Option(help="512, 1080p or 1920x1080 (width x height), comma-separated")] = "512",
     batches: Annotated[str, typer.Option(help="images per call, comma-separated")] = "1",
-    precisions: Annotated[str, typer.Option(help="fp32, bf16, fp16, comma-separated")] = "fp32",
+    precisions: Annotated[str, typer.Option(help=f"comma-separated: {', '.join(PRECISIONS)}")] = "fp32",
     engines: Annotated[str, typer.Option(help=f"comma-separated: {', '.join(sorted(ENGINES.own))}")] = "eager",
     scopes: Annotated[str, typer.Option(help="model: network alone; end_to_end: picture in, matte out")] = (
         "model,end_to_end"
@@ -63,12 +68,26 @@ def speed(
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     layout: Annotated[str, typer.Option(help="channels_last, as models are trained, or nchw")] = "channels_last",
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default torch's own choice")] = None,
+    processes: Annotated[
+        int,
+        typer.Option(help="fresh processes of each setting; the 95 % interval is over them (of one: over its calls)"),
+    ] = PROCESSES,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="manifest whose validation photos int8 is calibrated on; by default photos of the embedded set"
+        ),
+    ] = None,
     store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
 ) -> None:
-    """Time models, each setting in a fresh process, and print a table.
+    """Time models, each setting in several fresh processes, all settings in turn, and print a table.
 
-    Peers run in their own engine and precision, on the CPU and one picture at a time, whatever is asked of --models; the
-    network alone at the size that it makes of such a picture. A recurrent one is timed as in a video.
+    What an engine or this machine lacks is a row `unavailable` with the reason. Every engine's mattes are compared with
+    PyTorch's before it is timed; one that is `wrong` is not. Networks without a folder have random weights.
+
+    Peers run on the CPU, one picture at a time and in their own precision: ONNX files in those of --engines that take
+    them (onnxruntime, openvino), else as is usual for their format. The network alone is timed at the size that it makes
+    of a picture, a recurrent one as in a video.
 
     Example: wsshm bench speed --models resnet18,mobilenetv3_large_100 --sizes 512,1080p --store runs/speed/store
     """
@@ -76,18 +95,25 @@ def speed(
     if models is None and not others:
         models = DEFAULT_BACKBONES
     specs = expand(
-        listed(models, "--models") if models is not None else [],
+        [named(text, architecture) for text in listed(models, "--models")] if models is not None else [],
         listed(sizes, "--sizes"),
         whole(batches, "--batches"),
         listed(precisions, "--precisions"),
         listed(engines, "--engines"),
         listed(scopes, "--scopes"),
-        architectures=[architecture],
         device=device,
         layout=layout,
     )
-    timed_peers = expand_peers(others, map(parse_size, listed(sizes, "--sizes")), listed(scopes, "--scopes"))
-    rows = speed_table([*specs, *timed_peers], threads, store=Store(store) if store else None)
+    timed_peers = expand_peers(
+        others, map(parse_size, listed(sizes, "--sizes")), listed(scopes, "--scopes"), listed(engines, "--engines")
+    )
+    rows = speed_table(
+        [*specs, *timed_peers],
+        threads,
+        store=Store(store) if store else None,
+        processes=processes,
+        calibration=calibration,
+    )
     _print_speed(rows)
 
 
@@ -109,10 +135,23 @@ def accuracy(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0; peers run on the CPU")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help=f"what executes MODEL, as wsshm bench speed times it: {', '.join(sorted(ENGINES.own))}")
+    ] = "eager",
+    precision: Annotated[str, typer.Option(help=f"MODEL's: {', '.join(PRECISIONS)}")] = "fp32",
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="manifest whose validation photos int8 is calibrated on; by default photos of the embedded set"
+        ),
+    ] = None,
     store: Annotated[str | None, typer.Option(help="also write the rows to this results store")] = None,
     cache: CacheOption = None,
 ) -> None:
     """Score models on test sets by SAD, MSE, MAD, Grad, Conn, IoU and measures of yours, and print their means.
+
+    With --engine or --precision MODEL is executed as wsshm bench speed times it, and its rows say so: a report then sets
+    that frame rate beside that error.
 
     MODEL's rows in a store stand under the run id that is the model folder's name, those against masks apart from those
     against mattes; a peer's under an id of its own, with its licence, and reports show them beside our runs, not among
@@ -122,6 +161,7 @@ def accuracy(
     """
     from bench import accuracy as accuracies
     from bench import provenance
+    from bench.executed import Executed
     from bench.peers import rows as peer_rows
     from bench.peers.matting import PeerModel
     from wsshm.data.manifest import Manifest
@@ -135,6 +175,12 @@ def accuracy(
         raise UserError("nothing is given to be scored; name a model's folder, or --peer PEER=FILE")
     if protocol and model is None:
         raise UserError("--protocol is a MODEL's; a peer's input rule is the one that its description gives")
+    _one_of(precision, PRECISIONS, "--precision")
+    as_usual = (engine, precision) == ("eager", "fp32")
+    if not as_usual and model is None:
+        raise UserError("--engine and --precision are a MODEL's; a peer runs as its description says")
+    if calibration is not None and precision != "int8":
+        raise UserError("--calibration is for --precision int8")
     names = [PurePosixPath(Location.of(place).path).stem for place in data]
     if len({*names}) < len(data):
         raise UserError("two manifests of --data have the same name, under which their scores would stand; rename one")
@@ -156,12 +202,18 @@ def accuracy(
     opened = [PeerModel(other) for other in others]  # before anything is scored: a wrong file is told at once
     if model is not None:
         model = model_folder(Location.of(model)).local or model
-        saved = accuracies.SavedModel(model, rule, device)
         saved_id = model.resolve().name
-        measured = accuracies.measure(saved, tests, saved_id, masks=masks)
+        with TemporaryDirectory(prefix="wsshm-engine-") as scratch:
+            saved: accuracies.Matting = (
+                accuracies.SavedModel(model, rule, device)
+                if as_usual
+                else Executed(model, rule, device, engine, precision, Path(scratch), calibration)
+            )
+            measured = accuracies.measure(saved, tests, saved_id, masks=masks)
         if results:
             results.write("scores", measured.scores)
-            results.write("samples", measured.samples)
+            if as_usual:  # the pictures that are looked at are PyTorch's
+                results.write("samples", measured.samples)
             if saved_id not in results.settled():
                 typer.echo(
                     f"note: {store} holds no run {saved_id!r}, so its reports leave this model's scores out; give the store"
@@ -394,7 +446,7 @@ def _print_speed(rows: list[dict[str, Any]]) -> None:
     differ = [name for name in shared if name not in same]
     for name in ("model", "scope", "size", *differ):
         table.add_column(name)
-    for name in ("median ms", "95 % interval", "p99", "FPS", "images/s", "M params", "GMACs", "peak MB"):
+    for name in ("median ms", "95 % interval", "p99", "FPS", "images/s", "M params", "GMACs", "peak MB", "differs by"):
         table.add_column(name, justify="right")
     for row in rows:
         size = f"{row['width']}x{row['height']}"
@@ -415,6 +467,7 @@ def _measured(row: dict[str, Any]) -> tuple[str, ...]:
         _number(row["params"] and row["params"] / 1e6),
         _number(row["gmacs"]),
         f"{row['peak_mb']:.0f}",
+        "" if row.get("max_difference") is None else f"{row['max_difference']:.1g}",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -46,17 +47,23 @@ def _whole(file: Path) -> int:
     return int(file.read_text())
 
 
-def _gpu() -> Joules | None:
-    """The counter of the GPU that torch calls 0 (millijoules since its driver was loaded; Volta or later)."""
+def nvidia_gpu() -> Any:
+    """NVML's handle of the GPU that torch calls 0. Raises ImportError or NVMLError where there is no NVML."""
+    import pynvml
     import torch
 
+    pynvml.nvmlInit()
+    # By its UUID: NVML counts the cards that CUDA_VISIBLE_DEVICES hides, too.
+    return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+
+
+def _gpu() -> Joules | None:
+    """The counter of that GPU (millijoules since its driver was loaded; Volta or later)."""
     with contextlib.suppress(ImportError):
         import pynvml
 
         with contextlib.suppress(pynvml.NVMLError):
-            pynvml.nvmlInit()
-            # By its UUID: NVML counts the cards that CUDA_VISIBLE_DEVICES hides, too.
-            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+            handle = nvidia_gpu()
             begun = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
             return lambda: (pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) - begun) / 1000
     return None

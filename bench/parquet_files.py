@@ -133,7 +133,7 @@ def _decoded(
     body, _ = _parts(whole)
     if seal and _hash(body, _BODY_DIGITS) != seal[_FOOTER_DIGITS:]:
         raise DamagedFile("its content is not what was written")
-    texts = [field.name for field in part if pa.types.is_dictionary(field.type)]
+    texts = [field.name for field in part if pa.types.is_dictionary(field.type) and field.name in names]
     file = _opened(whole, metadata, texts)
     if runs is not None and not seal and not set(file.read(["run_id"]).column(0).unique().to_pylist()) & set(runs):
         return None

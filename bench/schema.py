@@ -21,7 +21,7 @@ import pyarrow as pa
 from wsshm.errors import UserError, first_line, nearest, redacted
 from wsshm.measures import MEASURES, ROUNDED
 
-SCHEMA_VERSION = "1.0"  # a new column raises the minor number, anything that breaks a reader the major one
+SCHEMA_VERSION = "1.1"  # a new column raises the minor number, anything that breaks a reader the major one
 MOST = 1e12  # no measured number is larger, in any column's unit
 SHORTEST_MS, SLOWEST = 1e-6, 1e-6  # no call takes less time, nothing that was timed is slower
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # what times may lie between
@@ -109,6 +109,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         ),
         _field("quantised", _text, "how the prediction was brought to 8 bits: none | rounded | floored"),
         _field("metric_version", _text, "version of the measures' code", key=True),
+        _field("engine", _text, "what executed the network; null is PyTorch, operator by operator"),
+        _field("precision", _text, "its precision; null is fp32"),
         *(_field(m.name, _float, m.about, m.unit, least=0, most=m.most) for m in MEASURES.values()),
     ),
     "speed": table_schema(
@@ -122,36 +124,41 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("gmacs", _float, "multiply-adds of one image: flop counter / 2", "1e9 multiply-adds", least=0),
         _field("device", _text, "GPU name, or CPU model and threads", key=True),
         _field("engine", _text, "what ran the model", key=True),
-        _field("precision", _text, "fp32 | bf16 | fp16", key=True),
+        _field("precision", _text, "fp32 | bf16 | fp16 | int8", key=True),
         _field("layout", _text, "nchw | channels_last"),
         _field("batch", _int, "images per call", "images", key=True, least=1),
         _field("height", _int, "input height", "pixels", key=True, least=1),
         _field("width", _int, "input width", "pixels", key=True, least=1),
         _field("scope", _text, "model | end_to_end", key=True),
-        _field("status", _text, "ok | unavailable | oom | unstable"),
+        _field("status", _text, "ok | unavailable | oom | unstable | wrong"),
         _field("reason", _text, "why the status is not ok"),
-        _field("n", _int, "timed calls", "calls", least=0),
-        _field("p50_ms", _float, "median time of a call", "ms", least=SHORTEST_MS),
+        _field("n", _int, "timed calls of all processes", "calls", least=0),
+        _field("processes", _int, "fresh processes that were timed; null is one", "processes", least=1),
+        _field("p50_ms", _float, "median time of a call; the processes' geometric mean", "ms", least=SHORTEST_MS),
         _field("p90_ms", _float, "90th percentile", "ms", least=SHORTEST_MS),
         _field("p95_ms", _float, "95th percentile", "ms", least=SHORTEST_MS),
         _field("p99_ms", _float, "99th percentile", "ms", least=SHORTEST_MS),
         _field(
             "median_low_ms",
             _float,
-            "lower end of the median's 95 % interval, by order statistics",
+            "lower end of the median's 95 % interval, over processes (t); of one process over its calls (order statistics)",
             "ms",
             least=SHORTEST_MS,
         ),
-        _field(
-            "median_high_ms",
-            _float,
-            "upper end of the median's 95 % interval, by order statistics",
-            "ms",
-            least=SHORTEST_MS,
-        ),
+        _field("median_high_ms", _float, "upper end of the same interval", "ms", least=SHORTEST_MS),
         _field("fps", _float, "1000 / p50_ms at batch 1, else null", "1/s", least=SLOWEST),
         _field("images_per_s", _float, "images over the wall time of the whole timed block", "1/s", least=SLOWEST),
-        _field("compile_s", _float, "time to compile, apart from warm-up", "s", least=0),
+        _field("compile_s", _float, "time to export, compile and first call, with nothing cached", "s", least=0),
+        _field(
+            "compile_cached_s",
+            _float,
+            "the same with what an earlier process left: a graph, a compiler's cache",
+            "s",
+            least=0,
+        ),
+        _field("max_difference", _float, "largest difference of a matte from that of PyTorch's eager fp32", least=0),
+        _field("clock_mhz", _float, "lowest clock at the end of a process's block", "MHz", least=0),
+        _field("throttled", _bool, "whether the device was held back for heat or power"),
         _field("peak_mb", _float, "peak memory: the GPU's, or the process's resident set", "1e6 bytes", least=0),
         _field(
             "energy_j",
@@ -160,7 +167,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             "J",
             least=0,
         ),
-        _field("samples_ms", pa.list_(_float), "time of every timed call, in order", "ms", least=SHORTEST_MS),
+        _field("samples_ms", pa.list_(_float), "time of every timed call, process by process", "ms", least=SHORTEST_MS),
+        _field(
+            "process_calls", pa.list_(_int), "timed calls of each process, as samples_ms has them", "calls", least=0
+        ),
         _field("versions", _text, "versions of what can change the numbers, JSON"),
         _field("started", _time, "start of the measurement", "UTC"),
     ),
@@ -182,7 +192,10 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 KEYS: dict[str, tuple[str, ...]] = {
     "runs": ("run_id",),
-    "scores": ("run_id", "dataset", "image", "protocol", "convention", "region", "metric_version"),
+    "scores": (
+        *("run_id", "dataset", "image", "protocol", "convention", "region", "metric_version"),
+        *("engine", "precision"),
+    ),
     "speed": (
         *("run_id", "model", "backbone", "device", "engine", "precision"),
         *("layout", "batch", "height", "width", "scope"),
@@ -212,6 +225,7 @@ _ACCEPTS: dict[pa.DataType, tuple[str, Callable[[Any], bool]]] = {
     pa.binary(): ("bytes", lambda value: isinstance(value, bytes)),
     pa.list_(_text): ("a list of texts", _is_list_of(lambda value: isinstance(value, str))),
     pa.list_(_float): ("a list of numbers", _is_list_of(lambda value: isinstance(value, Real))),
+    pa.list_(_int): ("a list of whole numbers", _is_list_of(_is_whole)),
 }
 
 
@@ -313,6 +327,7 @@ _CHECKS: dict[pa.DataType, Callable[[pd.Series, pa.Field], tuple[int, str] | Non
     _time: _instant,
     pa.list_(_text): _texts,
     pa.list_(_float): _numbers,
+    pa.list_(_int): _numbers,
 }
 
 

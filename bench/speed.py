@@ -1,161 +1,46 @@
-"""How fast a model is: each setting timed in a fresh process, as rows of the store's table `speed`.
+"""How fast a model is: each setting timed in fresh processes, as rows of the store's table `speed`.
 
 Two scopes, never mixed: `model` is a tensor on the device in, a matte on the device out; `end_to_end` is 8-bit pictures
 in memory in, mattes as numpy arrays at the pictures' size out. Random weights and pictures: speed depends on neither.
+Every network is timed in several processes, all networks in turn, so that a machine that drifts favours none.
 This side needs no torch; `bench.timing` is the side that does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import logging
 import os
-import re
+import shutil
 import signal
+import statistics
 import subprocess
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import provenance
-from bench.engines import ENGINES
 from bench.peers.speed import PeerSpec
+from bench.pooling import pooled
+from bench.settings import Protocol, SpeedSpec, protocol_for
 from bench.store import Store
-from wsshm.config import ModelConfig, parse
 from wsshm.console import own_process, track
-from wsshm.errors import UserError, nearest
-from wsshm.models import text_of
+from wsshm.errors import UserError
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = ("fp32", "bf16", "fp16")
-SCOPES = ("model", "end_to_end")
-DEVICES = ("cpu", "cuda")
-LAYOUTS = ("channels_last", "nchw")
-VIDEO_SIZES = {"720p": (720, 1280), "1080p": (1080, 1920), "1440p": (1440, 2560), "2160p": (2160, 3840)}
-
-
-@dataclass(frozen=True)
-class SpeedSpec:
-    """One setting to be timed. The model sees `height` x `width` padded to multiples of its stride.
-
-    `precision` is that of weights and activations throughout; `fp32` is without TF32.
-    """
-
-    backbone: str
-    architecture: str = "unet"
-    backbone_kwargs: dict[str, Any] = field(default_factory=dict)
-    height: int = 512
-    width: int = 512
-    batch: int = 1
-    precision: str = "fp32"
-    engine: str = "eager"
-    scope: str = "model"
-    device: str = "cpu"
-    layout: str = "channels_last"
-
-    def __post_init__(self) -> None:
-        if self.architecture.startswith("{"):  # with options: as a run's row has it
-            chosen = parse({"architecture": self.architecture}, ModelConfig, "the model to be timed").architecture
-            object.__setattr__(self, "architecture", text_of(chosen))
-        ENGINES.get(self.engine)
-        checks = {"precision": PRECISIONS, "scope": SCOPES, "device": DEVICES, "layout": LAYOUTS}
-        for name, choices in checks.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise UserError(f"the {name} {value!r} cannot be timed; {nearest(str(value), choices)}")
-        for name in ("height", "width", "batch"):
-            if getattr(self, name) < 1:
-                raise UserError(f"the {name} to be timed is {getattr(self, name)}; give at least 1")
-
-    @property
-    def request(self) -> dict[str, Any]:
-        """What the process that times is asked."""
-        return {"spec": asdict(self)}
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """The columns of its row that are known before it is timed."""
-        columns = asdict(self)
-        del columns["backbone_kwargs"]
-        return columns | {"model": self.model, "run_id": None}
-
-    @property
-    def model(self) -> str:
-        """The name under which reports list what was timed."""
-        options = json.dumps(self.backbone_kwargs, sort_keys=True) if self.backbone_kwargs else ""
-        return f"{self.architecture}/{self.backbone}{options}"
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """Warm-up and timing go on until both the calls and the seconds are reached, each for `max_seconds` at most."""
-
-    warmup_calls: int
-    warmup_seconds: float
-    calls: int
-    seconds: float
-    max_seconds: float
-
-
-CPU_PROTOCOL = Protocol(warmup_calls=3, warmup_seconds=1, calls=20, seconds=5, max_seconds=30)
-GPU_PROTOCOL = Protocol(warmup_calls=25, warmup_seconds=3, calls=200, seconds=10, max_seconds=120)
-GPU_SINGLE_IMAGE = replace(GPU_PROTOCOL, calls=1000)  # so that p99 has ten calls above it
-
-
-def protocol_for(spec: SpeedSpec | PeerSpec) -> Protocol:
-    """The protocol a setting is timed by unless another is given."""
-    if spec.device == "cpu":
-        return CPU_PROTOCOL
-    return GPU_SINGLE_IMAGE if spec.batch == 1 else GPU_PROTOCOL
-
-
-def parse_size(text: str | int) -> tuple[int, int]:
-    """(height, width) from `512` (square), `1080p` (a video size) or `1920x1080` (width x height).
-
-    >>> parse_size("1080p"), parse_size("640x480"), parse_size(512)
-    ((1080, 1920), (480, 640), (512, 512))
-    """
-    text = str(text).strip().lower()
-    if text in VIDEO_SIZES:
-        return VIDEO_SIZES[text]
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if found is None or 0 in (int(side) for side in found.groups() if side):
-        raise UserError(
-            f"{text!r} is not a size; give 512, 1920x1080 (width x height) or one of {', '.join(VIDEO_SIZES)}"
-        )
-    width, height = int(found[1]), int(found[2] or found[1])
-    return height, width
-
-
-def expand(
-    backbones: Iterable[str],
-    sizes: Iterable[str | int] = (512,),
-    batches: Iterable[int] = (1,),
-    precisions: Iterable[str] = ("fp32",),
-    engines: Iterable[str] = ("eager",),
-    scopes: Iterable[str] = SCOPES,
-    architectures: Iterable[str] = ("unet",),
-    **fixed: Any,
-) -> list[SpeedSpec]:
-    """All combinations, the models innermost: what is compared is timed side by side, so that drift favours none."""
-    grid = itertools.product(map(parse_size, sizes), batches, precisions, engines, scopes, architectures, backbones)
-    return [
-        SpeedSpec(
-            backbone,
-            architecture=architecture,
-            height=height,
-            width=width,
-            batch=batch,
-            precision=precision,
-            engine=engine,
-            scope=scope,
-            **fixed,
-        )
-        for (height, width), batch, precision, engine, scope, architecture, backbone in grid
-    ]
+PROCESSES = 3
+"""Of each setting; with fewer the interval over processes says little."""
+FURTHER = 2
+"""Processes of a setting in place of those during which the machine was busy."""
+LONGEST = 900
+"""Seconds that one process may take, preparing and timing."""
+KNOWN = ("params", "gmacs", "max_difference")
+"""Columns that a process tells even where nothing was timed."""
 
 
 def speed_table(
@@ -163,43 +48,133 @@ def speed_table(
     threads: int | None = None,
     protocol: Protocol | None = None,
     store: Store | None = None,
+    processes: int = PROCESSES,
+    calibration: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Time all settings one after another; each row, see `measure`, is written to `store` as soon as it is known.
+    """Time all settings, each in `processes` fresh processes; each row is written to `store` as soon as it is known.
 
-    All models are built once before anything is timed, so that a wrong name is told at once.
+    All settings come in turn before the first one's next process. A process during which the machine was busy is
+    replaced by a further one, up to `FURTHER` times; where that is not enough, the row is `unstable`. `calibration` is a
+    manifest whose validation photos int8 is calibrated on, by default photos of the embedded set.
+
+    Lack of memory gives the status `oom`, what the machine or the engine cannot run `unavailable`, an engine whose mattes
+    are not eager's `wrong`, each with its reason and not timed. Raises UserError for what the user gave wrong, such as an
+    unknown backbone or an absent GPU, before anything is timed. `threads` is the number of CPU threads, by default torch's
+    own choice.
     """
-    rows = []
-    with _Timer(threads) as timer:
-        timer.check(specs)
-        for spec in track(specs, len(specs), "timing models"):
-            row = timer.row(spec, protocol or protocol_for(spec))
-            if row["status"] != "ok":
-                log.warning("%s at %d x %d: %s (%s)", spec.model, spec.width, spec.height, row["status"], row["reason"])
-            if store is not None:
-                store.write("speed", [row])
-            rows.append(row)
-    return rows
+    if processes < 1:
+        raise UserError(f"a setting is timed in at least 1 process, not {processes}")
+    cells: dict[str, Cell] = {}
+    with TemporaryDirectory(prefix="wsshm-speed-") as scratch:
+        for number, spec in enumerate(specs):
+            folder = Path(scratch) / str(number)
+            cells.setdefault(spec.cell, Cell(folder, protocol or protocol_for(spec), processes)).specs.append(spec)
+        asked = _in_turn(list(cells.values()), specs, threads, calibration)
+        for cell in track(asked, len(cells) * processes, "timing models"):
+            if cell.complete:
+                rows = list(cell.rows().values())
+                for told in {row["reason"]: row for row in rows if row["status"] != "ok"}.values():
+                    what = f"{told['model']}, {told['engine']}, {told['precision']}, {told['width']} x {told['height']}"
+                    log.warning("%s: %s (%s)", what, told["status"], told["reason"])
+                if store is not None:
+                    store.write("speed", rows)
+    return [cells[spec.cell].rows()[spec.scope] for spec in specs]
+
+
+def _in_turn(
+    cells: list[Cell], specs: Sequence[SpeedSpec | PeerSpec], threads: int | None, calibration: str | None
+) -> Iterator[Cell]:
+    """The cells, each once it has been timed in a further process. Every round of all has a Python of its own."""
+    checked = False
+    while waiting := [cell for cell in cells if not cell.complete]:
+        with _Timer(threads, calibration) as timer:
+            if not checked:
+                timer.check(specs)
+                checked = True
+            for cell in waiting:
+                cell.add(timer)
+                yield cell
 
 
 def measure(spec: SpeedSpec | PeerSpec, threads: int | None = None, protocol: Protocol | None = None) -> dict[str, Any]:
-    """Time one setting in a fresh process; a row of the table `speed`.
+    """Time one setting in one process, as `speed_table`: a row whose interval is over that process's calls."""
+    return speed_table([spec], threads, protocol, processes=1)[0]
 
-    Lack of memory gives the status `oom`, a precision the device cannot run `unavailable`, too few calls for an
-    interval of the median, or a busy machine (see `bench.busy`), `unstable`, each with its reason. Raises UserError for
-    what the user gave wrong, such as an unknown backbone or an absent GPU. `threads` is the number of CPU threads, by
-    default torch's own choice.
-    """
-    with _Timer(threads) as timer:
-        return timer.row(spec, protocol or protocol_for(spec))
+
+@dataclass
+class Cell:
+    """A network in one setting: what its processes have measured so far of its scopes, and how its rows are made."""
+
+    folder: Path
+    protocol: Protocol
+    processes: int
+    specs: list[SpeedSpec | PeerSpec] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    started: datetime | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether no further process is needed: enough were undisturbed, one failed, or there were too many."""
+        failed = bool(self.answers) and "blocks" not in self.answers[-1]
+        enough = len(self._quiet()) >= self.processes or len(self.answers) >= self.processes + FURTHER
+        return failed or enough
+
+    def add(self, timer: _Timer) -> None:
+        """Time it in one more process. The last one's folder is removed."""
+        self.started = self.started or provenance.now()
+        self.folder.mkdir(exist_ok=True)
+        self.answers.append(timer.timed(self.specs, self.protocol, self.folder))
+        if self.complete:
+            shutil.rmtree(self.folder)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """By scope the rows of the table `speed`."""
+        return {spec.scope: self._row(spec) for spec in self.specs}
+
+    def _row(self, spec: SpeedSpec | PeerSpec) -> dict[str, Any]:
+        first, last = self.answers[0], self.answers[-1]
+        settings = last.get("settings", {})
+        commit, dirty = provenance.git_state()
+        row = {
+            **spec.columns,
+            "device": settings.get("device") or provenance.device_name(),
+            "versions": json.dumps({**provenance.versions(), **settings, "git_commit": commit, "git_dirty": dirty}),
+            "started": self.started,
+            **{name: last.get(name) for name in KNOWN},
+            **last.get("sizes", {}),
+        }
+        if "blocks" not in last:
+            return {**row, "status": last["status"], "reason": last["reason"]}
+        prepared = [answer.get("prepared_s") for answer in self.answers]
+        cached = [seconds for seconds in prepared[1:] if seconds is not None]
+        used = self._quiet() if len(self._quiet()) >= self.processes else self.answers
+        return {
+            **row,
+            "max_difference": max(
+                (answer["max_difference"] for answer in self.answers if answer.get("max_difference") is not None),
+                default=None,
+            ),
+            "compile_s": first.get("prepared_s"),
+            "compile_cached_s": statistics.median(cached) if cached else None,
+            **pooled([answer["blocks"][spec.scope] for answer in used], spec.batch),
+        }
+
+    def _quiet(self) -> list[dict[str, Any]]:
+        """The processes during which the machine was not busy."""
+        return [
+            answer
+            for answer in self.answers
+            if "blocks" in answer and not any(block["busy"] for block in answer["blocks"].values())
+        ]
 
 
 class _Timer:
     """The process `python -m bench.timing`, which has only imported torch and forks a fresh one for each setting."""
 
-    def __init__(self, threads: int | None) -> None:
+    def __init__(self, threads: int | None, calibration: str | None) -> None:
         if threads is not None and threads < 1:
             raise UserError(f"--threads is {threads}; give at least 1")
-        self.threads = threads
+        self.threads, self.calibration = threads, calibration
         command, environment = own_process("bench.timing")
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
@@ -223,23 +198,13 @@ class _Timer:
     def check(self, specs: Sequence[SpeedSpec | PeerSpec]) -> None:
         """Raise UserError for the first model that cannot be built, file that cannot be run, or device that is not there."""
         self._ask({"check": [asdict(spec) for spec in specs if isinstance(spec, SpeedSpec)]})
-        for spec in {spec.model: spec for spec in specs if isinstance(spec, PeerSpec)}.values():
-            self._ask(spec.request)
+        for peer in {(spec.model, spec.engine): spec for spec in specs if isinstance(spec, PeerSpec)}.values():
+            self._ask(peer.request)
 
-    def row(self, spec: SpeedSpec | PeerSpec, protocol: Protocol) -> dict[str, Any]:
-        """Time one setting in a fresh process; its row of the table `speed`."""
-        started = provenance.now()
-        answer = self._ask({**spec.request, "protocol": asdict(protocol), "threads": self.threads})
-        settings = answer.pop("settings", {})
-        commit, dirty = provenance.git_state()
-        return {
-            **spec.columns,
-            "device": settings.get("device") or provenance.device_name(threads=self.threads),
-            "reason": None,
-            "versions": json.dumps({**provenance.versions(), **settings, "git_commit": commit, "git_dirty": dirty}),
-            "started": started,
-            **answer,
-        }
+    def timed(self, specs: Sequence[SpeedSpec | PeerSpec], protocol: Protocol, folder: Path) -> dict[str, Any]:
+        """What a fresh process measures of settings that differ in their scope alone (see `bench.timing.time_model`)."""
+        asked = {"protocol": asdict(protocol), "threads": self.threads, "scopes": [spec.scope for spec in specs]}
+        return self._ask({**specs[0].request, **asked, "folder": str(folder), "calibration": self.calibration})
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin is not None

@@ -35,8 +35,20 @@ REFERENCE = "mlb"
 ELSEWHERE = (EXTERNAL, PEER)  # how the run_ids begin of predictions made elsewhere and of somebody else's models
 OUTSIDE = "external"  # the protocol of both here: rules that no run of ours has, so that they stand in one comparison
 VALUES = tuple(name for name, measure in MEASURES.items() if measure.reported or measure.further)
-SCORES = ("run_id", "dataset", "image", "protocol", "convention", "region", "truth", "metric_version", *VALUES)
-LARGE = "samples_ms"  # of timings: every call, which no report shows
+EXECUTED = ("engine", "precision")
+SCORES = (
+    "run_id",
+    "dataset",
+    "image",
+    "protocol",
+    "convention",
+    "region",
+    "truth",
+    "metric_version",
+    *EXECUTED,
+    *VALUES,
+)
+LARGE = ("samples_ms", "process_calls")  # of timings: every call, which no report shows
 OF_RUNS = ("method", "label", *NETWORK, "data_fingerprint", "recipe_version")
 # Said elsewhere in a row, or without influence on the numbers: no part of a variant's name.
 NOT_A_VARIANT = (
@@ -57,7 +69,8 @@ class Frames:
     with `OF_RUNS`, `seed`, `mattes` and `masks` of their runs; its texts are categoricals, as it may hold millions of
     rows: group it by codes, never row by row. `speed` lacks every call's time, and has no timing of others' models:
     those are `peer_speed`. Sample pictures, which may be gigabytes, stay in the store: see `pictures`. `notes` are
-    sentences about what was left out.
+    sentences about what was left out. `executed` are scores of networks in other engines or precisions than eager PyTorch
+    in fp32, which no comparison of methods has.
     """
 
     root: str
@@ -67,6 +80,7 @@ class Frames:
     epochs: pd.DataFrame
     peer_speed: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: list[str] = field(default_factory=list)
+    executed: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def pictures(self, run_ids: Iterable[str]) -> pd.DataFrame:
         """The rows of `samples` of some runs, with their pictures: `png`."""
@@ -80,10 +94,10 @@ def load(root: str | Path) -> Frames:
     """
     store = Store(root)
     tables = {
-        name: store.read(name, [column for column in SCHEMAS[name].names if column != LARGE])
+        name: store.read(name, [column for column in SCHEMAS[name].names if column not in LARGE])
         for name in ("runs", "speed", "epochs")
     }
-    scores = store.read("scores", SCORES, categories=True)
+    scores, executed = _by_engine(store.read("scores", SCORES, categories=True))
     foreign = _foreign(store)
     if scores.empty and all(frame.empty for frame in tables.values()):
         beside = f" ({foreign})" if foreign else ""
@@ -101,7 +115,7 @@ def load(root: str | Path) -> Frames:
     speed = tables["speed"]
     theirs = is_peer(speed["run_id"])
     own, peer_speed = (speed[rows].reset_index(drop=True) for rows in (~theirs, theirs))
-    return Frames(str(root), runs, scores, own, tables["epochs"], peer_speed, [*notes, *merged])
+    return Frames(str(root), runs, scores, own, tables["epochs"], peer_speed, [*notes, *merged], executed)
 
 
 def is_peer(run_ids: pd.Series) -> NDArray[np.bool_]:
@@ -212,6 +226,17 @@ def _varied_for_nothing(runs: pd.DataFrame, flat: list[dict[str, Any]]) -> list[
     seen = pd.Series([document.get("budget.masks") for document in flat], runs.index, dtype=object)
     groups = runs.assign(seen=seen).groupby(["method", "mattes", "seed"], dropna=False)["seen"]
     return list((runs["masks"] == 0).fillna(False) & (groups.transform("nunique") > 1))
+
+
+def _by_engine(scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The scores of networks in eager PyTorch and fp32, and those in other engines or precisions."""
+    other = scores[list(EXECUTED)].notna().any(axis=1).to_numpy()
+    if not other.any():
+        return scores.drop(columns=list(EXECUTED)), scores[other]
+    usual = scores[~other].reset_index(drop=True).drop(columns=list(EXECUTED))
+    for name in usual.select_dtypes("category"):
+        usual[name] = usual[name].cat.remove_unused_categories()
+    return usual, scores[other].reset_index(drop=True)
 
 
 def _finished_scores(scores: pd.DataFrame, runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

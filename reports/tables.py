@@ -23,8 +23,15 @@ P99_FROM = 1000  # calls: fewer leave less than ten above the 99th percentile
 SEEN_FROM_MLB = {"better": "mlb worse", "worse": "mlb better", NOT_SIGNIFICANT: NOT_SIGNIFICANT}
 OPTIONAL = {
     "peak_mb": numbers("memory", "peak_mb", 0, "MB, peak"),
-    "compile_s": numbers("compile", "compile_s", 1, "s"),
+    "compile_s": numbers("cold", "compile_s", 1, "s", "preparing"),
+    "compile_cached_s": numbers("cached", "compile_cached_s", 1, "s", "preparing"),
     "energy_j": numbers("energy", "energy_j", 2, "J per image"),
+    "clock_mhz": numbers("clock", "clock_mhz", 0, "MHz"),
+    "max_difference": Column(
+        "differs by",
+        lambda row: ABSENT if pd.isna(row["max_difference"]) else Cell(f"{row['max_difference']:.1g}"),
+        True,
+    ),
 }
 
 
@@ -162,7 +169,7 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
     measured = [_latency(key) for key in percentiles]
     measured += [numbers("FPS ↑", "fps", None), numbers("images/s ↑", "images_per_s", None)]
     measured += [column for key, column in OPTIONAL.items() if frame[key].notna().any()]
-    measured += [numbers("calls", "n")]
+    measured += [numbers("calls", "n"), *([numbers("processes")] if frame["processes"].notna().any() else [])]
     columns = [
         Column("model", _model),
         Column("conditions", _conditions),
@@ -173,8 +180,11 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
         *(replace(column, show=_unless_failed(column.show)) for column in measured),
     ]
     caption = (
-        "GMACs and latency are those of one call. Below the median its 95 % interval, over the calls of one process: two "
-        "processes differ by a few percent more, so that a whole may seem faster than a part of it. FPS is 1000 / p50 at "
+        "GMACs and latency are those of one call. Below the median its 95 % interval. Where several processes were timed, "
+        "percentiles are the geometric means of theirs, and it is the t interval over the processes' medians (on "
+        "logarithms); of one process it is over its calls, and another process differs by a few percent more. Two runs "
+        "agree where their intervals overlap. "
+        f"{_prepared(frame)}FPS is 1000 / p50 at "
         f"batch 1; images/s is taken over the whole timed block. p99 is shown from {P99_FROM:,} calls on. Model only "
         "leaves out reading, resizing and copying; end to end counts them."
     )
@@ -186,6 +196,19 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
             "fastest, and what could not be timed; all are in the CSV."
         )
     return Table("speed", caption, columns, frame, shown.to_dict("records"))
+
+
+def _prepared(frame: pd.DataFrame) -> str:
+    """What the columns of engines mean, as far as there are any."""
+    said = ""
+    if frame["compile_s"].notna().any():
+        said += (
+            "Preparing is exporting, compiling and the first call: cold, and with what an earlier process left (a graph, "
+            "a compiler's cache). "
+        )
+    if frame["max_difference"].notna().any():
+        said += "The mattes of every engine and precision differ from those of PyTorch in fp32 by at most as much as stated. "
+    return said
 
 
 def _chosen(frame: pd.DataFrame, most: int, first: Collection[str]) -> list[int]:

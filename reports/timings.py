@@ -10,7 +10,11 @@ import pandas as pd
 from bench.comparable import same_input
 from reports.document import counted, listed
 
-WHY = {"unstable": "unstable: a busy machine, or too few calls", "oom": "out of memory"}
+WHY = {
+    "unstable": "unstable: a busy machine, too few calls, or processes that differ",
+    "oom": "out of memory",
+    "wrong": "wrong: mattes that are not PyTorch's",
+}
 
 
 def matches(timed: pd.DataFrame, protocol: str) -> list[bool]:

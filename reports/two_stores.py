@@ -289,8 +289,8 @@ def _speed_table(frame: pd.DataFrame) -> Table:
     columns = [texts("model"), Column("conditions", conditions), latency("a"), latency("b")]
     columns += [numbers("B / A", "ratio", 3), interval_column("interval", 3), VERDICT]
     caption = (
-        "B over A, below 1 is faster. The interval combines the ends of the medians' 95 % "
-        "intervals, and covers the calls of one process each: the same model timed in two processes differs by a few "
-        "percent, so only larger ratios indicate a difference between two machines or commits."
+        "B over A, below 1 is faster. The interval combines the ends of the medians' 95 % intervals, end against end, so "
+        "that it holds 1 where these overlap. A row of several processes covers how processes differ; one of a single "
+        "process covers its calls alone, and the same model in another process differs by a few percent."
     )
     return Table("compare-speed", caption, columns, frame, title="Latency (p50) of the same models")

@@ -16,7 +16,7 @@ import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
-from bench import provenance, speed
+from bench import provenance, settings, speed
 from bench.store import SETTLED
 from reports.page import build
 from sweeps import tracking
@@ -284,7 +284,7 @@ class _Sweep:
         for leftover in (files, progress):
             leftover.delete()
 
-    def _speed_specs(self, runs: list[RunPlan]) -> list[speed.SpeedSpec]:
+    def _speed_specs(self, runs: list[RunPlan]) -> list[settings.SpeedSpec]:
         from wsshm.models.trial import check_backbone
 
         networks = self.plan.timed_networks(run.config.model for run in runs)
@@ -299,16 +299,16 @@ class _Sweep:
         gpu = any(run.config.train.gpus_per_worker for run in runs)
         self.accelerator = next((run.config.train.accelerator_resource for run in runs), {})
         timed = self.plan.speed
-        settings = (self.plan.timed_sizes(), timed.batches, timed.precisions, timed.engines)
+        grid = (self.plan.timed_sizes(), timed.batches, timed.precisions, timed.engines)
         device = "cuda" if gpu else "cpu"
         by_network = [
-            speed.expand([backbone], *settings, architectures=[architecture], device=device)
+            settings.expand([backbone], *grid, architectures=[architecture], device=device)
             for architecture, backbone in networks
         ]
         # What is compared is timed side by side, so that drift favours none.
         return [spec for alike in zip(*by_network, strict=True) for spec in alike]
 
-    def _time(self, specs: list[speed.SpeedSpec]) -> None:
+    def _time(self, specs: list[settings.SpeedSpec]) -> None:
         """Time what the store has no row of yet from this device."""
         if not specs:
             return
@@ -323,9 +323,9 @@ class _Sweep:
         todo = [spec for spec in specs if tuple(getattr(spec, key) for key in keys) not in done]
         if todo:
             log.info("timing %d settings", len(todo))
-            call(speed.speed_table, todo, None, None, store)
+            call(speed.speed_table, todo, None, None, store, self.plan.speed.processes)
 
-    def _latencies(self, specs: list[speed.SpeedSpec]) -> dict[str, float]:
+    def _latencies(self, specs: list[settings.SpeedSpec]) -> dict[str, float]:
         device = _caller(specs, self.accelerator)(_timed_on, specs[0].device)
         first = specs[0]
         found = latencies(
@@ -396,7 +396,7 @@ def _timed_on(device: str) -> str:
     return provenance.device_name(device, torch.get_num_threads())
 
 
-def _caller(specs: list[speed.SpeedSpec], accelerator: dict[str, float]) -> Callable[..., Any]:
+def _caller(specs: list[settings.SpeedSpec], accelerator: dict[str, float]) -> Callable[..., Any]:
     """Calls a function where timing is done: here, or on a node with a GPU (of the kind that runs ask for), owned whole."""
     if specs[0].device != "cuda":
         return lambda function, *arguments: function(*arguments)

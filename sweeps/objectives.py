@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from bench.speed import LAYOUTS
+from bench.engines import ENGINES
+from bench.settings import LAYOUTS
 from bench.store import Store, stages_in
 from wsshm.config import RunConfig, parse
 from wsshm.methods import stages_of
@@ -63,7 +64,7 @@ def latencies(
     A time that is unstable (too few calls, a busy machine) counts only while there is no better one.
     """
     setting = {"scope": "model", "device": device, "height": height, "width": width, "batch": batch}
-    setting |= {"precision": precision, "engine": engine, "layout": LAYOUTS[0]}
+    setting |= {"precision": precision, "engine": engine, "layout": ENGINES.get(engine).layout or LAYOUTS[0]}
     rows = speed[speed["status"].isin(["ok", "unstable"]) & speed["p50_ms"].notna()]
     for key, value in setting.items():
         rows = rows[rows[key] == value]

@@ -153,7 +153,7 @@ class SearchPlan(Section):
 
 
 class SpeedPlan(Section):
-    """What is timed after training: every combination, each in a fresh process; nothing if `models` is empty.
+    """What is timed after training: every combination, each in fresh processes; nothing if `models` is empty.
 
     Runs are scored with a picture's shorter side at the size that they were trained at: a report sets speed beside error
     for timings of that shorter side alone.
@@ -165,10 +165,12 @@ class SpeedPlan(Section):
     """Picture sizes: trained (the square of data.size), 512, 1080p, or width x height: 288x192 for 3:2 photos at 192 px."""
     batches: tuple[Annotated[int, pydantic.Field(ge=1, le=4096)], ...] = pydantic.Field(default=(1,), min_length=1)
     """Batch sizes."""
-    precisions: tuple[Literal["fp32", "bf16", "fp16"], ...] = pydantic.Field(default=("fp32",), min_length=1)
+    precisions: tuple[Literal["fp32", "bf16", "fp16", "int8"], ...] = pydantic.Field(default=("fp32",), min_length=1)
     """Precisions."""
     engines: tuple[Annotated[str, Registered(ENGINES)], ...] = pydantic.Field(default=("eager",), min_length=1)
     """What executes the network."""
+    processes: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
+    """Fresh processes that each is timed in; the interval is over them."""
     target_fps: Annotated[float, pydantic.Field(gt=0)] | None = None
     """Frames per second to be held, end to end: the report says which network to ship and marks which hold it."""
 

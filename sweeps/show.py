@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bench.settings import CPU_PROTOCOL
 from bench.store import Store
 from reports.document import counted
 from reports.load import flatten
@@ -135,7 +136,8 @@ def estimated(plan: Plan, runs: Sequence[RunPlan], store: Location) -> list[str]
     )
     settings *= len(plan.speed.precisions) * len(plan.speed.engines) * 2
     if settings:
-        lines.append(f"then {settings} settings are timed one after another, each for at least 6 s plus its start")
+        seconds = plan.speed.processes * int(CPU_PROTOCOL.warmup_seconds + CPU_PROTOCOL.seconds)
+        lines.append(f"then {settings} settings are timed in turn, each for at least {seconds} s plus its starts")
     return lines
 
 

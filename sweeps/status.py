@@ -14,7 +14,7 @@ import rich.console
 import rich.live
 from rich.text import Text
 
-from bench.speed import parse_size
+from bench.settings import parse_size
 from bench.store import SETTLED, stages_in
 from reports.load import flatten
 from reports.pareto import front

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from bench.engines import Engine, register
 
-register(Engine("eager", "PyTorch, operator by operator", lambda network, images: network))
+register(Engine("eager", "PyTorch, operator by operator", lambda network, images, setting: network, any_size=True))

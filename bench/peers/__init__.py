@@ -27,8 +27,8 @@ from wsshm.errors import UserError, nearest
 FOLDER = Path(__file__).parent
 FIRST = "first"
 """Stands for the name of the file's first input that is not fed otherwise, or its first output."""
-ENGINES = {"onnx": "onnxruntime", "tflite": "litert"}
-"""What runs a file of each format; the store's column `engine`."""
+RUNS = {"onnx": ("onnxruntime", "openvino"), "tflite": ("litert",)}
+"""What can run a file of each format, the usual one first; the store's column `engine`."""
 
 NUMBERS = {"format", "input", "extra_inputs", "states", "first_state", "output"}
 """Of a description, what changes a peer's numbers."""

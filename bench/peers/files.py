@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import math
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.peers import ENGINES
 from wsshm.errors import UserError, first_line
 
 Array = NDArray[Any]
@@ -47,12 +47,18 @@ class Session(Protocol):
         """The named outputs; whatever the engine raises."""
 
 
-def open_file(file: Path, format: str, threads: int | None = None) -> Session:
+def open_file(
+    file: Path, format: str, threads: int | None = None, *, engine: str | None = None, precision: str = "fp32"
+) -> Session:
     """The file as something to run, on `threads` CPU threads (default: the engine's choice).
 
-    UserError for a file that is missing, empty or of another format, and where the engine is not installed.
+    `engine` is one of the format's (see `bench.peers.RUNS`), by default the first. `precision` is what OpenVINO computes
+    in: fp32, bf16 or fp16; int8 is for graphs that are quantised, whose other layers are in fp32. UserError for a file
+    that is missing, empty or of another format, and where the engine is not installed.
     """
     check_file(file)
+    if engine == "openvino":
+        return _OpenVino(file, threads, precision)
     return _Onnx(file, threads) if format == "onnx" else _TfLite(file, threads)
 
 
@@ -83,7 +89,7 @@ def parameters(file: Path, format: str) -> int | None:
 
 
 class _Onnx:
-    engine = ENGINES["onnx"]
+    engine = "onnxruntime"
 
     def __init__(self, file: Path, threads: int | None) -> None:
         try:
@@ -112,8 +118,49 @@ class _Onnx:
         return Tensor(shape or None, TYPES.get(node.type, np.float32))
 
 
+class _OpenVino:
+    engine = "openvino"
+    hints: typing.ClassVar = {"bf16": "bf16", "fp16": "f16"}
+
+    def __init__(self, file: Path, threads: int | None, precision: str) -> None:
+        try:
+            import openvino
+        except ImportError:
+            raise UserError(f"{file} needs the package openvino, which is not installed here: {LACKING}") from None
+        # Left alone, OpenVINO takes bfloat16 where the processor has it.
+        asked: dict[str, Any] = {"INFERENCE_PRECISION_HINT": self.hints.get(precision, "f32")}
+        if threads is not None:
+            asked["INFERENCE_NUM_THREADS"] = threads
+        try:
+            compiled = openvino.Core().compile_model(file, "CPU", asked)
+        except RuntimeError as error:
+            raise UserError(f"{file} is no file that OpenVINO can load ({_reason(error)})") from None
+        self.version = importlib.metadata.version("openvino")
+        self._request = compiled.create_infer_request()
+        self.inputs = {port.any_name: self._tensor(port) for port in compiled.inputs}
+        self.outputs = {port.any_name: self._tensor(port) for port in compiled.outputs}
+        self._places = {port.any_name: place for place, port in enumerate(compiled.outputs)}
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        results = self._request.infer(dict(feeds), share_inputs=True, share_outputs=True)
+        return [np.array(results[self._places[name]]) for name in outputs]  # the next call overwrites what it shares
+
+    @staticmethod
+    def _tensor(port: Any) -> Tensor:
+        if port.partial_shape.rank.is_dynamic:
+            return Tensor(None, port.element_type.to_dtype().type)
+        shape = tuple(None if side.is_dynamic else side.get_length() for side in port.partial_shape)
+        return Tensor(shape, port.element_type.to_dtype().type)
+
+
+def _reason(error: Exception) -> str:
+    """The last line of one of OpenVINO's errors: those before it name places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
 class _TfLite:
-    engine = ENGINES["tflite"]
+    engine = "litert"
 
     def __init__(self, file: Path, threads: int | None) -> None:
         try:

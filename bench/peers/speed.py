@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from bench.peers import ENGINES, Description, Given
+from bench.peers import RUNS, Description, Given
 from bench.peers.files import check_file, digest
 from wsshm.config import parse
 from wsshm.errors import UserError, nearest
@@ -31,6 +33,12 @@ class PeerSpec:
     scope: str = "model"
     device: str = "cpu"
     batch: int = 1
+    engine: str = ""
+    """What runs the file; by default the usual one of its format."""
+
+    def __post_init__(self) -> None:
+        if not self.engine:
+            object.__setattr__(self, "engine", self.usual)
 
     @cached_property
     def description(self) -> Description:
@@ -44,9 +52,19 @@ class PeerSpec:
         return self.name
 
     @property
+    def usual(self) -> str:
+        """The engine that a file of this format is usually run by."""
+        return RUNS[self.description.format][0]
+
+    @property
     def request(self) -> dict[str, Any]:
         """What the process that times is asked."""
         return {"peer": asdict(self)}
+
+    @property
+    def cell(self) -> str:
+        """What is timed in one process, here each setting."""
+        return json.dumps(asdict(self))
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -57,19 +75,21 @@ class PeerSpec:
             "model": self.name,
             "architecture": self.name,
             "backbone": None,
-            "engine": ENGINES[told.format],
             "precision": told.precision,
             "layout": "nchw" if told.input.layout == "NCHW" else "channels_last",
-            **{name: getattr(self, name) for name in ("device", "batch", "height", "width", "scope")},
+            **{name: getattr(self, name) for name in ("device", "engine", "batch", "height", "width", "scope")},
         }
 
 
-def expand_peers(given: Iterable[Given], sizes: Iterable[tuple[int, int]], scopes: Iterable[str]) -> list[PeerSpec]:
+def expand_peers(
+    given: Iterable[Given], sizes: Iterable[tuple[int, int]], scopes: Iterable[str], engines: Iterable[str] = ()
+) -> list[PeerSpec]:
     """Every peer at every size, (height, width) in px, and scope; a network of one size is timed alone only once.
 
-    Raises UserError for a file that is not there.
+    Each in those of `engines` that can run its file, or in the usual one of its format where none can. Raises UserError
+    for a file that is not there.
     """
-    sizes, scopes = list(sizes), list(scopes)
+    sizes, scopes, engines = list(sizes), list(scopes), list(engines)
     for scope in scopes:
         if scope not in SCOPES:
             raise UserError(f"the scope {scope!r} cannot be timed; {nearest(scope, SCOPES)}")
@@ -78,8 +98,10 @@ def expand_peers(given: Iterable[Given], sizes: Iterable[tuple[int, int]], scope
         check_file(one.file)
         told, sha256 = one.peer.description, digest(one.file)
         document = told.model_dump(mode="json")
-        for scope in scopes:
+        able = RUNS[told.format]
+        for engine, scope in itertools.product([name for name in able if name in engines] or able[:1], scopes):
             fixed = told.input.size.fixed if scope == "model" else None
             for height, width in dict.fromkeys(fixed or size for size in sizes):
-                specs.append(PeerSpec(one.peer.name, document, str(one.file), sha256, height, width, scope))
+                spec = PeerSpec(one.peer.name, document, str(one.file), sha256, height, width, scope, engine=engine)
+                specs.append(spec)
     return specs

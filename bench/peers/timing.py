@@ -9,23 +9,27 @@ import cv2
 import numpy as np
 import torch
 
-from bench import provenance
+from bench import photos, provenance
+from bench.blocks import timed
 from bench.peers import Given, Peer
 from bench.peers.files import parameters
 from bench.peers.matting import PeerModel, placed
 from bench.peers.speed import PeerSpec
-from bench.speed import Protocol
-from bench.timing import timed
+from bench.settings import Protocol
+from wsshm.errors import UserError
+
+FARTHEST = 0.02
+"""How far an engine's matte may be from that of the file's usual engine; beyond it the engine is wrong."""
 
 
 def check_peer(spec: PeerSpec) -> dict[str, Any]:
-    """Open the file and run it once; raise UserError for what cannot be timed."""
-    _opened(spec, None)(_picture(spec))
+    """Open the file in its usual engine and run it once; raise UserError for what cannot be timed."""
+    _opened(spec, None, spec.usual)(_picture(spec))
     return {}
 
 
 def time_peer(spec: PeerSpec, protocol: Protocol, threads: int | None) -> dict[str, Any]:
-    """The measured columns of a row of `speed`, with `settings` that belong into its `versions`.
+    """What this process measured of a peer, as `bench.timing.time_model` has it.
 
     Both scopes go through a video of one picture: a recurrent network takes the states of the frame before.
     """
@@ -33,7 +37,24 @@ def time_peer(spec: PeerSpec, protocol: Protocol, threads: int | None) -> dict[s
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
     threads = torch.get_num_threads()
-    model, picture = _opened(spec, threads), _picture(spec)
+    settings = {
+        "device": provenance.device_name(spec.device, threads),
+        "threads": threads,
+        "file": Path(spec.file).name,
+    }
+    settings["sha256"] = spec.sha256
+    farthest, shown = None, _shown(spec)
+    try:
+        model = _opened(spec, threads, spec.engine)
+        settings[model.session.engine] = model.session.version
+        found = model(shown).matte
+    except UserError as error:
+        if spec.engine == spec.usual:
+            raise
+        return {"status": "unavailable", "reason": str(error), "settings": settings}
+    if spec.engine != spec.usual:
+        farthest = float(np.abs(found - _opened(spec, threads, spec.usual)(shown).matte).max())
+    picture = _picture(spec)
     _, states = model.follow(picture, {})
     height, width = spec.height, spec.width
     if spec.scope == "model":
@@ -48,26 +69,29 @@ def time_peer(spec: PeerSpec, protocol: Protocol, threads: int | None) -> dict[s
         else:
             _, states = model.follow(picture, states)
 
-    return {
-        **timed(call, protocol, spec.device, spec.batch),
+    answer = {
         "params": parameters(model.file, spec.description.format),
-        "gmacs": None,
-        "compile_s": None,
-        "height": height,
-        "width": width,
-        "settings": {
-            "device": provenance.device_name(spec.device, threads),
-            "threads": threads,
-            "file": model.file.name,
-            "sha256": model.sha256,
-            model.session.engine: model.session.version,
-        },
+        "max_difference": farthest,
+        "sizes": {"height": height, "width": width},
+        "settings": settings,
     }
+    if farthest is not None and not farthest <= FARTHEST:
+        said = (
+            f"its mattes differ from those of {spec.usual} by up to {farthest:.2g}, where {FARTHEST:g} may be rounding"
+        )
+        return {**answer, "status": "wrong", "reason": said}
+    return {**answer, "blocks": {spec.scope: timed(call, protocol, spec.device)}}
 
 
-def _opened(spec: PeerSpec, threads: int | None) -> PeerModel:
-    return PeerModel(Given(Peer(spec.name, spec.description), Path(spec.file)), threads)
+def _opened(spec: PeerSpec, threads: int | None, engine: str) -> PeerModel:
+    return PeerModel(Given(Peer(spec.name, spec.description), Path(spec.file)), threads, engine)
 
 
 def _picture(spec: PeerSpec) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), dtype=np.uint8)
+
+
+def _shown(spec: PeerSpec) -> np.ndarray:
+    """A photo with a person, H x W x 3 uint8."""
+    photo = photos.drawn(1, spec.height, spec.width)[0]
+    return np.ascontiguousarray((photo * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())

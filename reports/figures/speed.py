@@ -3,12 +3,14 @@
 A panel holds only what was timed alike: scope, device and size, all at batch 1; and only what was trained alike: one method
 with one number of labels, each network by its own run. A network has a point for each way it was executed (engine,
 precision, layout), the fastest of which stands for it. A rate stands beside an error only where it was timed at the input
-that was scored; other sizes have panels of rates alone. Area shows parameters.
+that was scored; other sizes have panels of rates alone. The error is that of the engine and precision that was timed, where
+the network was scored in it, else that of eager PyTorch in fp32. Area shows parameters.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,9 +38,12 @@ ON_FRONT, BEHIND, TARGET = "#0072b2", "#8fa9bf", "#d55e00"
 COLUMNS = [
     *("panel", "scope", "setting", "way", "kind", "network", "name", "model", "architecture", "backbone"),
     *("engine", "precision", "layout", "label", "mattes", "masks"),
-    *("seeds", "params", "fps", "fps_low", "fps_high", "fastest", "mean", "low", "high", "on_front"),
+    *("seeds", "params", "fps", "fps_low", "fps_high", "fastest", "mean", "low", "high", "error_of"),
+    "on_front",
 ]
 WAY = ["engine", "precision", "layout"]
+EAGER = "eager, fp32"
+"""Of errors: what executed the network, unless it was scored as it was timed."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def _cells(comparisons: list[Comparison]) -> pd.DataFrame:
     return every.reset_index("network").reset_index(drop=True)
 
 
-def data(comparisons: list[Comparison], speed: pd.DataFrame) -> pd.DataFrame:
+def data(comparisons: list[Comparison], speed: pd.DataFrame, executed: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per network trained as `shared` says, and per model that was only timed, for each way that it was executed,
     in each panel of equal conditions.
 
@@ -90,7 +95,9 @@ def data(comparisons: list[Comparison], speed: pd.DataFrame) -> pd.DataFrame:
     of its architecture and backbone. `kind` is `trained` (rate and error of one input), `timed` (no run was trained with
     it) or `apart`: a trained network timed at another size than its error was measured at, whose row has no error.
     `name` is the network, with the way where ways differ; `fastest` of a network's ways of one precision.
-    Panels of the scored input come first. Empty where nothing was timed at batch 1.
+    Panels of the scored input come first. Empty where nothing was timed at batch 1. `executed` are scores in engines and
+    precisions: `error_of` says whether the error is of the timed one, as where all of a network's runs have it (such a mean
+    has no interval).
     """
     timed = timings.usable(speed)
     if timed.empty:
@@ -115,7 +122,7 @@ def data(comparisons: list[Comparison], speed: pd.DataFrame) -> pd.DataFrame:
         rows = [
             row
             for _, alike in part.groupby("way", sort=False)
-            for row in _rows(alike, [] if elsewhere else cells, cells)
+            for row in _as_timed(_rows(alike, [] if elsewhere else cells, cells), comparisons, executed)
         ]
         frame = pd.DataFrame(rows, columns=COLUMNS).assign(panel=part["place"].iloc[0], on_front=False)
         frame["name"] = _names(frame)
@@ -163,6 +170,34 @@ def _names(frame: pd.DataFrame) -> list[str]:
     if not telling:
         return list(frame["network"])
     return [f"{row['network']} ({', '.join(str(row[key]) for key in telling)})" for row in frame.to_dict("records")]
+
+
+def _as_timed(rows: list[dict], comparisons: list[Comparison], executed: pd.DataFrame | None) -> Iterator[dict]:
+    """Rows with `error_of`, and the error of the engine and precision that was timed where it is known."""
+    for row in rows:
+        if row["kind"] != "trained":
+            yield row
+            continue
+        comparison, how = comparisons[row["comparison"]], f"{row['engine']}, {row['precision']}"
+        mean = None
+        if how != EAGER and executed is not None and len(executed):
+            mean = _executed_mean(row, comparison, executed)
+        own = {"error_of": EAGER} if mean is None else {"error_of": how, "mean": mean, "low": np.nan, "high": np.nan}
+        yield row | own
+
+
+def _executed_mean(row: dict, comparison: Comparison, executed: pd.DataFrame) -> float | None:
+    """The mean error of all of a network's runs in an engine and precision, over the pictures that were compared."""
+    ground = comparison.ground
+    wanted = {key: row[key] for key in ("engine", "precision")} | {"region": "whole"}
+    wanted |= {key: ground[key] for key in ("dataset", "protocol", "convention", "metric_version") if key in ground}
+    own = executed[executed["run_id"].isin(row["run_ids"]) & executed["image"].isin(comparison.images)]
+    for name, value in wanted.items():
+        own = own[own[name] == value]
+    values = own[MEASURE].dropna()
+    if len(values) != len(row["run_ids"]) * len(comparison.images):
+        return None
+    return float(values.mean()) * BY_NAME[MEASURE].scale
 
 
 def trained(comparisons: list[Comparison]) -> list[dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 
 from reports import printed, shipping, tables, timings
@@ -50,7 +51,7 @@ def section(frames: Frames, comparisons: list[Comparison], target_fps: float | N
     result.text += apart(frames, usable[:GROUNDS])
     front: set[str] = set()
     for index, group in enumerate(usable[:GROUNDS]):
-        frame = figure.data(group, frames.speed)
+        frame = figure.data(group, frames.speed, frames.executed)
         trained = frame[frame["kind"] == "trained"]
         if index:  # rates alone stand in the first figure
             frame = frame[frame["panel"].isin(trained["panel"])]
@@ -143,6 +144,7 @@ def _picture(name: str, group: list[Comparison], frame: pd.DataFrame, target_fps
         )
         if not trained["fastest"].all():
             parts.append("Rings: slower ways of execution of the same networks.")
+        parts += _errors_of(trained)
         if target_fps:
             parts.append(f"Dashed: {target_fps:g} FPS, the rate to be held.")
         if left := len(group) - networks:
@@ -165,12 +167,26 @@ def _picture(name: str, group: list[Comparison], frame: pd.DataFrame, target_fps
     return Picture(name, title, " ".join(parts), figure.draw(frame, target_fps), frame)
 
 
+def _errors_of(trained: pd.DataFrame) -> list[str]:
+    """What executed the networks when they were scored, where they were timed in other engines or precisions too."""
+    if (trained["engine"] + ", " + trained["precision"]).eq(figure.EAGER).all():
+        return []
+    as_timed = trained[trained["error_of"] != figure.EAGER]
+    said = "Errors are of eager PyTorch in fp32"
+    if len(as_timed):
+        said += f", but for {counted(len(as_timed), 'dot')} whose network was scored as it was timed (without a bar)"
+    return [
+        f"{said}; `wsshm bench accuracy --help` says how a network is scored in the engine and precision that was timed."
+    ]
+
+
 def _front_table(name: str, trained: pd.DataFrame, target_fps: float | None) -> Table:
     """A row per network that is on a front, or among the most accurate behind; the frame holds all."""
     conditions = list(dict.fromkeys(zip(trained["scope"], trained["setting"], strict=True)))
     if len(conditions) > WAYS:
         conditions = [each for each in conditions if each[0] == "end to end"] or conditions
-    once = trained.drop_duplicates("network").set_index("network").sort_values("mean", kind="stable")
+    eager_first = trained.iloc[np.argsort(trained["error_of"] != figure.EAGER, kind="stable")]
+    once = eager_first.drop_duplicates("network").set_index("network").sort_values("mean", kind="stable")
     on_front = trained[trained["on_front"].astype(bool)]
     best = once.index[once.index.isin(on_front["network"])]
     behind = once.index[~once.index.isin(on_front["network"])][:BEST]

@@ -30,6 +30,7 @@ def sentences(
     speed: pd.DataFrame,
     cost: CostModel,
     target_fps: float | None = None,
+    executed: pd.DataFrame | None = None,
 ) -> list[str]:
     """A sentence per finding, about a dozen at most for each test set."""
     said = [_counts(runs)] if len(runs) else []
@@ -43,7 +44,7 @@ def sentences(
         said += _started(f"On {main.title}, " if len(comparisons) > 1 else "", _lowest(main, cost))
         said += _started(on, _verdicts(main) + _changes(main) + _lowest_elsewhere(main))
     for group, on in zip(shown[:GROUNDS], where, strict=False):
-        said += _started(on, _networks(group) + shipping.advice(backbones.data(group, speed), target_fps))
+        said += _started(on, _networks(group) + shipping.advice(backbones.data(group, speed, executed), target_fps))
     if left := len(shown) - len(mains):
         said.append(f"{counted(left, 'further test set or protocol', 'further test sets or protocols')} in the tables.")
     said += _external([group[0] for group in groups], titles)
@@ -296,7 +297,14 @@ register(
         lambda given: Section(
             "summary",
             "Summary",
-            sentences(given.comparisons, given.frames.runs, given.frames.speed, given.cost, given.target_fps),
+            sentences(
+                given.comparisons,
+                given.frames.runs,
+                given.frames.speed,
+                given.cost,
+                given.target_fps,
+                given.frames.executed,
+            ),
         ),
     )
 )

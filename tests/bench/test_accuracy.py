@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from bench import accuracy
 from bench.cli import app
+from bench.executed import Executed
 from bench.store import Store
 from tests.wsshm import tiny
 from wsshm import metrics
@@ -51,6 +52,54 @@ def test_rows_are_the_measures_of_the_models_own_matte(root: Path, model: Path) 
         assert rows["boundary"]["mad"] == pytest.approx(expected["boundary"].mad)
         assert {row["protocol"] for row in rows.values()} == {f"short{tiny.SIZE}"}
         assert {row["truth"] for row in rows.values()} == {"exact"}
+
+
+@pytest.mark.parametrize(("engine", "precision"), [("onnxruntime", "fp32"), ("openvino", "fp32"), ("eager", "bf16")])
+def test_an_engine_is_scored_under_its_name(
+    root: Path, model: Path, engine: str, precision: str, tmp_path: Path
+) -> None:
+    tests = {"tiny": Manifest.read(root / "test.parquet")}
+    usual = accuracy.measure(accuracy.SavedModel(model, device="cpu"), tests, "r").scores
+    executed = Executed(model, None, "cpu", engine, precision, tmp_path)
+    rows = accuracy.measure(executed, tests, "r").scores
+    assert {(row["engine"], row["precision"]) for row in rows} == {(engine, precision)}
+    near = {"fp32": 1e-4, "bf16": 0.1}[precision]
+    for row, other in zip(rows, usual, strict=True):
+        assert (row["image"], row["region"], row["protocol"]) == (other["image"], other["region"], other["protocol"])
+        assert row["mad"] is None or row["mad"] == pytest.approx(other["mad"], rel=near)
+    store = Store(tmp_path / "store")
+    store.write("scores", usual)
+    store.write("scores", rows)
+    assert len(store.read("scores")) == 2 * len(usual)  # none replaces the other
+
+
+def test_an_engine_takes_pictures_of_any_size(model: Path, tmp_path: Path) -> None:
+    executed = Executed(model, parse_protocol("native"), "cpu", "onnxruntime", "fp32", tmp_path)
+    usual = accuracy.SavedModel(model, parse_protocol("native"), "cpu")
+    rng = np.random.default_rng(0)
+    for height, width in ((64, 96), (50, 131), (97, 40)):
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        matte = executed(image).matte
+        assert matte.shape == (height, width)
+        np.testing.assert_allclose(matte, usual(image).matte, atol=1e-5)
+    assert [file.name for file in tmp_path.rglob("*.onnx")] == ["graph.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--engine", "openvin"], "there is no engine 'openvin'"),
+        (["--precision", "int4"], "--precision does not know 'int4'"),
+        (["--engine", "cudagraph"], "CUDA graphs need --device cuda; give another --engine or --precision"),
+        (["--engine", "onnxruntime", "--protocol", "p3m-hybrid"], "p3m-hybrid needs the boundary"),
+        (["--calibration", "m.parquet"], "--calibration is for --precision int8"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_a_sentence(root: Path, model: Path, options: list[str], named: str) -> None:
+    words = ["accuracy", str(model), "--data", str(root / "test.parquet"), "--device", "cpu", *options]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, UserError)
+    assert named in str(result.exception)
 
 
 def test_samples_hold_the_teachers_label(root: Path, model: Path) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench import busy, timing
+from bench import busy
 from bench.busy import Moment, disturbance
-from bench.speed import Protocol, SpeedSpec
+from bench.settings import SpeedSpec, protocol_for
+from bench.speed import Cell
+from tests.bench.test_pooling import block
 
 START = Moment(10.0, 5.0, {"1": 1.0, "2": 0.5})
 
@@ -59,14 +63,27 @@ def test_beside_a_gpu_a_sleeping_thread_is_no_sign_of_a_busy_machine() -> None:
     assert disturbance(START, after(10, 1, t1=1), on_cpu=False) is not None
 
 
-def test_a_disturbed_block_is_timed_again_and_then_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec, quick = SpeedSpec("test_efficientnet", height=32, width=32), Protocol(1, 0, 6, 0, 20)
-    for answers, status in ((["busy", None], "ok"), (["busy", "busy still"], "unstable")):
-        told: list[Any] = list(answers)
-        monkeypatch.setattr(timing, "disturbance", lambda *_, told=told, **__: told.pop(0))
-        row = timing.time_model(spec, quick, None)
-        assert (row["status"], row["reason"], told) == (status, answers[-1], [])
-        assert (row["n"], row["p50_ms"] > 0) == (6, True)
+@pytest.mark.parametrize(
+    ("answers", "timed", "status"),
+    [
+        ([None, None, None], 3, "ok"),
+        ([None, "busy", None, None], 4, "ok"),  # a further process takes its place
+        (["busy", "busy", "busy", None, None], 5, "unstable"),  # but no more than two
+    ],
+)
+def test_a_disturbed_process_is_replaced_and_otherwise_marked(
+    answers: list[str | None], timed: int, status: str, tmp_path: Path
+) -> None:
+    spec = SpeedSpec("resnet18")
+    cell = Cell(tmp_path / "cell", protocol_for(spec), 3, [spec])
+    left = iter(answers)
+    timer: Any = SimpleNamespace(timed=lambda *_: {"blocks": {"model": block(20, busy=next(left))}})
+    while not cell.complete:
+        cell.add(timer)
+    row = cell.rows()["model"]
+    assert (row["status"], len(cell.answers)) == (status, timed)
+    assert row["processes"] == (3 if status == "ok" else 5)  # the quiet ones alone, or all
+    assert not cell.folder.exists()
 
 
 @pytest.mark.skipif(not busy.TASKS.exists() or not hasattr(os, "sched_setaffinity"), reason="needs Linux")

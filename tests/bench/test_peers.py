@@ -16,7 +16,8 @@ from bench.cli import app
 from bench.peers import Description, Given, Peer, described, given, names, read, shipped
 from bench.peers.matting import PeerModel
 from bench.peers.speed import expand_peers
-from bench.speed import Protocol, speed_table
+from bench.settings import Protocol
+from bench.speed import speed_table
 from bench.store import Store
 from reports.page import build
 from tests.bench import peer_files
@@ -201,7 +202,7 @@ def test_timings_are_rows_with_the_files_hash(tmp_path: Path) -> None:
         ("fixed", "end_to_end", 128, 128),
     ]
     chosen = [spec for spec in specs if spec.height < 128]
-    rows = speed_table(chosen, threads=1, protocol=QUICK, store=Store(tmp_path / "s"))
+    rows = speed_table(chosen, threads=1, protocol=QUICK, store=Store(tmp_path / "s"), processes=1)
     assert [(row["model"], row["scope"], row["height"], row["width"]) for row in rows] == [
         ("remembers", "model", 64, 96),
         ("remembers", "end_to_end", 64, 96),
@@ -213,11 +214,11 @@ def test_timings_are_rows_with_the_files_hash(tmp_path: Path) -> None:
     assert kept["backbone"].isna().all()
     assert set(kept["engine"]) == {"onnxruntime"}
     assert kept["device"].str.endswith(", 1 thread").all()
-    assert list(kept["params"]) == [5, 5, 3, 3]
+    assert [row["params"] for row in rows] == [5, 5, 3, 3]
     for row, spec in zip(rows, chosen, strict=True):
         assert json.loads(row["versions"])["sha256"] == spec.sha256
         assert row["run_id"] == spec.description.run_id(spec.sha256)
-        assert row["n"] == 6
+        assert row["n"] == 6 * row["processes"]
 
 
 def test_the_commands_list_and_tell() -> None:

@@ -13,7 +13,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from bench.speed import SpeedSpec
+from bench.settings import SpeedSpec
 from bench.store import Store
 from sweeps.door import app
 from sweeps.estimate import Kind

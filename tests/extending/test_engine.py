@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.speed import Protocol, SpeedSpec, expand, speed_table
+from bench.settings import Protocol, SpeedSpec, expand
+from bench.speed import speed_table
 from bench.store import Store
 from sweeps.plan import load_plan
 from tests.extending.conftest import Add
@@ -21,7 +22,7 @@ def test_it_is_timed_beside_ours(add: Add, tmp_path: Path) -> None:
     add("traced", TRACED)
     store = Store(tmp_path / "store")
     specs = expand(["test_resnet"], [64], engines=["eager", "traced"], precisions=["fp32", "bf16"])
-    speed_table(specs, threads=1, protocol=QUICK, store=store)
+    speed_table(specs, threads=1, protocol=QUICK, store=store, processes=1)
     rows = store.read("speed").set_index(["engine", "precision", "scope"]).sort_index()
     assert len(rows) == 8
     assert pd.isna(rows.loc[("eager", "fp32", "model"), "compile_s"])

@@ -3,7 +3,7 @@
 from bench.engines import Engine, register
 
 
-def prepare(network, images):
+def prepare(network, images, setting):
     import torch
 
     return torch.jit.trace(network, images)

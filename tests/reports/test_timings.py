@@ -61,6 +61,37 @@ def test_rates_of_another_size_get_no_error(scored_elsewhere):
     assert not any("SAD" in axes.get_ylabel() for axes in drawn.axes)
 
 
+def test_an_error_is_of_the_engine_that_was_timed_where_all_pictures_were_scored_in_it(tmp_path):
+    store = fill(tmp_path, images=4, seeds=(0,), methods=("mlb", "joint"), budgets=((40, 1000),), failed=False)
+    timed = [row for row in speed_rows(np.random.default_rng(0)) if row["status"] == "ok" and row["batch"] == 1]
+    store.write("speed", [row | {"engine": "openvino", "precision": "int8"} for row in timed])
+    usual = store.read("scores").astype(object).where(lambda f: f.notna(), None).to_dict("records")
+
+    def errors() -> tuple[pd.Series, str]:
+        frames = load(tmp_path)
+        comparisons = compare(frames, CostModel())
+        frame = speed.data(comparisons, frames.speed, frames.executed)
+        section = backbones.section(frames, comparisons)
+        captions = [block.caption for block in section.blocks if isinstance(block, Picture)]
+        frame = frame[(frame["kind"] == "trained") & (frame["engine"] == "openvino")]
+        return frame.iloc[0], captions[0]
+
+    eager, caption = errors()
+    assert eager["error_of"] == "eager, fp32"
+    assert "Errors are of eager PyTorch in fp32;" in caption
+    executed = [
+        row | {"engine": "openvino", "precision": "int8", "sad": row["sad"] and row["sad"] * 2} for row in usual
+    ]
+    store.write("scores", [row for row in executed if row["image"] != "test-0000"])
+    part, _ = errors()
+    assert (part["error_of"], part["mean"]) == ("eager, fp32", eager["mean"])  # not over the same pictures
+    store.write("scores", executed)
+    own, caption = errors()
+    assert own["error_of"] == "openvino, int8"
+    assert own["mean"] == pytest.approx(2 * eager["mean"])
+    assert "but for 2 dots whose network was scored as it was timed" in caption
+
+
 def test_what_is_apart_is_said_with_the_command_that_times_it(scored_elsewhere):
     frames = load(scored_elsewhere)
     section = backbones.section(frames, compare(frames, CostModel()))

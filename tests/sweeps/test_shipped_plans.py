@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from bench.comparable import same_input
-from bench.speed import parse_size
+from bench.settings import parse_size
 from sweeps.expand import expand
 from sweeps.plan import SHIPPED, configurations, draws, load_plan, searched_configuration, shipped_plans
 from sweeps.show import as_random

@@ -87,7 +87,7 @@ def export(
     """
     photos = [read_image(picture) for picture in pictures] + [_drawn(number) for number in range(2)]
     log.info("tracing the network")
-    with _quiet():
+    with quiet():
         traced = trace(model, size=size, trained=card.size, uint8=uint8)
     notes = {
         "architecture": str(card.architecture),
@@ -101,7 +101,7 @@ def export(
             log.info("writing and checking %s", wanted.file)
             made = Path(scratch) / wanted.name
             made.mkdir()
-            with _quiet():
+            with quiet():
                 wanted.write(traced.program, made / wanted.file, notes)
                 run = wanted.open(made / wanted.file)
             random, seen = _differences(model, run, traced, photos)
@@ -202,7 +202,7 @@ def _drawn(seed: int) -> NDArray[np.uint8]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What exporters print of their own work is not for users; errors are raised all the same."""
     loud = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loud]

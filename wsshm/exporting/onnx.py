@@ -15,7 +15,7 @@ OPSET = 18
 
 
 def write(program: ExportedProgram, file: Path, notes: dict[str, str]) -> None:
-    """Write the graph with named inputs, outputs and dimensions."""
+    """Write the graph with named inputs, outputs (the matte alone, or the boundary as well) and dimensions."""
     import onnx
     import torch
 
@@ -24,7 +24,7 @@ def write(program: ExportedProgram, file: Path, notes: dict[str, str]) -> None:
     written = torch.onnx.export(
         program,
         input_names=[IMAGE],
-        output_names=[MATTE, BOUNDARY],
+        output_names=[MATTE, BOUNDARY][: len(program.graph_signature.user_outputs)],
         opset_version=OPSET,
         dynamo=True,
         verbose=False,

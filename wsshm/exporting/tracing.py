@@ -93,20 +93,40 @@ def trace(model: MattingModel, *, size: tuple[int, int] | None, trained: int, ui
         ) from error
 
 
+def fixed(network: nn.Module, images: Tensor) -> ExportedProgram:
+    """The graph of a network, in eval mode, for images (N,3,H,W) of this one shape."""
+    with torch.no_grad(), _padding_by_constants():
+        return torch.export.export(network, (images,))
+
+
+def flexible(network: nn.Module, stride: int) -> ExportedProgram:
+    """The graph of a network, in eval mode, for images (N,3,H,W) of any size in multiples of its stride.
+
+    UserError for a network that is tied to sizes.
+    """
+    try:
+        return _graph(network, False, stride)
+    except Exception as error:  # torch refuses them in many ways
+        raise UserError(
+            f"torch cannot trace this network for any size ({first_line(error)}); score it in eager PyTorch, or by another"
+            " architecture or backbone"
+        ) from error
+
+
 def example(size: tuple[int, int], uint8: bool, batch: int = 2) -> Tensor:
     """Random images (batch, 3, *size), from a fixed seed."""
     values = torch.rand(batch, 3, *size, generator=torch.Generator().manual_seed(0))
     return (values * 255).round().to(torch.uint8) if uint8 else values
 
 
-def _graph(deployed: Deployed, uint8: bool, stride: int, size: tuple[int, int] | None = None) -> ExportedProgram:
+def _graph(deployed: nn.Module, uint8: bool, stride: int, size: tuple[int, int] | None = None) -> ExportedProgram:
     dynamic: dict[int, Any] = {0: Dim("batch", min=1, max=LARGEST_BATCH)}
     if size is None:
         rows, columns = (Dim(name, min=1, max=LARGEST_SIDE // stride) for name in ("rows", "columns"))
         dynamic |= {2: stride * rows, 3: stride * columns}
     images = example(size or (3 * stride, 5 * stride), uint8)
     with torch.no_grad(), _padding_by_constants():
-        return torch.export.export(deployed, (images,), dynamic_shapes={IMAGE: dynamic})
+        return torch.export.export(deployed, (images,), dynamic_shapes=(dynamic,))
 
 
 @contextlib.contextmanager
