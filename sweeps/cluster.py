@@ -34,6 +34,10 @@ OBJECT_STORE_BYTES = 256_000_000
 STARTS = 2
 """How often a cluster is started here before it is given up: Ray waits half a minute, too short for a busy machine."""
 
+PROCESSES_LATER = {"prestart_worker_first_driver": False}
+"""Ray's settings of a cluster started here: it would start a process a CPU before anybody asks for one, without the
+environment that Ray Tune's and Ray Train's processes ask for, so that none of them is ever used."""
+
 log = logging.getLogger(__name__)
 
 
@@ -69,7 +73,7 @@ def _start(**options: Any) -> None:
         try:
             # Not whatever other cluster may be running on this machine: it may be another sweep's, and end with it.
             with known_to_its_processes():
-                ray_cluster.start(include_dashboard=True, **options)
+                ray_cluster.start(include_dashboard=True, _system_config=PROCESSES_LATER, **options)
             return
         except ray_cluster.NotStarted:
             ray.shutdown()

@@ -130,6 +130,18 @@ class _Sweep:
             check_data(run.config.data, run.sources)
         specs = self._speed_specs(runs + samples)
         self._record(runs)
+        settled, on_gpus = place.store.settled(), any(spec.device == "cuda" for spec in specs)
+        if samples or on_gpus or any(run.run_id not in settled for run in runs):
+            self._on_cluster(runs, samples, specs)
+        else:  # no cluster is needed to say so, nor to time on this machine what has no stable timing yet
+            self._train(runs)
+            self._time(specs)
+        place.slots.delete()  # they were the cluster's
+        return self._finish(runs)
+
+    def _on_cluster(self, runs: list[RunPlan], samples: list[RunPlan], specs: list[settings.SpeedSpec]) -> None:
+        """Train, search and time, once every node was checked."""
+        plan, place = self.plan, self.place
         with cluster() as watch:
             self.watch = watch
             watch.on_loss = self.place.tell_end
@@ -144,8 +156,6 @@ class _Sweep:
             if samples:
                 self._search(samples)
             self._time(specs)
-        place.slots.delete()  # they were the cluster's
-        return self._finish(runs)
 
     def _samples(self) -> list[RunPlan]:
         """For a search: a run with each backbone that it may draw. Their needs and weights stand for all."""

@@ -130,6 +130,8 @@ def start(folder: Path | None = None, **options: Any) -> None:
         os.environ["TMPDIR"] = str(folder.parent)  # the cluster's processes open sockets of their own there
     if not _home_keeps_tokens():
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    # Ray Train's watcher of nodes that are about to be taken away is a process a run, and nobody takes this machine away.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
         _init("local", _temp_dir=str(folder), **options)
     except Exception as error:  # Ray raises nothing narrower

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -11,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from bench.store import Store
+from wsshm.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +41,17 @@ def sweep(
     return process
 
 
+def sweep_here(out: Path | str, *options: str, plan: str = "smoke") -> tuple[object, str]:
+    """`wsshm sweep run` in this process, which has imported torch and Ray already: its exit status, and what it says to
+    stderr but for log lines."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stderr(said):
+        patched.setattr("sys.argv", ["wsshm", "sweep", "run", plan, "--out", str(out), *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return ended.value.code, said.getvalue()
+
+
 def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds: float = 300) -> None:
     """Wait until something is so while a sweep runs; it must be so before the sweep ends."""
     deadline = time.time() + seconds
@@ -46,9 +61,14 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen, seconds
         time.sleep(0.05)
 
 
+def states(out: Path) -> set[Path]:
+    """The training states that stages could go on from by now: a folder for each epoch, the last of each stage."""
+    return {file.parent for file in out.glob("stages/*/state-*/state.json")}
+
+
 def half_trained(out: Path) -> bool:
     """Whether any stage has a training state to go on from."""
-    return bool(list(out.glob("stages/*/state-*/state.json")))
+    return bool(states(out))
 
 
 def scores_of(out: Path | str) -> pd.DataFrame:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import signal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from bench.store import Store
-from tests.sweeps.asking import sweep, wait_for
+from tests.sweeps.asking import sweep, sweep_here, wait_for
 from tests.wsshm import tiny
 from wsshm.data.check import check
 from wsshm.data.manifest import Manifest
 from wsshm.files.claims import Claim
 from wsshm.files.location import Location
 
-TWO = ["--set", "space={method.name: [mlb, seg_only]}"]
-TIMED = [*TWO, "--set", "speed={models: [trained], sizes: [64], target_fps: 1}"]
+# MLB taught by a teacher and by its own average, and what learns from masks alone.
+THREE = ["--set", "space={method.name: [mlb, seg_only]}", "--set", "also=[{method.blend.teacher: average}]"]
+NO_WORKERS = ["--set", "base.train.workers=0"]  # in a sweep, one
+TIMED = [*THREE, *NO_WORKERS, "--set", "speed={models: [trained], sizes: [64], target_fps: 1}"]
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
@@ -28,23 +33,30 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sweep") / "out"
     process = sweep(out, *TIMED)
     assert process.returncode == 0, process.err  # type: ignore[attr-defined]
-    assert "2 runs finished, 0 failed" in process.out  # type: ignore[attr-defined]
+    assert "3 runs finished, 0 failed" in process.out  # type: ignore[attr-defined]
     return out
+
+
+def by_name(store: Store) -> pd.DataFrame:
+    """The runs, MLB with its own average as its teacher as `average`."""
+    runs = store.read("runs")
+    average = [json.loads(config)["method"]["blend"].get("teacher") == "average" for config in runs["config"]]
+    return runs.assign(name=runs["method"].mask(average, "average")).set_index("name").sort_index()
 
 
 def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
     store = Store(finished / "store")
-    runs = store.read("runs")
-    assert sorted(runs["method"]) == ["mlb", "seg_only"]
+    runs = by_name(store)
+    assert list(runs["method"]) == ["mlb", "mlb", "seg_only"]
     assert set(runs["status"]) == {"finished"}
-    assert set(runs.set_index("method").loc["mlb", ["mattes", "masks"]]) == {4, 8}
+    assert set(runs["workers"]) == {1}
+    assert set(runs.loc["mlb", ["mattes", "masks"]]) == {4, 8}
     scores = store.read("scores")
     assert set(scores.groupby("run_id")["image"].nunique()) == {8}
     assert set(scores["region"]) == {"whole", "unknown", "boundary", "foreground", "background"}
     kinds = store.read("samples").groupby("run_id")["kind"].agg(set)
-    mlb, seg = (runs.set_index("method").loc[m, "run_id"] for m in ("mlb", "seg_only"))
-    assert kinds[mlb] == {"photo", "mask", "truth", "matte", "teacher", "label"}
-    assert kinds[seg] == {"photo", "mask", "truth", "matte"}
+    assert kinds[runs.loc["mlb", "run_id"]] == {"photo", "mask", "truth", "matte", "teacher", "label"}
+    assert kinds[runs.loc["seg_only", "run_id"]] == {"photo", "mask", "truth", "matte"}
     timed = store.read("speed")
     assert set(timed["scope"]) == {"model", "end_to_end"}
     assert set(timed["backbone"]) == {"test_efficientnet"}
@@ -61,34 +73,35 @@ def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
     assert "seg_only" in page
 
 
-def test_mlb_taught_by_its_own_average_is_one_stage_and_leaves_all_its_samples(tmp_path: Path) -> None:
-    options = ["base.method.blend.teacher=average", "base.train.workers=0"]  # 0: in a sweep, one worker
-    process = sweep(tmp_path / "out", *(part for option in options for part in ("--set", option)))
-    assert process.returncode == 0, process.err  # type: ignore[attr-defined]
-    store = Store(tmp_path / "out" / "store")
-    (run,) = store.read("runs").to_dict("records")
+def test_mlb_taught_by_its_own_average_is_one_stage_and_leaves_all_its_samples(finished: Path) -> None:
+    store = Store(finished / "store")
+    run = by_name(store).loc["average"]
     assert [stage.partition(":")[0] for stage in run["stages"]] == ["student"]
     assert (run["status"], run["steps"], run["mattes"], run["masks"]) == ("finished", 16, 4, 8)
-    assert run["workers"] == 1
-    assert set(store.read("samples")["kind"]) == {"photo", "mask", "truth", "matte", "teacher", "label"}
+    kinds = store.read("samples").groupby("run_id")["kind"].agg(set)
+    assert kinds[run["run_id"]] == {"photo", "mask", "truth", "matte", "teacher", "label"}
 
 
-def test_rerun_it_trains_nothing(finished: Path) -> None:
+def test_rerun_it_trains_nothing_and_needs_no_cluster(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def files() -> list[Path]:  # what a busy machine left `unstable` is timed again
         return sorted(file for file in (finished / "store").rglob("*.parquet") if file.parent.name != "speed")
 
     before = files()
-    again = sweep(finished, *TIMED)
-    assert again.returncode == 0
-    assert "2 runs, 2 of them finished already" in again.err  # type: ignore[attr-defined]
+    monkeypatch.setattr("sweeps.execute.cluster", lambda: pytest.fail("a cluster is started"))
+    with caplog.at_level(logging.INFO):
+        code, _ = sweep_here(finished, *TIMED)
+    assert code == 0
+    assert "3 runs, 3 of them finished already" in caplog.text
     assert files() == before
 
 
 def test_another_plan_in_out_is_refused(finished: Path) -> None:
-    other = sweep(finished, *TIMED, "--set", "base.train.lr=0.5")
-    assert other.returncode == 2
-    assert "base.train.lr is 0.001, this plan's is 0.5" in other.err  # type: ignore[attr-defined]
-    assert "Traceback" not in other.err  # type: ignore[attr-defined]
+    code, said = sweep_here(finished, *TIMED, "--set", "base.train.lr=0.5")
+    assert code == 2
+    assert "base.train.lr is 0.001, this plan's is 0.5" in said
+    assert "Traceback" not in said
 
 
 def test_a_broken_picture_costs_its_run_alone(tmp_path: Path) -> None:
@@ -119,7 +132,7 @@ def test_a_broken_picture_costs_its_run_alone(tmp_path: Path) -> None:
 
 def test_interrupted_it_says_so_and_leaves_no_report(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = sweep(out, *TWO, wait=False)
+    process = sweep(out, wait=False)
     wait_for(lambda: list(out.glob("stages/*/claim.json")), process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
@@ -132,9 +145,9 @@ def test_a_second_sweep_in_the_same_folder_is_refused(finished: Path) -> None:
     claim = Claim(Location.of(finished / "sweep.json"))
     assert claim.try_take()
     with claim.held():
-        second = sweep(finished, *TIMED)
-    assert second.returncode == 2
-    assert "another sweep is running in" in second.err  # type: ignore[attr-defined]
+        code, said = sweep_here(finished, *TIMED)
+    assert code == 2
+    assert "another sweep is running in" in said
 
 
 @pytest.mark.parametrize(
@@ -147,10 +160,10 @@ def test_a_second_sweep_in_the_same_folder_is_refused(finished: Path) -> None:
     ],
 )
 def test_impossible_sweeps_are_refused_in_one_sentence(tmp_path: Path, options: list[str], words: str) -> None:
-    process = sweep(tmp_path / "out", *options)
-    assert process.returncode == 2
-    assert words in process.err  # type: ignore[attr-defined]
-    assert "Traceback" not in process.err  # type: ignore[attr-defined]
+    code, said = sweep_here(tmp_path / "out", *options)
+    assert code == 2
+    assert words in said
+    assert "Traceback" not in said
     assert not list((tmp_path / "out").glob("store/*/*.parquet"))
 
 
@@ -158,7 +171,6 @@ def test_a_failed_run_is_recorded_with_its_reason(tmp_path: Path) -> None:
     """A learning rate that no training survives gives rows that say so, a report, and exit status 1."""
     out = tmp_path / "out"
     options = [
-        *TWO,
         "--set",
         "base.train.lr=1e30",
         "--set",
@@ -171,7 +183,7 @@ def test_a_failed_run_is_recorded_with_its_reason(tmp_path: Path) -> None:
     runs = Store(out / "store").read("runs")
     assert set(runs["status"]) == {"failed"}
     assert runs["error"].str.contains("the loss became").all()
-    assert "2 failed" in first.out  # type: ignore[attr-defined]
+    assert "0 runs finished, 1 failed" in first.out  # type: ignore[attr-defined]
     assert f"tracebacks: {out}/errors" in first.err  # type: ignore[attr-defined]
     for run_id in runs["run_id"]:
         kept = (out / "errors" / f"{run_id}.txt").read_text()
