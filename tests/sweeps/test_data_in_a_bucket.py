@@ -16,6 +16,7 @@ from bench.store import Store
 from sweeps.cluster import known_to_its_processes
 from tests.object_store import bucket
 from tests.sweeps.asking import scores_of, sweep
+from tests.sweeps.trained_here import trained_here
 from tests.wsshm import tiny
 from wsshm.data.manifest import Manifest
 from wsshm.data.packing import pack
@@ -65,16 +66,18 @@ def nodes(tmp_path: Path) -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-def test_a_plan_runs_from_a_bucket_on_two_nodes(template: str, disk: Path, tmp_path: Path, nodes: Cluster) -> None:
-    env = {"RAY_ADDRESS": nodes.address, "WSSHM_CACHE": str(tmp_path / "driver")}
-    outs = {}
-    for name, root in (("bucket", template.format("plain")), ("disk", str(disk))):
-        outs[name] = tmp_path / name
-        process = sweep(outs[name], plan=plan(tmp_path, root, workers=2), env=env)
-        assert process.returncode == 0, process.err  # type: ignore[attr-defined]
+def test_a_plan_runs_from_a_bucket_on_two_nodes(
+    template: str, disk: Path, tmp_path: Path, nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    monkeypatch.setenv("WSSHM_CACHE", str(tmp_path / "driver"))
+    out = tmp_path / "bucket"
+    process = sweep(out, plan=plan(tmp_path, template.format("plain"), workers=2))
+    assert process.returncode == 0, process.err  # type: ignore[attr-defined]
     assert [len(list((tmp_path / name).glob("??/*"))) > 0 for name in ("one", "two")] == [True, True]
-    assert Store(outs["bucket"] / "store").finished() == Store(outs["disk"] / "store").finished()
-    pd.testing.assert_frame_equal(scores_of(outs["bucket"]), scores_of(outs["disk"]))
+    here = trained_here(tmp_path / "disk", plan=plan(tmp_path, str(disk), workers=2), workers=2)
+    assert Store(out / "store").finished() == Store(here / "store").finished()
+    pd.testing.assert_frame_equal(scores_of(out), scores_of(here))
 
 
 def test_a_plan_runs_from_packs_into_a_local_out(template: str, disk: Path, tmp_path: Path) -> None:
@@ -84,7 +87,6 @@ def test_a_plan_runs_from_packs_into_a_local_out(template: str, disk: Path, tmp_
     )
     assert packs.returncode == 0, packs.err  # type: ignore[attr-defined]
     assert list(cache.glob("??/*"))
-    plain = sweep(tmp_path / "disk", plan=plan(tmp_path, str(disk), workers=1))
-    assert plain.returncode == 0, plain.err  # type: ignore[attr-defined]
-    assert Store(tmp_path / "packs" / "store").finished() == Store(tmp_path / "disk" / "store").finished()
-    pd.testing.assert_frame_equal(scores_of(tmp_path / "packs"), scores_of(tmp_path / "disk"))
+    here = trained_here(tmp_path / "disk", plan=plan(tmp_path, str(disk), workers=1))
+    assert Store(tmp_path / "packs" / "store").finished() == Store(here / "store").finished()
+    pd.testing.assert_frame_equal(scores_of(tmp_path / "packs"), scores_of(here))
