@@ -13,7 +13,8 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from bench.settings import SpeedSpec
+from bench import settings
+from bench.settings import Protocol, SpeedSpec
 from bench.store import Store
 from sweeps.door import app
 from sweeps.estimate import Kind
@@ -143,20 +144,11 @@ def test_by_the_command_line_it_trains_predicts_and_is_timed(
     assert read_matte(tmp_path / "mattes" / "picture_alpha.png").shape == (50, 70)
 
     store = Store(tmp_path / "store")
-    timed = [
-        "bench",
-        "speed",
-        "--models",
-        "test_efficientnet",
-        "--sizes",
-        "70x50",
-        "--scopes",
-        "model",
-        "--threads",
-        "1",
-    ]
-    command = [sys.executable, "-m", "wsshm", *timed, "--architecture", choice, "--store", str(store.root)]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    monkeypatch.setattr(settings, "CPU_PROTOCOL", Protocol(1, 0, calls=6, seconds=0, max_seconds=30))
+    timed = ["bench", "speed", "--models", "test_efficientnet", "--architecture", choice, "--sizes", "70x50"]
+    timed += ["--scopes", "model", "--threads", "1", "--processes", "1", "--store", str(store.root)]
+    done = CliRunner().invoke(app, timed)
+    assert done.exit_code == 0, done.output
     (row,) = store.read("speed").to_dict("records")
     assert (row["architecture"], row["model"]) == (choice, f"{choice}/test_efficientnet")
     assert row["p50_ms"] > 0

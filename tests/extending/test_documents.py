@@ -56,7 +56,7 @@ def test_the_measure_of_a_document(add: Add, text: str, monkeypatch: pytest.Monk
 @pytest.mark.slow
 @pytest.mark.parametrize("text", SECTION.values(), ids=SECTION)
 def test_the_section_of_a_document(add: Add, text: str, tmp_path: Path) -> None:
-    fill(tmp_path / "store")
+    fill(tmp_path / "store", seeds=(0,), images=4, budgets=((40, 1000),), methods=("seg_only", "mlb"))
     hours = Store(tmp_path / "store").read("runs")["train_s"].sum() / 3600
     add("hours", block(text, "hours"))
     assert f"All runs took {hours:.1f} hours." in build(tmp_path / "store", tmp_path / "report").read_text()

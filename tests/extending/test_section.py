@@ -28,7 +28,7 @@ register(PageSection("hours", 125, section))
 
 def test_it_stands_at_its_place_with_its_table(add: Add, tmp_path: Path) -> None:
     add("hours", HOURS)
-    fill(tmp_path / "store")
+    fill(tmp_path / "store", seeds=(0,), images=4, budgets=((40, 1000),), methods=("seg_only", "mlb"))
     out = tmp_path / "report"
     page = Page(build(tmp_path / "store", out).read_text())
     order = [name for name in page.ids if name in ("failures", "hours", "published")]

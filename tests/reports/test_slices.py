@@ -111,7 +111,8 @@ def test_mistakes_say_which_attributes_there_are(place: tuple[Store, Path], tmp_
     assert "none of the 40 scored images" in mistake("table", store.root, "--by", "hair", "--manifest", others)
     few = pictured(tmp_path / "few.parquet", [{"hair": "long"}] * 8)
     assert "8 of the 40 scored images" in mistake("table", store.root, "--by", "hair", "--manifest", few)
-    said = reports("build", store.root, "--out", tmp_path / "report", "--manifest", few, "--budget", "30h")
+    small = fill(tmp_path / "store", seeds=(0,), images=20, budgets=((40, 1000),), methods=("seg_only", "mlb"))
+    said = reports("build", small.root, "--out", tmp_path / "report", "--manifest", few, "--budget", "30h")
     assert said.code == 0
     assert "no section 'By attribute': Most scored pictures are not in the manifest" in said.err
     assert "no section 'Which labels to buy'" in said.err
