@@ -14,7 +14,8 @@ from ray.cluster_utils import Cluster
 
 from bench.store import Store
 from sweeps.cluster import known_to_its_processes
-from tests.sweeps.asking import half_trained, scores_of, sweep, wait_for
+from tests.sweeps.asking import half_trained, scores_of, states, sweep, wait_for
+from tests.sweeps.trained_here import trained_here
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -30,11 +31,8 @@ WORKER, TRIAL = "ray::RayTrainWorker", "ray::ImplicitFunc"
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same sweep, undisturbed."""
-    out = tmp_path_factory.mktemp("quiet") / "out"
-    process = sweep(out, *OPTIONS)
-    assert process.returncode == 0, process.err  # type: ignore[attr-defined]
-    return out
+    """The same runs, undisturbed."""
+    return trained_here(tmp_path_factory.mktemp("quiet") / "out", *OPTIONS)
 
 
 def same(out: Path, quiet: Path) -> None:
@@ -74,17 +72,18 @@ def another() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-@pytest.mark.parametrize("title", [WORKER, TRIAL], ids=["train-worker", "trial"])
 @pytest.mark.usefixtures("another")
-def test_a_process_of_a_run_is_killed(quiet: Path, tmp_path: Path, title: str) -> None:
-    """The same sweep recovers by itself."""
+def test_processes_of_runs_are_killed(quiet: Path, tmp_path: Path) -> None:
+    """The workers, and once others have gone on the trials: the same sweep recovers by itself."""
     out = tmp_path / "out"
     process = sweep(out, *OPTIONS, wait=False)
-    wait_for(lambda: half_trained(out), process)
-    victims = processes(psutil.Process(process.pid), title)
-    assert victims, "there was nothing to kill"
-    for victim in victims:
-        victim.send_signal(signal.SIGKILL)
+    for title in (WORKER, TRIAL):
+        known = states(out)
+        wait_for(lambda known=known: states(out) - known, process)
+        victims = processes(psutil.Process(process.pid), title)
+        assert victims, "there was nothing to kill"
+        for victim in victims:
+            victim.send_signal(signal.SIGKILL)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     same(out, quiet)
