@@ -26,6 +26,7 @@ from bench import provenance
 from sweeps import jobs, package
 from sweeps.submit import Baggage, submit_plan
 from tests.sweeps.fake_cluster import FakeCluster, running
+from wsshm import plugins
 from wsshm.errors import UserError
 
 CHECKOUT = provenance.CHECKOUT
@@ -348,7 +349,11 @@ def stop(process: subprocess.Popen) -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_sweep_as_a_job_of_a_real_cluster(tmp_path: Path) -> None:
-    """Submitted twice over, by our command and by Ray's; an impossible request comes back as exit status 2."""
+    """Submitted twice over, by our command, with a method of the user's own, and by Ray's; an impossible request comes back
+    as exit status 2."""
+    mine = tmp_path / "elsewhere" / "my halves.py"
+    mine.parent.mkdir()
+    mine.write_text((CHECKOUT / "tests" / "extending" / "halves.py").read_text())
     with real_cluster(tmp_path, port=24310) as (address, environment):
         environment |= {"WSSHM_GIT_COMMIT": "0123abcd", "WSSHM_GIT_DIRTY": "1", "PYTHONPATH": str(CHECKOUT)}
 
@@ -356,13 +361,18 @@ def test_a_sweep_as_a_job_of_a_real_cluster(tmp_path: Path) -> None:
             command = [sys.executable, "-m", "sweeps", "submit", *arguments, "--address", address]
             return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
 
-        done = submit("smoke", "--out", "ours")  # relative: the cluster is this machine
+        environment[plugins.VARIABLE] = "elsewhere/my halves.py"
+        halves = ("--set", "space={method.name: [halves]}")
+        done = submit("smoke", "--out", "ours", *halves)  # relative: the cluster is this machine
         assert done.returncode == 0, done.stdout + done.stderr
         assert "1 runs finished, 0 failed" in done.stdout
         assert f"results: {tmp_path / 'ours'}; dashboard: {address}/#/jobs/smoke-1" in done.stderr
         (row,) = pq.read_table(tmp_path / "ours" / "store" / "runs").to_pylist()
         assert (row["status"], row["git_commit"], row["git_dirty"]) == ("finished", "0123abcd", True)
+        assert row["method"] == "halves"
+        assert "plugin plugin_0_my_halves.py" in json.loads(row["versions"])
 
+        del environment[plugins.VARIABLE]
         refused = submit("smoke", "--out", str(tmp_path / "gpu"), "--set", "base.train.gpus_per_worker=1")
         assert refused.returncode == 2, refused.stdout + refused.stderr
         assert "asks for 1 GPU" in refused.stdout
