@@ -15,10 +15,10 @@ from tests.sweeps.test_kills import WORKER, processes
 from tests.sweeps.test_search import written
 from tests.wsshm import tiny
 
-PLANNED = {"space": {"method.blend.threshold": [0.3, 0.5, 0.7]}}
+PLANNED = {"space": {"method.blend.threshold": [0.3, 0.7]}}
 DRAWN = {
     "space": {"method.blend.threshold": {"uniform": [0.3, 0.7]}},
-    "search": {"algorithm": "optuna", "num_runs": 3},
+    "search": {"algorithm": "optuna", "num_runs": 2},
 }
 
 
@@ -26,7 +26,7 @@ DRAWN = {
 @pytest.mark.slow
 @pytest.mark.parametrize("document", [PLANNED, DRAWN], ids=["planned", "drawn"])
 def test_no_worker_waits_for_a_teacher(tmp_path: Path, document: dict[str, Any]) -> None:
-    """Of three students on two CPUs or more one has a worker until their teacher is trained, once."""
+    """Of two students on two CPUs or more one has a worker until their teacher is trained, once."""
     out, most = tmp_path / "out", 0
     mine = written(tmp_path, tiny.make(tmp_path / "data"), **document)
     process = sweep(out, "--set", "base.train.teacher_steps=10", plan=mine, wait=False)
@@ -39,6 +39,6 @@ def test_no_worker_waits_for_a_teacher(tmp_path: Path, document: dict[str, Any])
     assert process.returncode == 0, err
     assert most == 1
     runs = Store(out / "store").read("runs")
-    assert list(runs["status"]) == ["finished"] * 3
+    assert list(runs["status"]) == ["finished"] * 2
     assert len({stages[0] for stages in runs["stages"]}) == 1
-    assert len(list(out.glob("stages/*/final/stage.json"))) == 4
+    assert len(list(out.glob("stages/*/final/stage.json"))) == 3
