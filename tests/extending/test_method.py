@@ -272,8 +272,8 @@ def test_names_of_files_become_absolute_and_modules_stay(
 @pytest.mark.slow
 def test_a_sweep_trains_it_in_rays_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(plugins.VARIABLE, os.path.relpath(HALVES))
-    done = sweep(tmp_path / "out", "--set", "space={method.name: [halves, mlb]}")
+    done = sweep(tmp_path / "out", "--set", "space={method.name: [halves]}")
     assert done.returncode == 0, done.err  # type: ignore[attr-defined]
-    runs = Store(tmp_path / "out" / "store").read("runs")
-    assert sorted(zip(runs["method"], runs["status"], strict=True)) == [("halves", "finished"), ("mlb", "finished")]
+    [run] = Store(tmp_path / "out" / "store").read("runs").to_dict("records")
+    assert (run["method"], run["status"]) == ("halves", "finished")
     assert "#112233" in (tmp_path / "out" / "report" / "index.html").read_text()
