@@ -134,7 +134,7 @@ def same(found: list[Batch], wanted: list[Batch]) -> bool:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A node that has a CPU for a worker of Ray Train and no more."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "resources": {TRAINER: 1}})
@@ -146,9 +146,9 @@ def cluster() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def feeder(cluster: Cluster) -> Any:
-    """Its second node, whose two CPUs stand for nodes without GPUs."""
+    """Its second node, whose two CPUs stand for nodes without GPUs; the last test takes it away."""
     node = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
     return node
@@ -172,14 +172,37 @@ def test_another_node_makes_the_same_samples_in_the_same_order(root: Path) -> No
                 made_on.append(row["node"])
                 yield row
 
-        streaming._rows, streaming.SEGMENT = noted, segment  # type: ignore[assignment]
-        return rendered(config, rank, 2, first), made_on, ray.get_runtime_context().get_node_id()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(streaming, "_rows", noted)
+            patched.setattr(streaming, "SEGMENT", segment)
+            return rendered(config, rank, 2, first), made_on, ray.get_runtime_context().get_node_id()
 
     for rank, first, segment in ((0, 0, 4096), (1, 1, 3)):  # a whole stage at once; one resumed, in pieces
         found, made_on, here = ray.get(there.remote(far, rank, first, segment), timeout=300)
         assert same(found, rendered(near, rank, 2, first))
         assert len(made_on) == len(found) == 2 * (near.train.steps - first)
         assert here not in made_on
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("feeder")
+def test_training_over_two_nodes_equals_training_here(root: Path, tmp_path: Path) -> None:
+    near = weights_of(streaming_config(root, "mlb", loading="local", workers=0, loader_workers=0), tmp_path / "near")
+    far = weights_of(streaming_config(root, "mlb", loader_workers=2), tmp_path / "far")
+    assert near.keys() == far.keys()
+    assert all(torch.equal(near[name], far[name]) for name in near)
+    ahead = labelled_ahead(streaming_config(root, "mlb", loader_workers=2))
+    assert train(tiny.planned(ahead), tmp_path / "far").trained_here == ["student"]
+    broken = tiny.make(tmp_path / "broken")
+    run = tiny.planned(streaming_config(broken, "seg_only"))
+    (broken / "photo" / "2_mask.png").write_bytes(b"no picture")
+    with pytest.raises(TrainingFailed, match=r"2_mask.png is not a readable picture"):
+        train(run, tmp_path / "stages")
+    until = time.monotonic() + 60
+    while (free := ray.available_resources().get("CPU")) != 3.0 and time.monotonic() < until:
+        time.sleep(0.5)
+    assert free == 3.0, "nothing is left that makes samples"
 
 
 @pytest.mark.ray
@@ -203,24 +226,3 @@ def test_a_node_that_is_lost_costs_no_sample(root: Path, tmp_path: Path, cluster
     cluster.remove_node(feeder, allow_graceful=False)
     near = streaming_config(root, loading="local", loader_workers=0, steps=30)
     assert same(ray.get(coming, timeout=400), rendered(near))
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.usefixtures("feeder")
-def test_training_over_two_nodes_equals_training_here(root: Path, tmp_path: Path) -> None:
-    near = weights_of(streaming_config(root, "mlb", loading="local", workers=0, loader_workers=0), tmp_path / "near")
-    far = weights_of(streaming_config(root, "mlb", loader_workers=2), tmp_path / "far")
-    assert near.keys() == far.keys()
-    assert all(torch.equal(near[name], far[name]) for name in near)
-    ahead = labelled_ahead(streaming_config(root, "mlb", loader_workers=2))
-    assert train(tiny.planned(ahead), tmp_path / "far").trained_here == ["student"]
-    broken = tiny.make(tmp_path / "broken")
-    run = tiny.planned(streaming_config(broken, "seg_only"))
-    (broken / "photo" / "2_mask.png").write_bytes(b"no picture")
-    with pytest.raises(TrainingFailed, match=r"2_mask.png is not a readable picture"):
-        train(run, tmp_path / "stages")
-    until = time.monotonic() + 60
-    while (free := ray.available_resources().get("CPU")) != 3.0 and time.monotonic() < until:
-        time.sleep(0.5)
-    assert free == 3.0, "nothing is left that makes samples"
