@@ -19,6 +19,8 @@ from wsshm.errors import UserError, first_line
 Array = NDArray[Any]
 TYPES: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 LACKING = "pip install '.[engines]'"
+MAP = 4
+"""Dimensions of a map: batch, channels and sides in one order or another."""
 FLOATS = (1, 10, 16)  # of onnx.TensorProto.DataType: float, float16, bfloat16
 
 
@@ -132,7 +134,12 @@ class _OpenVino:
         if threads is not None:
             asked["INFERENCE_NUM_THREADS"] = threads
         try:
-            compiled = openvino.Core().compile_model(file, "CPU", asked)
+            core = openvino.Core()
+            model = core.read_model(file)
+            if unsaid := [port for port in model.inputs if port.partial_shape.rank.is_dynamic]:
+                # Its CPU plug-in wants to know at least the rank; recurrent states, which are such inputs, are maps.
+                model.reshape({port.any_name: openvino.PartialShape([-1] * MAP) for port in unsaid})
+            compiled = core.compile_model(model, "CPU", asked)
         except RuntimeError as error:
             raise UserError(f"{file} is no file that OpenVINO can load ({_reason(error)})") from None
         self.version = importlib.metadata.version("openvino")

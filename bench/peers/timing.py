@@ -31,7 +31,8 @@ def check_peer(spec: PeerSpec) -> dict[str, Any]:
 def time_peer(spec: PeerSpec, protocol: Protocol, threads: int | None) -> dict[str, Any]:
     """What this process measured of a peer, as `bench.timing.time_model` has it.
 
-    Both scopes go through a video of one picture: a recurrent network takes the states of the frame before.
+    Both scopes go through a video of one picture: a recurrent network takes the states of the frame before, and those after
+    the first frame are of the file's usual engine.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -43,19 +44,19 @@ def time_peer(spec: PeerSpec, protocol: Protocol, threads: int | None) -> dict[s
         "file": Path(spec.file).name,
     }
     settings["sha256"] = spec.sha256
-    farthest, shown = None, _shown(spec)
-    try:
-        model = _opened(spec, threads, spec.engine)
-        settings[model.session.engine] = model.session.version
-        found = model(shown).matte
-    except UserError as error:
-        if spec.engine == spec.usual:
-            raise
-        return {"status": "unavailable", "reason": str(error), "settings": settings}
+    farthest, shown, picture = None, _shown(spec), _picture(spec)
+    usual = _opened(spec, threads, spec.usual)
+    model = usual
+    _, after_first = usual.follow(shown, {})  # some engines cannot take the empty states before it
     if spec.engine != spec.usual:
-        farthest = float(np.abs(found - _opened(spec, threads, spec.usual)(shown).matte).max())
-    picture = _picture(spec)
-    _, states = model.follow(picture, {})
+        try:
+            model = _opened(spec, threads, spec.engine)
+            found = model.follow(shown, after_first)[0].matte
+        except UserError as error:
+            return {"status": "unavailable", "reason": str(error), "settings": settings}
+        farthest = float(np.abs(found - usual.follow(shown, after_first)[0].matte).max())
+    settings[model.session.engine] = model.session.version
+    _, states = model.follow(picture, after_first)
     height, width = spec.height, spec.width
     if spec.scope == "model":
         feeds = model.feeds(picture, states)
