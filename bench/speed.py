@@ -69,8 +69,7 @@ def speed_table(
         for number, spec in enumerate(specs):
             folder = Path(scratch) / str(number)
             cells.setdefault(spec.cell, Cell(folder, protocol or protocol_for(spec), processes)).specs.append(spec)
-        asked = _in_turn(list(cells.values()), specs, threads, calibration)
-        for cell in track(asked, len(cells) * processes, "timing models"):
+        for cell in _in_turn(list(cells.values()), specs, threads, processes, calibration):
             if cell.complete:
                 rows = list(cell.rows().values())
                 for told in {row["reason"]: row for row in rows if row["status"] != "ok"}.values():
@@ -82,16 +81,21 @@ def speed_table(
 
 
 def _in_turn(
-    cells: list[Cell], specs: Sequence[SpeedSpec | PeerSpec], threads: int | None, calibration: str | None
+    cells: list[Cell],
+    specs: Sequence[SpeedSpec | PeerSpec],
+    threads: int | None,
+    processes: int,
+    calibration: str | None,
 ) -> Iterator[Cell]:
     """The cells, each once it has been timed in a further process. Every round of all has a Python of its own."""
-    checked = False
+    number = 0
     while waiting := [cell for cell in cells if not cell.complete]:
         with _Timer(threads, calibration) as timer:
-            if not checked:
+            if not number:
                 timer.check(specs)
-                checked = True
-            for cell in waiting:
+            number += 1
+            told = f"of {processes}" if number <= processes else "where the machine was busy"
+            for cell in track(waiting, len(waiting), f"timing models, process {number} {told}"):
                 cell.add(timer)
                 yield cell
 

@@ -169,7 +169,7 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
     measured = [_latency(key) for key in percentiles]
     measured += [numbers("FPS ↑", "fps", None), numbers("images/s ↑", "images_per_s", None)]
     measured += [column for key, column in OPTIONAL.items() if frame[key].notna().any()]
-    measured += [numbers("calls", "n"), *([numbers("processes")] if frame["processes"].notna().any() else [])]
+    measured += [Column("calls", _calls, True)]
     columns = [
         Column("model", _model),
         Column("conditions", _conditions),
@@ -235,6 +235,12 @@ def _model(row: Mapping[str, Any]) -> Cell:
 def _conditions(row: Mapping[str, Any]) -> Cell:
     conditions = ", ".join(str(row[key]) for key in ("engine", "precision", "layout") if pd.notna(row[key]))
     return Cell(timings.scope(row), f"{conditions}; {row['device']}")
+
+
+def _calls(row: Mapping[str, Any]) -> Cell:
+    processes = row["processes"]
+    said = "" if pd.isna(processes) else "in 1 process" if processes == 1 else f"in {processes:.0f} processes"
+    return Cell(f"{row['n']:,.0f}", said)
 
 
 def _latency(key: str) -> Column:

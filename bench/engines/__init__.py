@@ -89,7 +89,7 @@ class Engine:
         if missing:
             return f"{self.name} needs {' and '.join(missing)}, not installed here: {self.install}"
         if not self.lowers and precision not in CAST:
-            return f"{self.name} runs networks in {', '.join(CAST)}, not in {precision}; int8 is for openvino and onnxruntime"
+            return f"{self.name} runs networks in {', '.join(CAST)}, not in {precision} (openvino and onnxruntime have int8)"
         try:
             return self.unavailable(device, precision)
         except ImportError as error:  # installed, but not for this machine

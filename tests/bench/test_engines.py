@@ -87,7 +87,7 @@ def test_engines_of_one_layout_have_it() -> None:
     ("engine", "precision", "reason"),
     [
         ("cudagraph", "fp32", "need --device cuda"),
-        ("eager", "int8", "not in int8; int8 is for openvino and onnxruntime"),
+        ("eager", "int8", "not in int8 (openvino and onnxruntime have int8)"),
         ("onnxruntime", "bf16", "no CPU kernels in bf16"),
     ],
 )
