@@ -7,7 +7,7 @@ pixels there, blocks of stride x stride moved into channels; at stride 2 it sees
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +43,13 @@ def separable(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
 
 def upsampled(values: Tensor, factor: int = 2) -> Tensor:
     """A map (N,C,H,W) bilinearly enlarged by a whole factor."""
-    size = (values.shape[-2] * factor, values.shape[-1] * factor)  # exporters follow whole numbers, not a scale factor
-    return F.interpolate(values, size=size, mode="bilinear", align_corners=False)
+    # Exporters follow whole numbers, not a scale factor.
+    return resized(values, (values.shape[-2] * factor, values.shape[-1] * factor))
+
+
+def resized(values: Tensor, size: Sequence[int]) -> Tensor:
+    """A map (N,C,H,W) bilinearly brought to a size (height, width)."""
+    return F.interpolate(values, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def skip_channels(channels: Mapping[int, int], stride: int) -> int:

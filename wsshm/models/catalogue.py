@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from wsshm.errors import UserError, nearest
-from wsshm.models import families, weights
+from wsshm.models import Choice, families, text_of, weights
 from wsshm.models.encoder import create, normalisation
 from wsshm.models.network import MattingModel
 from wsshm.models.trial import on_meta, stride_of
@@ -58,7 +58,7 @@ def licence(backbone: str) -> str:
     return (config.license or "") if config is not None else ""
 
 
-def facts(backbone: str, size: int, architecture: str = "unet") -> list[tuple[str, str]]:
+def facts(backbone: str, size: int, architecture: Choice = "unet") -> list[tuple[str, str]]:
     """(what, value) of a backbone and the network over it, for pictures of `size` px. UserError for an unknown name."""
     if not timm.is_model(backbone):
         create(backbone, {})  # says which names are near
@@ -71,13 +71,13 @@ def facts(backbone: str, size: int, architecture: str = "unet") -> list[tuple[st
     package = weights.PACKAGES.get(backbone)
     if package is not None and weights.installed(backbone):
         mean, std = package.mean, package.std
-    gmacs = _gmacs(model, side)
+    gmacs, above = _gmacs(model, side), text_of(architecture)
     return [
         ("backbone", backbone),
-        ("parameters", f"{_millions(encoder.parameters())} M, with {architecture} {_millions(model.parameters())} M"),
+        ("parameters", f"{_millions(encoder.parameters())} M, with {above} {_millions(model.parameters())} M"),
         (
             f"GMACs at {side}x{side}",
-            "not known" if gmacs is None else f"{gmacs[0]:.3g}, with {architecture} {gmacs[1]:.3g}",
+            "not known" if gmacs is None else f"{gmacs[0]:.3g}, with {above} {gmacs[1]:.3g}",
         ),
         ("strides", _joined(encoder.strides)),
         ("channels", _joined(encoder.channels)),
