@@ -226,13 +226,19 @@ def _front_table(name: str, trained: pd.DataFrame, target_fps: float | None) -> 
 
 
 def _holds(trained: pd.DataFrame, target_fps: float) -> Column:
-    """By which ways of execution a network holds a frame rate, end to end where that was timed."""
-    whole = trained[trained["scope"] == "end to end"]
-    able = (whole if len(whole) else trained)[lambda part: part["fps_low"] >= target_fps]
-    ways = able.groupby("network")["engine"].agg(lambda engines: listed(dict.fromkeys(engines)))
+    """By which engines (and precisions other than fp32) a network holds a frame rate, where advice is about it."""
+    timed = shipping.compared(trained)
+    ways: dict[str, list[str]] = {network: [] for network in timed["network"]}
+    for row in timed[timed["fps_low"] >= target_fps].to_dict("records"):
+        ways[row["network"]].append(
+            row["engine"] if row["precision"] == "fp32" else f"{row['engine']} {row['precision']}"
+        )
 
     def show(row: dict) -> Cell:
-        return Cell(f"by {ways[row['network']]}" if row["network"] in ways.index else "no")
+        if row["network"] not in ways:
+            return ABSENT
+        held = listed(dict.fromkeys(ways[row["network"]]))
+        return Cell(f"by {held}" if held else "no")
 
     return Column(f"holds {target_fps:g} FPS", show)
 
