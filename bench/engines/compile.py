@@ -27,18 +27,11 @@ def prepare(network: torch.nn.Module, images: torch.Tensor, setting: Setting) ->
 
 
 def unavailable(device: str, precision: str) -> str | None:
-    """Why torch.compile cannot be used: it needs a C++ compiler on a CPU, Triton on a GPU."""
-    import importlib.util
-    import shutil
+    """What torch.compile needs and does not find: a C++ compiler on a CPU, Triton and a C compiler on a GPU."""
+    from wsshm.training.compiling import unmet_need
 
-    if device == "cuda":
-        return None if importlib.util.find_spec("triton") else "torch.compile needs the package triton on a GPU"
-    compilers = [os.environ.get("CXX", ""), "g++", "clang++"]
-    return (
-        None
-        if any(name and shutil.which(name) for name in compilers)
-        else "torch.compile needs a C++ compiler (g++) on a CPU"
-    )
+    unmet = unmet_need(device)
+    return f"torch.compile needs {unmet.what}, not found here: {unmet.remedy}" if unmet else None
 
 
 register(Engine("compile", "torch.compile", prepare, compiles=True, unavailable=unavailable, any_size=True))

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -16,6 +16,13 @@ from wsshm.training.distributed import World
 
 OPTIONS: dict[str, Any] = {"fallback_random": True}
 """Dropout and stochastic depth draw the same as without compiling."""
+
+
+class Need(NamedTuple):
+    """Something that torch.compile needs, and how it is had."""
+
+    what: str
+    remedy: str
 
 
 def compiled(network: nn.Module) -> nn.Module:
@@ -35,21 +42,11 @@ def forget() -> None:
 
 
 def obstacle(device: torch.device) -> str:
-    """Why nothing can be compiled for `device` on this machine, and the remedy, in a sentence; empty where it can.
-
-    On a CPU that takes a C++ compiler, on a GPU Triton, and a C compiler for what starts its kernels.
-    """
-    if device.type != "cpu":
-        if not importlib.util.find_spec("triton"):
-            return (
-                "train.compile needs Triton on a GPU, and it is not installed; pip install triton, or set train.compile:"
-                " false"
-            )
-        if not _found("CC", "cc", "gcc", "clang"):
-            return _sentence("a C compiler (gcc)", "CC")
+    """Why nothing can be compiled for `device` on this machine, and the remedy, in a sentence; empty where it can."""
+    unmet = unmet_need(device.type)
+    if unmet is None:
         return ""
-    usual = "clang++" if sys.platform == "darwin" else "g++"
-    return "" if _found("CXX", usual) else _sentence(f"a C++ compiler ({usual})", "CXX")
+    return f"train.compile needs {unmet.what}, and a machine that trains has none; {unmet.remedy}, or set train.compile: false"
 
 
 def obstacle_anywhere(world: World) -> str:
@@ -57,13 +54,22 @@ def obstacle_anywhere(world: World) -> str:
     return next((found for found in world.gather(obstacle(world.device)) if found), "")
 
 
+def unmet_need(device: str) -> Need | None:
+    """What torch.compile does not find on this machine: a C++ compiler for `cpu`; for `cuda` Triton, and a C compiler for
+    what starts its kernels.
+    """
+    if device == "cpu":
+        usual = "clang++" if sys.platform == "darwin" else "g++"
+        return None if _found("CXX", usual) else _compiler(f"a C++ compiler ({usual})", "CXX")
+    if not importlib.util.find_spec("triton"):
+        return Need("Triton on a GPU", "pip install triton")
+    return None if _found("CC", "cc", "gcc", "clang") else _compiler("a C compiler (gcc)", "CC")
+
+
 def _found(variable: str, *usual: str) -> bool:
     named = os.environ.get(variable)
     return any(shutil.which(name.split()[0]) for name in ([named] if named and named.strip() else usual))
 
 
-def _sentence(what: str, variable: str) -> str:
-    return (
-        f"train.compile needs {what}, and a machine that trains has none; install one (apt install g++), name yours in"
-        f" {variable}, or set train.compile: false"
-    )
+def _compiler(what: str, variable: str) -> Need:
+    return Need(what, f"install one (apt install g++), name yours in {variable}")
