@@ -173,7 +173,7 @@ class CutBatch(NamedTuple):
             return _rendered(self, device)
         alone = [_rendered(self._only(row), device) for row in range(len(self.ids))]
 
-        def joined(name: str, layout: torch.memory_format = torch.preserve_format) -> Any:
+        def joined(name: str, layout: torch.memory_format = torch.contiguous_format) -> Any:
             parts = [getattr(sample, name) for sample in alone]
             return None if parts[0] is None else torch.cat(parts).contiguous(memory_format=layout)
 
