@@ -94,11 +94,14 @@ def speed(
     others = given(peer)
     if models is None and not others:
         models = DEFAULT_BACKBONES
+    asked = listed(precisions, "--precisions")
+    if calibration is not None and "int8" not in asked:
+        raise UserError("--calibration is for int8; add it to --precisions")
     specs = expand(
         [named(text, architecture) for text in listed(models, "--models")] if models is not None else [],
         listed(sizes, "--sizes"),
         whole(batches, "--batches"),
-        listed(precisions, "--precisions"),
+        asked,
         listed(engines, "--engines"),
         listed(scopes, "--scopes"),
         device=device,

@@ -70,7 +70,8 @@ class Executed:
                 f"{rule} needs the boundary, and engines give the matte alone; leave --engine out, or take another"
             )
         chosen = ENGINES.get(engine)
-        kind = "cpu" if chosen.on_cpu else pick_device(device).type
+        self._device = torch.device("cpu") if chosen.on_cpu else pick_device(device)
+        kind = self._device.type
         if reason := chosen.refusal(kind, precision):
             raise UserError(f"{reason}; give another --engine or --precision")
         model, card = load_model(folder)
@@ -80,7 +81,9 @@ class Executed:
         self.precision: str | None = None if as_usual else precision
         self._dtype = DTYPES["fp32" if chosen.lowers else precision]
         self._layout = torch.contiguous_format if chosen.layout == "nchw" else torch.channels_last
-        self._chosen, self._scratch, self._device = chosen, scratch, torch.device(kind)
+        self._chosen, self._scratch = chosen, scratch
+        if kind == "cuda" and self._device.index is not None:  # engines take streams of torch's current GPU
+            torch.cuda.set_device(self._device)
         side = -(-card.size // model.stride) * model.stride
         fused = cast(MattingModel, reparameterize_model(model)).requires_grad_(False)
         self._network = Mattes(fused.to(self._device, self._dtype).to(memory_format=self._layout)).eval()

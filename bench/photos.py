@@ -33,7 +33,8 @@ def of_manifest(place: str, height: int, width: int) -> torch.Tensor:
     manifest = Manifest.read(place).where(lambda sample: sample.split == "val" and sample.image is not None)
     if not len(manifest):
         raise UserError(f"the manifest {place} has no validation photo to calibrate int8 on; give one with --split val")
-    chosen = manifest.samples[:: max(1, len(manifest) // CALIBRATION)][:CALIBRATION]
+    places = np.linspace(0, len(manifest) - 1, min(len(manifest), CALIBRATION)).round().astype(int)
+    chosen = [manifest.samples[place] for place in places]
     return _stacked([pictures.read_image(manifest.path(sample, "image")) for sample in chosen], height, width)
 
 

@@ -1,7 +1,7 @@
 """What several processes measured of one setting, as one row with an interval over processes.
 
 Calls of one process are alike: they share its memory, its place on the machine and its minute. The median of many calls
-has a narrow interval, and yet another process differs by more. So the unit here is the process: each gives one median,
+has a narrow interval, but another process differs by more. So the unit here is the process: each gives one median,
 and the row's is their geometric mean, with a t interval on the logarithms. It holds the mean of many such processes in
 95 % of cases if the medians' logarithms are normal. It is no interval for another run's result, which has an error of its
 own: two runs agree where their intervals overlap.
@@ -93,7 +93,7 @@ def _unstable(
 ) -> str | None:
     busy = [block["busy"] for block in blocks if block["busy"]]
     if busy:
-        return f"{busy[-1]}" if len(blocks) == 1 else f"in {len(busy)} of {len(blocks)} processes {busy[-1]}"
+        return str(busy[-1]) if len(blocks) == 1 else f"in {len(busy)} of {len(blocks)} processes {busy[-1]}"
     if interval is None:
         calls = len(blocks[0]["samples_ms"])
         return f"{calls} timed calls are too few for an interval of the median; use a smaller size or batch"

@@ -202,7 +202,7 @@ class _Timer:
     def check(self, specs: Sequence[SpeedSpec | PeerSpec]) -> None:
         """Raise UserError for the first model that cannot be built, file that cannot be run, or device that is not there."""
         self._ask({"check": [asdict(spec) for spec in specs if isinstance(spec, SpeedSpec)]})
-        for peer in {(spec.model, spec.engine): spec for spec in specs if isinstance(spec, PeerSpec)}.values():
+        for peer in {(spec.model, spec.file): spec for spec in specs if isinstance(spec, PeerSpec)}.values():
             self._ask(peer.request)
 
     def timed(self, specs: Sequence[SpeedSpec | PeerSpec], protocol: Protocol, folder: Path) -> dict[str, Any]:

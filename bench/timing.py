@@ -8,6 +8,7 @@ CUDA context is inherited.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -112,7 +113,7 @@ def time_model(
 ) -> dict[str, Any]:
     """What this process measured of one network: `blocks` by scope (see `bench.blocks.timed`), and columns of its rows.
 
-    `settings` belong into the rows' `versions`. `folder` is the engine's, `calibration` a manifest whose validation
+    `settings` go into the rows' `versions`. `folder` is the engine's, `calibration` a manifest whose validation
     photos int8 is calibrated on, by default photos of the embedded set. Where it cannot be timed: `status` and `reason`.
     """
     check([spec])
@@ -186,7 +187,7 @@ def _time(
             "params": sum(parameter.numel() for parameter in model.parameters()),
             "gmacs": counter.get_total_flops() / 2 / spec.batch / 1e9,
             "prepared_s": prepared_s,
-            "max_difference": farthest,
+            "max_difference": farthest if math.isfinite(farthest) else None,
         }
         if not unlike <= FARTHEST[spec.precision]:
             return {**known, "status": "wrong", "reason": _wrong(spec, farthest, unlike)}
@@ -212,6 +213,8 @@ def differences(found: torch.Tensor, expected: torch.Tensor) -> tuple[float, flo
 
 
 def _wrong(spec: SpeedSpec, farthest: float, unlike: float) -> str:
+    if not math.isfinite(farthest):
+        return "its mattes hold values that are no finite numbers"
     return (
         f"its mattes are not PyTorch's: they differ by up to {farthest:.2g}, by {unlike:.1%} of what mattes vary (root mean"
         f" square), where {spec.precision} may differ by {FARTHEST[spec.precision]:.1%}"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from bench import photos, timing
 from bench.engines import ENGINES, Engine, Setting, graphs, register
 from bench.settings import PRECISIONS, Protocol, SpeedSpec
+from bench.speed import Cell
+from bench.store import Store
 from bench.timing import differences, time_model
 from wsshm.config import ModelConfig
-from wsshm.data.manifest import Manifest
+from wsshm.data.manifest import Manifest, Sample
 from wsshm.errors import UserError
 from wsshm.models.checkpoint import card_of, save_model
 from wsshm.models.network import build_model
@@ -111,6 +115,16 @@ def test_a_missing_package_and_one_that_does_not_load_are_reasons(monkeypatch: p
     )
 
 
+def test_compile_says_which_compiler_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ENGINES.get("compile")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert engine.refusal("cpu", "fp32") == (
+        "torch.compile needs a C++ compiler (g++), not found here: install one (apt install g++), name yours in CXX"
+    )
+    monkeypatch.setenv("CXX", f"{sys.executable} --with-options")
+    assert engine.refusal("cpu", "fp32") is None
+
+
 @pytest.mark.parametrize("precision", PRECISIONS[:3])
 def test_a_wrong_engine_is_not_timed(precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A constant, which is what comes of a network that lost its weights, is told apart in any precision."""
@@ -126,6 +140,20 @@ def test_a_wrong_engine_is_not_timed(precision: str, tmp_path: Path, monkeypatch
     assert "its mattes are not PyTorch's" in answer["reason"]
     assert "blocks" not in answer
     assert answer["max_difference"] > 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_mattes_that_are_not_finite_are_wrong(value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(network: torch.nn.Module, images: torch.Tensor, setting: Setting) -> Any:
+        return lambda images: torch.full((len(images), 1, *images.shape[2:]), value)
+
+    monkeypatch.setattr(ENGINES, "_entries", dict(ENGINES._entries))
+    register(Engine("overflowing", "overflowing", prepare))
+    cell = Cell(tmp_path, QUICK, 1, [SpeedSpec("test_efficientnet", height=64, width=96, engine="overflowing")])
+    cell.answers.append(timed(tmp_path, engine="overflowing"))
+    row = cell.rows()["model"]
+    assert (row["status"], row["reason"]) == ("wrong", "its mattes hold values that are no finite numbers")
+    Store(tmp_path / "store").write("speed", [row])  # which takes no infinite number
 
 
 def test_differences_by_hand() -> None:
@@ -169,3 +197,21 @@ def test_photos_to_calibrate_on(tmp_path: Path) -> None:
     Manifest(tmp_path, []).write(tmp_path / "empty.parquet")
     with pytest.raises(UserError, match="no validation photo to calibrate int8 on"):
         photos.of_manifest(str(tmp_path / "empty.parquet"), 48, 64)
+
+
+@pytest.mark.parametrize(("count", "shown"), [(3, range(3)), (40, {0, 39}), (320, {0, 319})])
+def test_calibration_photos_are_spread_over_a_manifest(
+    count: int, shown: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def picture(path: Path) -> np.ndarray:
+        read.append(int(path.stem))
+        return np.zeros((8, 8, 3), np.uint8)
+
+    monkeypatch.setattr("wsshm.data.pictures.read_image", picture)
+    samples = [Sample(f"{n:03}", "val", "photo", "natural", image=f"{n:03}.png", mask="m.png") for n in range(count)]
+    Manifest(tmp_path, samples).write(tmp_path / "m.parquet")
+    assert len(photos.of_manifest(str(tmp_path / "m.parquet"), 8, 8)) == len(set(read)) == min(count, 32)
+    assert set(shown) <= set(read)
+    assert max(np.diff(sorted(read))) <= max(1, -(-count // 31))

@@ -256,6 +256,7 @@ def test_the_command_prints_and_stores(tmp_path: Path, monkeypatch: pytest.Monke
         (["--engines", "onnx"], "there is no engine 'onnx'"),
         (["--threads", "0"], "--threads is 0"),
         (["--processes", "0"], "in at least 1 process, not 0"),
+        (["--calibration", "m.parquet"], "--calibration is for int8; add it to --precisions"),
     ],
 )
 def test_mistakes_at_the_command_are_named(arguments: list[str], named: str) -> None:
