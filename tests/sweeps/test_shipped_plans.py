@@ -25,6 +25,7 @@ from wsshm.data.sources import Sources
 from wsshm.errors import UserError
 from wsshm.methods import stages_of
 from wsshm.models.encoder import Encoder
+from wsshm.models.weights import PACKAGES
 from wsshm.prediction.protocols import Short
 from wsshm.training.planning import plan_run
 
@@ -65,7 +66,8 @@ def test_the_commands_in_their_comments_are_plans_of_fewer_steps(name: str) -> N
         changes = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
         plan = load_plan(name, changes)
         small = configurations(plan)
-        if changes and name not in ("paper", "photos"):  # whose commands name the data
+        # Two plans' commands name the data, and one what a hub has.
+        if changes and name not in ("paper", "photos") and "base.model.weights=hub" not in changes:
             assert small[0].train.steps < whole.train.steps
             assert plan.search.num_runs is None or plan.search.num_runs < 10
 
@@ -92,12 +94,23 @@ def test_blending_searches_the_whole_blend_over_one_teacher() -> None:
     assert {stage for run in runs for stage in stages_of(run) if stage.name == "teacher"} == {stages_of(runs[0])[0]}
 
 
-def test_backbones_are_pyramidal_light_and_timed() -> None:
+def test_backbones_have_weights_that_pip_installs_and_are_timed() -> None:
     plan = load_plan("backbones")
     names = plan.space["model.backbone"]
+    assert names == list(PACKAGES)
+    assert {run.model.weights for run in configurations(plan)} == {"package"}
     networks = plan.timed_networks(run.model for run in configurations(plan))
-    assert networks == [("unet", name) for name in names]
-    assert distinct("backbones") == 3 * len(names) == 30
+    assert len(networks) == 2 * len(names)
+    assert {backbone for _, backbone in networks} == set(names)
+    assert distinct("backbones") == 3 * len(networks) == 18
+    assert "18 runs" in plan.about
+
+
+def test_the_backbones_of_a_hub_are_pyramidal_and_light() -> None:
+    [words] = [words for words in COMMANDS["backbones"] if "base.model.weights=hub" in words]
+    plan = load_plan("backbones", [words[i + 1] for i, word in enumerate(words) if word == "--set"])
+    names = {run.model.backbone for run in configurations(plan)}
+    assert len(names) == 10
     with torch.device("meta"):
         sizes = [sum(p.numel() for p in Encoder(name).parameters()) for name in names]
     assert max(sizes) < 22e6
