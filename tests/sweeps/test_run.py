@@ -60,7 +60,8 @@ def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
     timed = store.read("speed")
     assert set(timed["scope"]) == {"model", "end_to_end"}
     assert set(timed["backbone"]) == {"test_efficientnet"}
-    assert "Dashed: 1 FPS, the rate to be held" in (finished / "report/report.md").read_text()
+    if (timed["status"] == "ok").any():  # what a busy machine timed stands in no figure
+        assert "Dashed: 1 FPS, the rate to be held" in (finished / "report/report.md").read_text()
     assert set(store.read("epochs")["key"]) >= {"train_loss", "val_sad"}
     for run_id in runs["run_id"]:
         assert (finished / "models" / run_id / "model.safetensors").is_file()

@@ -84,7 +84,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.running_mean is None or self.running_var is None:
             return self.act(self.drop(super().forward(x)))
-        wide = x.float()
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
         moments = torch.stack([wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))])
         mean, square = _sum_over_workers(moments * self.share) / dist.get_world_size()
         variance = (square - mean.square()).clamp_min(0)
