@@ -74,7 +74,7 @@ class Header:
 def read_header(file: BinaryIO, *, behind: bool = True) -> Header:
     """The header of an open file. Raises `Foreign`, or one of `DAMAGED` where it cannot be made out.
 
-    What a PNG has behind its pixels is left out where `behind` is False: `whole_png` tells it.
+    What a PNG has behind its pixels is left out where `behind` is False: `whole_png` reads it.
     """
     start = file.read(16)
     file.seek(0)
