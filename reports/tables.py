@@ -238,6 +238,8 @@ def _conditions(row: Mapping[str, Any]) -> Cell:
 
 
 def _calls(row: Mapping[str, Any]) -> Cell:
+    if pd.isna(row["n"]):
+        return ABSENT
     processes = row["processes"]
     said = "" if pd.isna(processes) else "in 1 process" if processes == 1 else f"in {processes:.0f} processes"
     return Cell(f"{row['n']:,.0f}", said)

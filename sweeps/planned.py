@@ -93,10 +93,11 @@ def free_keys(plan: Plan) -> tuple[str, ...]:
 
     Timings are rows of their own, each with its size, batch, precision and engine: what is timed besides only adds rows,
     as `wsshm bench speed --store` does, and what is timed no longer leaves rows that stay true. A search that minimises
-    `latency_ms` is steered by the first of them, so there `speed` must stay.
+    `latency_ms` is steered by the first of them, so there what is timed must stay.
     """
     steered = "latency_ms" in plan.search.objectives
-    return ("about", "stages", "track", "search.num_runs", *(() if steered else ("speed",)))
+    timing = ("speed.processes", "speed.target_fps") if steered else ("speed",)
+    return ("about", "stages", "track", "search.num_runs", *timing)
 
 
 def _without_secrets(value: Any) -> Any:

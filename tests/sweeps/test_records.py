@@ -134,6 +134,7 @@ def test_what_is_timed_may_change_unless_a_search_goes_by_it(tmp_path: Path) -> 
     place = Place(Location.of(made_up.record(tmp_path / "searched", made_up.plan_of(**searched))))
     with pytest.raises(UserError, match=r"its speed\.batches is"):
         _recorded(made_up.plan_of(**searched, speed=other), place)
+    _recorded(made_up.plan_of(**searched, speed={"processes": 1, "target_fps": 30}), place)  # goes on
 
 
 def test_status_says_why_a_sweep_ended_and_what_the_cluster_has(out: Path) -> None:
