@@ -167,7 +167,8 @@ def _tied(frame: pd.DataFrame, values: dict[int, pd.Series], sort: str) -> list[
 
 def _timed(speed: pd.DataFrame, protocol: str) -> tuple[pd.DataFrame, str]:
     """Timings at batch 1 of the input that was scored, under the condition that most models were timed under, the network
-    alone before end to end; and that condition, or why nothing is left."""
+    alone before end to end, and PyTorch in fp32, which errors are of, before other engines and precisions; and that
+    condition, or why nothing is left."""
     timed = timings.usable(speed).sort_values("started")
     if timed.empty:
         return timed, timings.unused(speed) or "Nothing was timed at batch 1."
@@ -175,8 +176,10 @@ def _timed(speed: pd.DataFrame, protocol: str) -> tuple[pd.DataFrame, str]:
     if own.empty:
         return own, f"No FPS: timed at {timings.sizes(timed)}, not at the input that was scored (protocol {protocol})."
     own = timings.with_conditions(own)
-    counts = own.groupby(["scope", "panel"])["model"].nunique()
-    best = max(counts.index, key=lambda key: (counts[key], key[0] == "model only", key[1]))[1]
+    counts = own.groupby(["scope", "engine", "precision", "panel"])["model"].nunique()
+    *_, best = max(
+        counts.index, key=lambda key: (counts[key], key[0] == "model only", key[1:3] == ("eager", "fp32"), key[3])
+    )
     return own[own["panel"] == best], f"FPS: {best}, batch 1."
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,11 @@ def timing(frames: Frames, networks: list[dict[str, str]], side: int) -> list[st
     ok = frames.speed["status"] == "ok"
     timed = frames.speed[ok if ok.any() else ok | True]
     settings: dict[str, str] = {}
-    usual = {"precision": ("precisions", "fp32"), "engine": ("engines", "eager"), "layout": ("layout", "channels_last")}
-    for key, (option, default) in usual.items():
-        if (value := _most(timed[key])) not in ("", default):
+    keys, default = ["precision", "engine", "layout"], ("fp32", "eager", "channels_last")
+    ways = Counter(timed[keys].fillna(dict(zip(keys, default, strict=True))).itertuples(index=False, name=None))
+    usual = max(ways, key=lambda way: (ways[way], way == default, way), default=default)
+    for option, value, plain in zip(("precisions", "engines", "layout"), usual, default, strict=True):
+        if value != plain:
             settings[option] = value
     if device := _most(timed["device"]):
         threads = re.search(r", (\d+) threads?$", device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from bench.cost import CostModel
 from bench.store import Store
-from reports import timings
+from reports import printed, timings
 from reports.comparison import compare
 from reports.document import Picture
 from reports.figures import speed
@@ -90,6 +91,22 @@ def test_an_error_is_of_the_engine_that_was_timed_where_all_pictures_were_scored
     assert own["error_of"] == "openvino, int8"
     assert own["mean"] == pytest.approx(2 * eager["mean"])
     assert "but for 2 dots whose network was scored as it was timed" in caption
+
+
+def test_a_ranking_has_rates_of_what_its_errors_are_of(two_networks, tmp_path):
+    frames = load(executed(two_networks, tmp_path, ENGINES, SPEED_UP))
+    [board] = {board.condition for board in boards(frames, CostModel())}
+    assert "eager, fp32" in board
+
+
+def test_the_printed_setting_is_one_that_was_timed(two_networks, tmp_path):
+    """Not the layout of two engines with the name of a third."""
+    frames = load(executed(two_networks, tmp_path, ENGINES, SPEED_UP))
+    [command] = printed.timing(frames, [{"architecture": "unet", "backbone": BACKBONE}], 128)
+    assert command == f"wsshm bench speed --models {BACKBONE} --sizes 128 --threads 2 --store {frames.root}"
+    speed_of = frames.speed.assign(layout="nchw", engine="openvino", precision="int8")
+    [command] = printed.timing(replace(frames, speed=speed_of), [{"architecture": "unet", "backbone": BACKBONE}], 128)
+    assert "--precisions int8 --engines openvino --layout nchw" in command
 
 
 def test_what_is_apart_is_said_with_the_command_that_times_it(scored_elsewhere):
