@@ -32,9 +32,9 @@ def build(
 
     Costs are recomputed from each run's labels with `cost` (default: published annotation times). `manifest` is that of
     the test pictures, whose attributes slice the errors; `budget`, in the unit of `cost`, is what is left to spend on
-    labels; `target_fps` is the frame rate to be held; where the store cannot fill what they ask for, `warn` is called
-    with a sentence. The same store gives the same bytes; files of an earlier report in `out` are replaced, others are
-    left alone. Raises UserError where there is no store or nothing in it, or where `out` lies in it, before anything is
+    labels; where the store cannot fill what these two ask for, `warn` is called with a sentence. `target_fps` is the frame
+    rate to be held. The same store gives the same bytes; files of an earlier report in `out` are replaced, others are left
+    alone. Raises UserError where there is no store or nothing in it, or where `out` lies in it, before anything is
     written.
     """
     write.check_outside(out, store_root)

@@ -50,6 +50,7 @@ def section(frames: Frames, comparisons: list[Comparison], target_fps: float | N
         result.text[0] += f" Time them again with nothing else running: `{_command(frames, comparisons)}`"
     result.text += apart(frames, usable[:GROUNDS])
     front: set[str] = set()
+    advised = False
     for index, group in enumerate(usable[:GROUNDS]):
         frame = figure.data(group, frames.speed, frames.executed)
         trained = frame[frame["kind"] == "trained"]
@@ -58,11 +59,18 @@ def section(frames: Frames, comparisons: list[Comparison], target_fps: float | N
         if frame.empty:
             continue
         name = f"-{index + 1}" if index else ""
-        result.text += [said[0].upper() + said[1:] for said in shipping.advice(frame, target_fps)]
+        advice = [said[0].upper() + said[1:] for said in shipping.advice(frame, target_fps)]
+        result.text += advice
+        advised |= bool(advice)
         result.blocks.append(_picture(f"speed{name}", group, frame, target_fps))
         if len(set(trained["network"])) > 1:
             result.blocks.append(_front_table(f"backbones{name}", trained, target_fps))
         front |= set(trained.loc[trained["on_front"].astype(bool), "backbone"])
+    if target_fps and not advised:
+        result.text.append(
+            f"Which network to ship at {target_fps:g} frames per second cannot be said: that takes at least two trained"
+            " networks, timed at the size that was scored."
+        )
     result.blocks.append(tables.speed(frames.speed, TIMINGS, front))
     return result
 

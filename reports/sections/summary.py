@@ -261,19 +261,21 @@ def _limits(mains: list[Comparison]) -> list[str]:
 
 
 def _fastest(speed: pd.DataFrame, mains: list[Comparison]) -> list[str]:
-    """The fastest model under each of the conditions under which most were timed; conditions are never mixed."""
+    """The fastest model in each of the places (scope, device, size) in which most were timed, and how it was executed; places
+    are never mixed.
+    """
     timed = timings.usable(speed)
     if timed.empty:
         return []
     timed = timings.with_conditions(timed)
-    counts = timed.groupby("panel", sort=False)["model"].nunique().sort_values(ascending=False, kind="stable")
+    counts = timed.groupby("place", sort=False)["model"].nunique().sort_values(ascending=False, kind="stable")
     said = []
-    for text in counts.index[:2]:
-        part = timed[timed["panel"] == text]
+    for place in counts.index[:2]:
+        part = timed[timed["place"] == place]
         best = part.loc[part["fps"].idxmax()]
-        of = f"the fastest of {counts[text]} models" if counts[text] > 1 else "the one model timed"
+        of = f"the fastest of {counts[place]} models" if counts[place] > 1 else "the one model timed"
         rate = number(best["fps"], decimals([best["fps"]]))
-        said.append(f"{best['model']} is {of} at {rate} frames per second ({text})")
+        said.append(f"{best['model']} is {of} at {rate} frames per second ({best['panel']})")
     rest = f"; {counted(len(counts) - 2, 'further condition')} in Speed" if len(counts) > 2 else ""
     return [f"{'; '.join(said)}{rest}.", *_other_inputs(timed, mains)]
 

@@ -60,6 +60,8 @@ def test_rates_of_another_size_get_no_error(scored_elsewhere):
     assert frame[["mean", "low", "high"]].isna().all(axis=None)
     drawn = speed.draw(frame)
     assert not any("SAD" in axes.get_ylabel() for axes in drawn.axes)
+    section = backbones.section(frames, compare(frames, CostModel()), 30)
+    assert "Which network to ship at 30 frames per second cannot be said" in section.text[-1]
 
 
 def test_an_error_is_of_the_engine_that_was_timed_where_all_pictures_were_scored_in_it(tmp_path):
@@ -97,6 +99,13 @@ def test_a_ranking_has_rates_of_what_its_errors_are_of(two_networks, tmp_path):
     frames = load(executed(two_networks, tmp_path, ENGINES, SPEED_UP))
     [board] = {board.condition for board in boards(frames, CostModel())}
     assert "eager, fp32" in board
+
+
+def test_the_summary_names_the_fastest_way_of_execution(two_networks, tmp_path):
+    ways = {name: ENGINES[name] for name in ("eager", "openvino")}
+    [line] = [line for line in said(executed(two_networks, tmp_path, ways, SPEED_UP)) if "is the fastest of 2" in line]
+    assert line.count("openvino, fp32, nchw") == 2  # scopes
+    assert "eager" not in line
 
 
 def test_the_printed_setting_is_one_that_was_timed(two_networks, tmp_path):
