@@ -40,6 +40,7 @@ def unsteady(row: dict[str, Any]) -> bool:
     return row["status"] == "unstable" and ("the machine was busy" in row["reason"] or "differ too" in row["reason"])
 
 
+@pytest.mark.slow
 def test_rows_come_from_fresh_processes_and_fit_the_store(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     specs = [

@@ -121,6 +121,7 @@ def test_it_trains_with_its_own_loss(root: Path, tmp_path: Path) -> None:
     assert losses[1] > losses[0] + 1  # 5 x cross-entropy, of about 0.7 at first
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pyramid")
 def test_by_the_command_line_it_trains_predicts_and_is_timed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

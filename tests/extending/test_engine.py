@@ -18,6 +18,7 @@ TRACED = Path(__file__).with_name("traced.py").read_text()
 QUICK = Protocol(warmup_calls=1, warmup_seconds=0, calls=6, seconds=0, max_seconds=30)
 
 
+@pytest.mark.slow
 def test_it_is_timed_beside_ours(add: Add, tmp_path: Path) -> None:
     add("traced", TRACED)
     store = Store(tmp_path / "store")

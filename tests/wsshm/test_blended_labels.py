@@ -331,9 +331,8 @@ def rendered(dataset: StepDataset, indices: Iterable[int]) -> Batch:
 @pytest.mark.parametrize("method", ["mlb", "mlb_masklabel"])
 def test_crops_of_labels_align_with_the_picture(tmp_path: Path, method: str) -> None:
     root = tiny.make(tmp_path / "data")
-    for name in ("1.png", "1_mask.png", "1_matte.png"):  # one picture larger than the training size, and not square
-        picture = cv2.imread(str(root / "photo" / name), cv2.IMREAD_UNCHANGED)
-        cv2.imwrite(str(root / "photo" / name), cv2.resize(picture, (150, 90)))
+    tiny.enlarge(root, 150, 90)  # one picture larger than the training size, and not square
+    tiny.measure(root)
     config = ahead_config(root, method, "method.blend.veto=ignore", "method.matte_share=0.5", "train.steps=12")
     sources = open_sources(config.data)
     same_labels(config, sources, tmp_path / "labels", whole=method == "mlb")

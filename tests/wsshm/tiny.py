@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from wsshm.config import RunConfig, parse
 from wsshm.data.manifest import Manifest, Sample
-from wsshm.data.pictures import write_png
+from wsshm.data.pictures import read_size, write_png
 from wsshm.training.planning import plan_run, resolved
 from wsshm.training.run_plan import RunPlan
 
@@ -77,6 +79,21 @@ def make(root: Path, cutouts: int = 6, photos: int = 8, held_out: int = 2) -> Pa
     for name, samples in parts.items():
         Manifest(root, samples).hashed().write(root / f"{name}.parquet")
     return root
+
+
+def enlarge(root: Path, width: int, height: int) -> None:
+    """Make the second photo with a mask a picture of another size; the manifest keeps the old one."""
+    for name in ("1.png", "1_mask.png", "1_matte.png"):
+        picture = cv2.imread(str(root / "photo" / name), cv2.IMREAD_UNCHANGED)
+        assert cv2.imwrite(str(root / "photo" / name), cv2.resize(picture, (width, height)))
+
+
+def measure(root: Path) -> None:
+    """Give the manifest of photos with masks the sizes that their files have."""
+    samples = Manifest.read(root / "masks.parquet").samples
+    sizes = {sample.id: read_size(root / str(sample.image)) for sample in samples}
+    measured = [replace(s, width=sizes[s.id][0], height=sizes[s.id][1]) for s in samples]
+    Manifest(root, measured).hashed().write(root / "masks.parquet")
 
 
 def make_folders(root: Path) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pytest
 import safetensors.torch
@@ -358,16 +356,11 @@ def test_a_teacher_is_only_asked_where_a_stage_has_one(root: Path) -> None:
 
 def test_pictures_of_any_size_can_be_trained_on(tmp_path: Path) -> None:
     root = tiny.make(tmp_path)
-    for name in ("1.png", "1_mask.png", "1_matte.png"):
-        picture = cv2.imread(str(root / "photo" / name), cv2.IMREAD_UNCHANGED)
-        assert cv2.imwrite(str(root / "photo" / name), cv2.resize(picture, (150, 90)))
-    shutil.rmtree(tmp_path / "stages", ignore_errors=True)
-    manifest = Manifest.read(root / "masks.parquet")
-    listed = [s if s.id != "photo1" else replace(s, width=150, height=90) for s in manifest.samples]
+    tiny.enlarge(root, 150, 90)
     stale, config = tiny.planned(tiny.config(root, "seg_only")), tiny.config(root, "seg_only")
     with pytest.raises(TrainingFailed, match=r"1\.png is not of 64x64 px, as its manifest says; `wsshm data check`"):
         train(stale, tmp_path / "stages")
-    Manifest(root, listed).hashed().write(root / "masks.parquet")
+    tiny.measure(root)
     assert train(tiny.planned(config), tmp_path / "stages").trained_here == ["student"]
 
 
