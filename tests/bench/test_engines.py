@@ -127,7 +127,7 @@ def test_compile_says_which_compiler_is_missing(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("precision", PRECISIONS[:3])
 def test_a_wrong_engine_is_not_timed(precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A constant, which is what comes of a network that lost its weights, is told apart in any precision."""
+    """A constant, which is what comes of a network that lost its weights, is recognised in any precision."""
 
     def prepare(network: torch.nn.Module, images: torch.Tensor, setting: Setting) -> Any:
         mean = network(images).mean()

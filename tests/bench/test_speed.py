@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -80,21 +81,24 @@ def test_rows_come_from_fresh_processes_and_fit_the_store(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_process_that_the_kernel_ends_is_a_lack_of_memory() -> None:
-    def kill_the_timed_process() -> None:
-        deadline = time.monotonic() + 300  # torch takes long to import on a busy machine
-        while time.monotonic() < deadline:
-            # Other tests' processes, such as Ray's, are children of this one too.
-            timers = [child for child in psutil.Process().children() if "bench.timing" in child.cmdline()]
-            for timed in (process for timer in timers for process in timer.children()):
-                timed.kill()
-                return
-            time.sleep(0.05)
+    over = threading.Event()
 
-    killer = threading.Thread(target=kill_the_timed_process)
+    def kill_timed_processes() -> None:
+        while not over.wait(0.05):  # the first may only have looked at the model
+            # Other tests' processes, such as Ray's, are children of this one too.
+            with contextlib.suppress(psutil.Error):
+                timers = [child for child in psutil.Process().children() if "bench.timing" in child.cmdline()]
+                for timed in (process for timer in timers for process in timer.children()):
+                    timed.kill()
+
+    killer = threading.Thread(target=kill_timed_processes)
     killer.start()
     endless = Protocol(warmup_calls=1, warmup_seconds=0, calls=1, seconds=60, max_seconds=60)
-    row = measure(SpeedSpec("resnet18", **SMALL), threads=1, protocol=endless)
-    killer.join()
+    try:
+        row = measure(SpeedSpec("resnet18", **SMALL), threads=1, protocol=endless)
+    finally:
+        over.set()
+        killer.join()
     assert (row["status"], row.get("p50_ms")) == ("oom", None)
     assert "killed" in row["reason"]
 

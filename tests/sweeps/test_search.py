@@ -223,7 +223,7 @@ def test_a_search_over_two_objectives_is_raised(data: Path, tmp_path: Path) -> N
         data,
         space=SPACE | {"model.backbone": {"choice": ["test_efficientnet", "test_resnet"]}},
         search={"algorithm": "optuna", "num_runs": 3, "objectives": ["val_sad", "latency_ms"]},
-        speed={"sizes": [64]},
+        speed={"sizes": [64], "processes": 1},
     )
     first = sweep(out, plan=mine)
     assert first.returncode == 0, first.err  # type: ignore[attr-defined]
