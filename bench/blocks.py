@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 
 from bench import energy
@@ -40,6 +41,16 @@ def timed(call: Callable[[], object], protocol: Protocol, device: str, events: b
         **{"samples_ms": samples, "block_s": block_s, "busy": busy, "energy_j": used},
         **{"peak_mb": _peak_bytes(device) / 1e6, "clock_mhz": clock.mhz, "throttled": clock.throttled},
     }
+
+
+def leave_threads_to_the_engine() -> None:
+    """Let one thread prepare pictures and take mattes back: the engine has as many as it was given.
+
+    Threads of torch and OpenCV wait for work in a loop for a while before they sleep, as an engine's do, and two such
+    pools on the same processors hold each other up.
+    """
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 def repeat(call: Callable[[], object], calls: int, seconds: float, max_seconds: float) -> tuple[list[float], float]:

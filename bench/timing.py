@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ from timm.utils import reparameterize_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import photos, provenance
-from bench.blocks import timed
+from bench.blocks import leave_threads_to_the_engine, timed
 from bench.engines import ENGINES, Engine, Setting
 from bench.executed import DTYPES, Mattes
 from bench.peers.speed import PeerSpec
@@ -46,24 +46,31 @@ difference over their standard deviation. 0 is equal, 1 what a constant would ha
 
 
 def serve() -> None:
-    """Answer requests until stdin ends; what libraries print goes to stderr."""
+    """Answer requests until stdin ends or nobody reads the answers; what libraries print goes to stderr."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            signal.alarm(LONGEST)
-            answers.write(json.dumps(_answer(json.loads(line))) + "\n")
-            os._exit(0)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if status == -signal.SIGKILL:
-            killed = {"status": "oom", "reason": "the process was killed, most likely for lack of memory"}
-            answers.write(json.dumps(killed) + "\n")
-        elif status == -signal.SIGALRM:
-            late = {"status": "unavailable", "reason": f"it was not prepared and timed within {LONGEST // 60} minutes"}
-            answers.write(json.dumps(late) + "\n")
-        elif status:
-            answers.write(json.dumps({"failure": f"its process ended with status {status}"}) + "\n")
+    try:
+        for line in sys.stdin:
+            _serve(json.loads(line), answers)
+    except BrokenPipeError:  # the command was ended; in the forked process too
+        os._exit(1)
+
+
+def _serve(request: dict[str, Any], answers: TextIO) -> None:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(LONGEST)
+        answers.write(json.dumps(_answer(request)) + "\n")
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == -signal.SIGKILL:
+        killed = {"status": "oom", "reason": "the process was killed, most likely for lack of memory"}
+        answers.write(json.dumps(killed) + "\n")
+    elif status == -signal.SIGALRM:
+        late = {"status": "unavailable", "reason": f"it was not prepared and timed within {LONGEST // 60} minutes"}
+        answers.write(json.dumps(late) + "\n")
+    elif status:
+        answers.write(json.dumps({"failure": f"its process ended with status {status}"}) + "\n")
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -191,6 +198,8 @@ def _time(
         }
         if not unlike <= FARTHEST[spec.precision]:
             return {**known, "status": "wrong", "reason": _wrong(spec, farthest, unlike)}
+        if engine.on_cpu:
+            leave_threads_to_the_engine()
         images = torch.rand(shown.shape).to(shown.device, lowered).contiguous(memory_format=layout)
         calls = {
             "model": lambda: run(images),

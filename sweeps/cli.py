@@ -47,6 +47,7 @@ def run(
     from sweeps.plan import load_plan
 
     loaded = load_plan(plan, assignments)
+    from reports.document import counted
     from sweeps.execute import run_plan  # only now: a mistake in the plan need not wait for torch and ray
     from sweeps.watch import ClusterLost
     from wsshm.errors import redacted
@@ -57,9 +58,8 @@ def run(
         typer.echo(f"error: {redacted(lost)}", err=True)
         raise typer.Exit(1) from None
     stopped = f"{outcome.stopped} stopped early, " if outcome.stopped else ""
-    typer.echo(
-        f"{outcome.finished} runs finished, {stopped}{len(outcome.failed)} failed; report: {redacted(outcome.report)}"
-    )
+    finished = counted(outcome.finished, "run")
+    typer.echo(f"{finished} finished, {stopped}{len(outcome.failed)} failed; report: {redacted(outcome.report)}")
     for line in outcome.next_steps:
         typer.echo(redacted(line))
     for run_id, error in outcome.failed.items():

@@ -68,7 +68,8 @@ class Engine:
     `compiles`: preparing and the first call are the store's `compile_s`. `unavailable(device, precision)` says in a
     phrase why it cannot run here, or None. `layout` is the memory layout of its images if it takes only one. `packages`
     are the modules that it needs beside torch, and `install` says how they are had. `any_size`: what it prepares can be
-    called with images of any size that the network takes, if the setting asks for it. `on_cpu`: it runs there alone.
+    called with images of any size that the network takes, if the setting asks for it. `on_cpu`: it runs there alone,
+    by threads of its own, as many as the setting says.
     """
 
     name: str

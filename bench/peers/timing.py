@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bench import photos, provenance
-from bench.blocks import timed
+from bench.blocks import leave_threads_to_the_engine, timed
 from bench.peers import Given, Peer
 from bench.peers.files import parameters
 from bench.peers.matting import PeerModel, placed
@@ -62,6 +62,8 @@ def time_peer(spec: PeerSpec, protocol: Protocol, threads: int | None) -> dict[s
         feeds = model.feeds(picture, states)
         place = placed(spec.description.input, height, width)
         height, width = place.rows, place.columns
+
+    leave_threads_to_the_engine()
 
     def call() -> None:
         nonlocal states

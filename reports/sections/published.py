@@ -103,7 +103,7 @@ def spread(published: Published) -> str:
     values: dict[str, list[str]] = {}
     for said, value in (
         *((f"{row.method} on {row.dataset} has {row.measure}", row.value) for row in published.accuracy),
-        *((f"{row.method} at {row.size} px on a {row.device} has FPS", row.fps) for row in published.speed),
+        *((f"{row.method} at {row.size} px on {row.device} has FPS", row.fps) for row in published.speed),
     ):
         found = values.setdefault(said, [])
         if value not in found:

@@ -48,7 +48,7 @@ def test_published_figures_name_their_sources_and_where_these_disagree():
     assert len(set(keys)) == len(keys)
     assert published.spread(found) == (
         "The protocol is a part of a result: by source, Matte Anything on P3M-500-NP has SAD 10.70 or 58.91, MODNet on "
-        "PPM-100 has SAD 94.78 or 104.35 and MODNet HRNet-W18 (Paddle) at 512 px on a V100 has FPS 62.6 or 32.6."
+        "PPM-100 has SAD 94.78 or 104.35 and MODNet HRNet-W18 (Paddle) at 512 px on V100 has FPS 62.6 or 32.6."
     )
     once = found.model_copy(update={"accuracy": found.accuracy[:1] * 2, "speed": found.speed[:1] * 2})
     assert published.spread(once) == ""

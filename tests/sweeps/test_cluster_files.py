@@ -383,7 +383,7 @@ def test_the_slurm_script_runs_a_sweep_on_two_nodes(tmp_path: Path) -> None:
         status, said = _run_script(environment, tmp_path)
     assert status == 0, said
     assert "2 nodes, no fault" in said
-    assert "1 runs finished, 0 failed" in said
+    assert "1 run finished, 0 failed" in said
     head, workers = (tmp_path / "calls").read_text().splitlines()[-2:]
     assert "--nodelist=one" in head
     assert "--head" in head

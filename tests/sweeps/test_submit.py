@@ -365,7 +365,7 @@ def test_a_sweep_as_a_job_of_a_real_cluster(tmp_path: Path) -> None:
         halves = ("--set", "space={method.name: [halves]}")
         done = submit("smoke", "--out", "ours", *halves)  # relative: the cluster is this machine
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "1 runs finished, 0 failed" in done.stdout
+        assert "1 run finished, 0 failed" in done.stdout
         assert f"results: {tmp_path / 'ours'}; dashboard: {address}/#/jobs/smoke-1" in done.stderr
         (row,) = pq.read_table(tmp_path / "ours" / "store" / "runs").to_pylist()
         assert (row["status"], row["git_commit"], row["git_dirty"]) == ("finished", "0123abcd", True)
