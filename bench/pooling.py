@@ -75,6 +75,14 @@ def process_interval(medians: Sequence[float]) -> tuple[float, float]:
     return math.exp(logs.mean() - half), math.exp(logs.mean() + half)
 
 
+def too_wide(medians: Sequence[float]) -> bool:
+    """Whether several processes' medians differ so much that their interval says too little."""
+    if len(medians) < 2:
+        return False
+    low, high = process_interval(medians)
+    return high > WIDEST * low
+
+
 def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
     """The narrowest symmetric pair of order statistics that holds the median in at least 95 % of cases.
 
@@ -97,7 +105,7 @@ def _unstable(
     if interval is None:
         calls = len(blocks[0]["samples_ms"])
         return f"{calls} timed calls are too few for an interval of the median; use a smaller size or batch"
-    if len(blocks) > 1 and interval[1] > WIDEST * interval[0]:
+    if too_wide(medians):
         told = ", ".join(f"{median:.3g}" for median in medians)
         return f"the processes' medians differ too much ({told} ms); rerun the command with nothing else running"
     return None

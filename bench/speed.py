@@ -14,18 +14,18 @@ import logging
 import os
 import shutil
 import signal
-import statistics
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import provenance
 from bench.peers.speed import PeerSpec
-from bench.pooling import pooled
+from bench.pooling import pooled, too_wide
 from bench.settings import Protocol, SpeedSpec, protocol_for
 from bench.store import Store
 from wsshm.console import own_process, track
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 PROCESSES = 3
 """Of each setting; with fewer the interval over processes says little."""
 FURTHER = 2
-"""Processes of a setting in place of those during which the machine was busy."""
+"""More processes of a setting: in place of those during which the machine was busy, or where they differ too much."""
 LONGEST = 900
 """Seconds that one process may take, preparing and timing."""
 KNOWN = ("params", "gmacs", "max_difference")
@@ -54,7 +54,8 @@ def speed_table(
     """Time all settings, each in `processes` fresh processes; each row is written to `store` as soon as it is known.
 
     All settings come in turn before the first one's next process. A process during which the machine was busy is
-    replaced by a further one, up to `FURTHER` times; where that is not enough, the row is `unstable`. `calibration` is a
+    replaced by a further one, and where processes differ too much for a useful interval further ones are added, up to
+    `FURTHER` in all; where that is not enough, the row is `unstable`. `calibration` is a
     manifest whose validation photos int8 is calibrated on, by default photos of the embedded set.
 
     Lack of memory gives the status `oom`, what the machine or the engine cannot run `unavailable`, an engine whose mattes
@@ -94,7 +95,7 @@ def _in_turn(
             if not number:
                 timer.check(specs)
             number += 1
-            told = f"of {processes}" if number <= processes else "where the machine was busy"
+            told = f"of {processes}" if number <= processes else "where the others were disturbed or differ"
             for cell in track(waiting, len(waiting), f"timing models, process {number} {told}"):
                 cell.add(timer)
                 yield cell
@@ -118,10 +119,14 @@ class Cell:
 
     @property
     def complete(self) -> bool:
-        """Whether no further process is needed: enough were undisturbed, one failed, or there were too many."""
-        failed = bool(self.answers) and "blocks" not in self.answers[-1]
-        enough = len(self._quiet()) >= self.processes or len(self.answers) >= self.processes + FURTHER
-        return failed or enough
+        """Whether no further process is needed: enough were undisturbed and agree, one failed, or there were too many."""
+        if not self.answers:
+            return False
+        failed, quiet = "blocks" not in self.answers[-1], self._quiet()
+        enough = len(quiet) >= self.processes and not any(
+            too_wide([median(answer["blocks"][spec.scope]["samples_ms"]) for answer in quiet]) for spec in self.specs
+        )
+        return failed or enough or len(self.answers) >= self.processes + FURTHER
 
     def add(self, timer: _Timer) -> None:
         """Time it in one more process. The last one's folder is removed."""
@@ -159,7 +164,7 @@ class Cell:
                 default=None,
             ),
             "compile_s": first.get("prepared_s"),
-            "compile_cached_s": statistics.median(cached) if cached else None,
+            "compile_cached_s": median(cached) if cached else None,
             **pooled([answer["blocks"][spec.scope] for answer in used], spec.batch),
         }
 

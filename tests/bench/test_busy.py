@@ -5,17 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from bench import busy
 from bench.busy import Moment, disturbance
-from bench.settings import SpeedSpec, protocol_for
-from bench.speed import Cell
-from tests.bench.test_pooling import block
 
 START = Moment(10.0, 5.0, {"1": 1.0, "2": 0.5})
 
@@ -61,29 +55,6 @@ def test_where_the_kernel_does_not_tell_cpu_time_is_compared_with_wall_time() ->
 def test_beside_a_gpu_a_sleeping_thread_is_no_sign_of_a_busy_machine() -> None:
     assert disturbance(START, after(10, 1, t1=0.05), on_cpu=False) is None
     assert disturbance(START, after(10, 1, t1=1), on_cpu=False) is not None
-
-
-@pytest.mark.parametrize(
-    ("answers", "timed", "status"),
-    [
-        ([None, None, None], 3, "ok"),
-        ([None, "busy", None, None], 4, "ok"),  # a further process takes its place
-        (["busy", "busy", "busy", None, None], 5, "unstable"),  # but no more than two
-    ],
-)
-def test_a_disturbed_process_is_replaced_and_otherwise_marked(
-    answers: list[str | None], timed: int, status: str, tmp_path: Path
-) -> None:
-    spec = SpeedSpec("resnet18")
-    cell = Cell(tmp_path / "cell", protocol_for(spec), 3, [spec])
-    left = iter(answers)
-    timer: Any = SimpleNamespace(timed=lambda *_: {"blocks": {"model": block(20, busy=next(left))}})
-    while not cell.complete:
-        cell.add(timer)
-    row = cell.rows()["model"]
-    assert (row["status"], len(cell.answers)) == (status, timed)
-    assert row["processes"] == (3 if status == "ok" else 5)  # the quiet ones alone, or all
-    assert not cell.folder.exists()
 
 
 @pytest.mark.skipif(not busy.TASKS.exists() or not hasattr(os, "sched_setaffinity"), reason="needs Linux")
