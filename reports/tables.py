@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -170,9 +171,11 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
     measured += [numbers("FPS ↑", "fps", None), numbers("images/s ↑", "images_per_s", None)]
     measured += [column for key, column in OPTIONAL.items() if frame[key].notna().any()]
     measured += [Column("calls", _calls, True)]
+    # What all rows share is said once.
+    shared = {key for key in ("layout", "device") if len(set(frame[key])) == 1}
     columns = [
         Column("model", _model),
-        Column("conditions", _conditions),
+        Column("conditions", partial(_conditions, shared=shared)),
         Column("size", lambda row: f"{row['width']:.0f}×{row['height']:.0f}", True, "px"),
         numbers("batch"),
         numbers("params", "params", 2, "10⁶", scale=1e-6),
@@ -188,6 +191,9 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
         f"batch 1; images/s is taken over the whole timed block. p99 is shown from {P99_FROM:,} calls on. Model only "
         "leaves out reading, resizing and copying; end to end counts them."
     )
+    if shared:
+        told = [str(frame[key].iloc[0]) for key in ("device", "layout") if key in shared]
+        caption += f" All rows: {', '.join(told)}."
     shown = frame
     if most and len(frame) > most:
         shown = frame.iloc[_chosen(frame, most, first)]
@@ -232,9 +238,10 @@ def _model(row: Mapping[str, Any]) -> Cell:
     return Cell(row["model"], why, "worse")
 
 
-def _conditions(row: Mapping[str, Any]) -> Cell:
-    conditions = ", ".join(str(row[key]) for key in ("engine", "precision", "layout") if pd.notna(row[key]))
-    return Cell(timings.scope(row), f"{conditions}; {row['device']}")
+def _conditions(row: Mapping[str, Any], shared: Collection[str]) -> Cell:
+    ways = [key for key in ("engine", "precision", "layout") if key not in shared and pd.notna(row[key])]
+    conditions = ", ".join(str(row[key]) for key in ways)
+    return Cell(timings.scope(row), conditions if "device" in shared else f"{conditions}; {row['device']}")
 
 
 def _calls(row: Mapping[str, Any]) -> Cell:

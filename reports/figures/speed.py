@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from reports import timings
 from reports.comparison import REFERENCE, Comparison
 from reports.document import shortened
-from reports.figures.forest import forest, name_rows
+from reports.figures import rates
 from reports.figures.labels import name_apart
-from reports.figures.style import INK, MUTED, WIDTH, Point, apart, fit_y, key, log_axis
+from reports.figures.style import INK, MUTED, WIDTH, Point, apart, fit_y, key, legend_below, log_axis
 from reports.load import settings
 from reports.measures import BY_NAME
 from reports.pareto import front
@@ -33,7 +33,6 @@ PANELS = 4
 NAMED = 12  # more timed-only backbones than this stay unnamed ticks: the table names them
 FRONT_NAMED, OTHERS_NAMED = 14, 6  # of a crowded panel
 CROWDED = 60  # networks: more are drawn smaller
-TIMED_ROWS = 40  # of a panel without errors
 ON_FRONT, BEHIND, TARGET = "#0072b2", "#8fa9bf", "#d55e00"
 COLUMNS = [
     *("panel", "scope", "setting", "way", "kind", "network", "name", "model", "architecture", "backbone"),
@@ -230,14 +229,12 @@ def draw(frame: pd.DataFrame, target_fps: float | None = None) -> Figure:
     A line stands at the frame rate to be held, `target_fps`.
     """
     panels = list(frame.groupby("panel", sort=False))
-    heights = [
-        4.0 if (part["kind"] == "trained").any() else 1.0 + 0.24 * min(len(part), TIMED_ROWS) for _, part in panels
-    ]
+    heights = [4.0 if (part["kind"] == "trained").any() else rates.height(part) for _, part in panels]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.3), layout="constrained")
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
     figure.get_layout_engine().set(h_pad=0.12)  # type: ignore[union-attr, call-arg]
     most = float(frame["params"].max())
-    waiting = []
+    waiting, alone = [], []
     for axes, (name, part) in zip(grid[:, 0], panels, strict=True):
         trained, timed = part[part["kind"] == "trained"], part[part["kind"] != "trained"]
         axes.set_title(name)
@@ -253,9 +250,12 @@ def draw(frame: pd.DataFrame, target_fps: float | None = None) -> Figure:
             _trained_panel(axes, trained, most)
             waiting.append((axes, trained, timed))
         else:
-            _timed_panel(axes, timed)
+            rates.panel(axes, timed)
+            alone.append(timed)
     if waiting and np.isfinite(most):
         _sizes(figure, most)
+    elif alone:
+        legend_below(figure, rates.legend(pd.concat(alone)))
     if waiting:
         figure.draw_without_rendering()
     for axes, trained, timed in waiting:  # names come last, when it is known where everything is
@@ -321,18 +321,6 @@ def _sizes(figure: Figure, most: float) -> None:
     look = {"marker": "o", "linestyle": "", "color": BEHIND, "markeredgewidth": 0}
     handles = [key(f"{step:.3g} · 10⁶ parameters", markersize=_area(step * 1e6, most) ** 0.5, **look) for step in shown]
     figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=len(handles), handletextpad=0.6)
-
-
-def _timed_panel(axes: Axes, timed: pd.DataFrame) -> None:
-    """Without any error to set them against, models in the order of their frame rates."""
-    timed = timed.sort_values("fps").tail(TIMED_ROWS)
-    name_rows(axes, [shortened(name, 40) for name in timed["name"]], lines=False)
-    dots = timed.assign(
-        y=range(len(timed)), value=timed["fps"], low=timed["fps_low"], high=timed["fps_high"], colour=INK
-    )
-    forest(axes, dots, size=5)
-    axes.set_xlim(timed["fps_low"].min() * 0.9, timed["fps_high"].max() * 1.1)
-    log_axis(axes)
 
 
 def _ticks(axes: Axes, timed: pd.DataFrame, room: bool) -> None:
