@@ -78,11 +78,28 @@ def test_where_people_are_is_cross_entropy_with_the_mean_of_each_cell() -> None:
         assert float(found[sample]) == pytest.approx(3 * total, rel=1e-5)
 
 
-def test_without_its_weight_there_is_no_auxiliary_output() -> None:
-    network = fast(semantic=0).train()
+@pytest.mark.parametrize("semantic", [0, 1])
+def test_the_coarse_matte_has_a_loss_unless_that_weighs_nothing(semantic: float) -> None:
+    network, target = fast(semantic=semantic).train(), Target(*[torch.rand(2, 1, 64, 64)] * 4)
     output = network(torch.rand(2, 3, 64, 64))
-    assert not output.auxiliary
-    assert not any(name.startswith("people") for name, _ in network.named_parameters())
+    assert len(output.auxiliary) == len(network.auxiliary_losses(output, target)) == semantic
+
+
+def test_details_are_added_to_the_coarse_matte_and_boundary() -> None:
+    network, images = fast().eval(), torch.rand(2, 3, 64, 96)
+    before = network(images)
+    with torch.no_grad():
+        network.people.bias += torch.tensor([1.0, -2.0])
+    after = network(images)
+    torch.testing.assert_close(after.matte_logits, before.matte_logits + 1)
+    torch.testing.assert_close(after.boundary_logits, before.boundary_logits - 2)
+    with torch.no_grad():
+        for parameter in network.heads.parameters():
+            parameter.zero_()
+    coarse = network(images).matte_logits[0, 0]
+    # Without details nothing changes within a cell of four pixels.
+    assert coarse.std() > 0
+    torch.testing.assert_close(coarse[::2, ::2], coarse[1::2, 1::2])
 
 
 def test_narrowed_features_start_as_large_as_what_is_added_to_them() -> None:
@@ -92,12 +109,12 @@ def test_narrowed_features_start_as_large_as_what_is_added_to_them() -> None:
 
 
 def test_weights_of_an_earlier_version_are_refused_in_a_sentence(tmp_path: Path) -> None:
-    """Before version 2 there were no batch norms at stride 2, and the head lay elsewhere."""
+    """Before version 3 the coarse head had one map."""
     config = ModelConfig(architecture="fast", backbone="test_efficientnet", weights="none")
     model = build_model(config)
-    now = model.state_dict()
-    before = {key: value for key, value in now.items() if not key.startswith(("network.merge", "network.pixels"))}
-    before |= {"network.pixels.weight": torch.zeros(16, 3, 4, 4), "network.heads.1.weight": torch.zeros(16, 16, 3, 3)}
+    people = {key: value[:1] for key, value in model.state_dict().items() if key.startswith("network.people")}
+    before = model.state_dict() | people
+    assert len(people) == 2
     save_model(tmp_path, before, card_of(model, config, "none", 64, "joint"))
     with pytest.raises(UserError, match=r"the architecture 'fast', or timm, is of another version .* train it again"):
         load_model(tmp_path)

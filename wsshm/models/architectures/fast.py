@@ -7,7 +7,8 @@ The encoder sees the picture at half its size, as Robust Video Matting's does at
   narrow before they are enlarged, not after. Channels are few, and multiples of 16, which processors compute at once.
 - At stride 2 of the picture, where nearly all of the U-Net's time goes, features meet the pixels (one convolution of stride
   2), then two 3x3 convolutions in 16 channels give the four values of a cell.
-- While it trains, the features at the encoder's stride 8 say where people are, with a loss of their own, as in MODNet.
+- The features at the encoder's stride 8 say where people are; what the fine layers say is added to that, as the details of a
+  Laplacian pyramid are to its coarse picture. While it trains that coarse matte has a loss of its own, as in MODNet.
 
 Every batch norm follows a convolution, and is folded into it when a model is exported.
 """
@@ -44,7 +45,7 @@ class FastOptions(Section):
     downsample: Literal[1, 2, 4] = 2
     """By how much smaller than the picture the encoder sees it: 2 suits pictures of 384 to 1,080 px, 1 smaller ones."""
     semantic: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """Weight of the loss that says, at a coarse stride, where people are; 0 leaves it out."""
+    """Weight of the coarse matte's own loss; 0 leaves it out."""
 
 
 class Step(nn.Module):
@@ -73,7 +74,7 @@ def narrow(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class Fast(Network):
-    """Encoder, coarse decoder and the step that sees pixels; `people` is an auxiliary output with a loss of its own."""
+    """Encoder, coarse decoder and the step that sees pixels; the coarse matte is an auxiliary output while it trains."""
 
     stride = 32
 
@@ -89,7 +90,9 @@ class Fast(Network):
             seen = channels.get(stride, 3 * stride**2)
             self.steps[str(stride)] = Step(width, seen, widths[stride])
             width = widths[stride]
-        self.people = nn.Conv2d(widths[PEOPLE_AT], 1, 3, padding=1) if self.weight else None
+        self.people_at = min(PEOPLE_AT, self.coarsest)
+        people = widths[PEOPLE_AT] if self.people_at < self.coarsest else encoder.channels[-1]
+        self.people = nn.Conv2d(people, 2, 3, padding=1)
         fine = widths[2]
         self.fine = narrow(width, fine)
         self.pixels = nn.Sequential(nn.Conv2d(3, fine, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(fine))
@@ -101,18 +104,22 @@ class Fast(Network):
         maps = dict(zip(self.encoder.strides, self.encoder(small), strict=True))
         x = maps[self.coarsest]
         x = x + self.context(x.mean((2, 3)))[..., None, None]
-        auxiliary: Mapping[str, Tensor] = NOTHING
+        people = x
         for stride, step in ((int(key), module) for key, module in self.steps.items()):
             x = step(x, maps[stride] if stride in maps else F.pixel_unshuffle(small, stride))
-            if stride == PEOPLE_AT and self.people is not None and self.training:
-                auxiliary = {"semantic": self.people(x)}
+            if stride == self.people_at:
+                people = x
+        people = self.people(people)
         pixels = self.pixels(images)
-        logits = F.pixel_shuffle(self.heads(self.merge(resized(self.fine(x), pixels.shape[-2:]) + pixels)), 2)
+        size = pixels.shape[-2:]
+        details = self.heads(self.merge(resized(self.fine(x), size) + pixels)).unflatten(1, (2, 4))
+        logits = F.pixel_shuffle((details + resized(people, size)[:, :, None]).flatten(1, 2), 2)
+        auxiliary = {"semantic": people[:, :1]} if self.training and self.weight else NOTHING
         return MattingOutput(logits[:, :1], logits[:, 1:], auxiliary)
 
     def auxiliary_losses(self, output: MattingOutput, target: Target) -> Mapping[str, Tensor]:
         """Cross-entropy of where people are with the matte's means over cells."""
-        if self.people is None:
+        if not self.weight:
             return NOTHING
         people = output.auxiliary["semantic"].float()
         cells = (people.shape[-2], people.shape[-1])
@@ -134,4 +141,4 @@ class Fast(Network):
         return resized(F.avg_pool2d(images, 2) if self.downsample == 4 else images, (height, width))
 
 
-register(Architecture("fast", Fast, FastOptions, version="2"))
+register(Architecture("fast", Fast, FastOptions, version="3"))
