@@ -187,7 +187,7 @@ class MethodConfig(Section):
     consistency_ramp: Fraction = 0.3
     """mean_teacher: share of the steps over which that weight is reached."""
     options: dict[str, Any] = {}
-    """Options of the method's own, if it has any: those of a method from a file of yours."""
+    """Options of the method's own, if it has any."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -400,7 +400,7 @@ class RunConfig(Section):
                     "with blend.teacher: average the teacher learns from the composites in the student's batches; raise"
                     " method.matte_share above 0"
                 )
-        elif methods.get(self.method.name).has_shared_teacher and self.train.teacher_steps >= self.train.steps:
+        elif methods.get(self.method.name).has_first_stage and self.train.teacher_steps >= self.train.steps:
             raise ValueError(
                 f"train.teacher_steps ({self.train.teacher_steps}) must be smaller than train.steps ({self.train.steps}),"
                 f" of which {self.method.name}'s first stage is a part"

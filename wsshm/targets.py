@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,30 +38,71 @@ def target_of(batch: Batch, stage: Stage, teacher: MattingOutput | None) -> Targ
     return Target(*(torch.where(_column(batch), a, b) for a, b in zip(target, photo, strict=True)))
 
 
-def try_label(stage: Stage, size: int) -> None:
-    """Make the target of a label from outside once, of two made-up pictures of `size` px, before anything is trained.
+def confident(mask: Tensor, band: float) -> Target:
+    """A binary mask (N,1,H,W) as target where it can be trusted: further from its edge than `band` x the shorter side.
 
-    UserError for one that fails, or makes no target.
+    Nearer to it neither matte nor boundary counts.
+    """
+    sure = _away_from_edge(mask, band)
+    return Target(mask, torch.zeros_like(mask), sure, sure)
+
+
+def own_term(batch: Batch, stage: Stage, output: MattingOutput, taught: MattingOutput | None) -> Tensor:
+    """The loss (N,) that a stage's label adds for the natural pictures, which alone it is given; 0 for matte samples."""
+    assert stage.label is not None, "a stage with a loss of its own has a label"
+    assert stage.label.term is not None, "a stage with a loss of its own has a label with one"
+    values = output.matte.new_zeros(len(batch.ids))
+    rows = (~batch.is_matte).nonzero().squeeze(1)
+    if not len(rows):
+        return values
+    ids, plain = [batch.ids[row] for row in rows.tolist()], None if batch.plain is None else batch.plain[rows]
+    photos = Batch(ids, batch.images[rows], plain, batch.labels[rows], batch.is_matte[rows])
+    term = stage.label.term(photos, stage, _of(output, rows), _of(taught, rows) if taught else None)
+    return values.index_copy(0, rows, term.float())
+
+
+def try_label(stage: Stage, size: int) -> None:
+    """Make a label's own target and loss once, of two made-up pictures of `size` px, before anything is trained.
+
+    UserError for one that fails, or is not what it should be.
     """
     if not stage.uses_photos or stage.label is None or stage.label.target is None:
         return
-    shape, asked = (2, 1, size, size), stage.asks_teacher or stage.asks_its_average
+    shape, asked = (2, 1, size, size), stage.passes > 0
     labels, pictures = torch.zeros(shape), torch.full((2, 3, size, size), 0.5)
     if stage.label.reads:
         labels[..., size // 4 : size // 2, size // 4 : size // 2] = 1
-    batch = Batch(["a", "b"], pictures, pictures if asked else None, labels, torch.zeros(2, dtype=torch.bool))
+    batch = Batch(
+        ["a", "b"], pictures, pictures if stage.sees_plain else None, labels, torch.zeros(2, dtype=torch.bool)
+    )
+    said = MattingOutput(labels - 0.5, labels - 0.5)
+    hint = "" if asked else " (output is None where the label is not taught=True and the stage has no teacher)"
     name = f"the target of the label {stage.label.name!r}"
-    try:
-        target = stage.label.target(batch, stage, MattingOutput(labels - 0.5, labels - 0.5) if asked else None)
-    except Exception as error:  # whatever a file of the user's own raises
-        hint = "" if asked else " (output is None where the label is not taught=True and the stage has no teacher)"
-        raise UserError(f"{name} fails: {type(error).__name__}: {first_line(error)}{hint}; correct its file") from error
+    target = _tried(name, hint, stage.label.target, batch, stage, said if asked else None)
     if not isinstance(target, Target):
         raise UserError(f"{name} is a {type(target).__name__}; return a wsshm.losses.Target of four maps (N,1,H,W)")
     for field, value in target._asdict().items():
         if not isinstance(value, Tensor) or value.shape != shape:
             found = tuple(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
             raise UserError(f"{name} has as {field} {found} where the batch has {shape}; return four maps (N,1,H,W)")
+    if stage.label.term is None:
+        return
+    name = f"the term of the label {stage.label.name!r}"
+    term = _tried(name, hint.replace("output", "taught"), stage.label.term, batch, stage, said, said if asked else None)
+    if not isinstance(term, Tensor) or term.shape != (2,):
+        found = tuple(term.shape) if isinstance(term, Tensor) else f"a {type(term).__name__}"
+        raise UserError(f"{name} is {found} for two pictures; return a loss for each, (N,)")
+
+
+def _tried(name: str, hint: str, made: Callable[..., Any], *given: Any) -> Any:
+    try:
+        return made(*given)
+    except Exception as error:  # whatever a file of the user's own raises
+        raise UserError(f"{name} fails: {type(error).__name__}: {first_line(error)}{hint}; correct its file") from error
+
+
+def _of(output: MattingOutput, rows: Tensor) -> MattingOutput:
+    return MattingOutput(output.matte_logits[rows], output.boundary_logits[rows])
 
 
 def _column(batch: Batch) -> Tensor:
@@ -86,7 +129,11 @@ def _taught(batch: Batch, stage: Stage, output: MattingOutput) -> Target:
 
 def _without_boundary(mask: Tensor) -> Tensor:
     """Where a mask tells that there is no boundary (1): along its edge there is one, somewhere (0)."""
-    return 1 - edge_band(mask, band_radius(mask, BlendConfig().band))
+    return _away_from_edge(mask, BlendConfig().band)
+
+
+def _away_from_edge(mask: Tensor, band: float) -> Tensor:
+    return 1 - edge_band(mask, band_radius(mask, band))
 
 
 def pseudo_label(matte: Tensor, boundary: Tensor, confidence: float, threshold: float) -> Target:

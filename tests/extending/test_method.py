@@ -218,6 +218,14 @@ def test_a_method_that_does_not_fit_is_one_sentence(add: Add, root: Path) -> Non
             "target=lambda b, s, o: Target(*4 * [o.matte])",
             r"'odd' fails: AttributeError: 'NoneType' object has no attribute 'matte' \(output is None where the label is",
         ),
+        (
+            "target=lambda b, s, o: Target(*4 * [b.labels]), term=lambda b, s, o, t: o.matte",
+            r"the term of the label 'odd' is \(2, 1, 64, 64\) for two pictures; return a loss for each, \(N,\)",
+        ),
+        (
+            "target=lambda b, s, o: Target(*4 * [b.labels]), term=lambda b, s, o, t: t.matte.mean((1, 2, 3))",
+            r"the term of the label 'odd' fails: AttributeError: .* \(taught is None where the label is not taught=True",
+        ),
     ],
 )
 def test_a_label_that_makes_no_target_is_told_before_training(add: Add, root: Path, label: str, message: str) -> None:

@@ -49,7 +49,8 @@ def distinct(name: str) -> int:
 
 def test_they_are_valid_and_say_what_they_do() -> None:
     assert shipped_plans() == [
-        "annotation-cost", "backbones", "blending", "methods", "paper", "photos", "quickstart", "smoke", "standard",
+        "annotation-cost", "backbones", "blending", "methods", "neighbours", "paper", "photos", "quickstart", "smoke",
+        "standard",
     ]  # fmt: skip
     for name in shipped_plans():
         plan = load_plan(name)
@@ -72,16 +73,31 @@ def test_the_commands_in_their_comments_are_plans_of_fewer_steps(name: str) -> N
             assert plan.search.num_runs is None or plan.search.num_runs < 10
 
 
+def neighbours() -> set[str]:
+    """The methods of the plan `neighbours`, but for those that it compares them with."""
+    return set(load_plan("neighbours").space["method.name"]) - {"joint"}
+
+
 @pytest.mark.parametrize("name", ["methods", "standard"])
-def test_methods_holds_every_method_under_three_seeds(name: str) -> None:
+def test_methods_holds_every_method_but_the_neighbours_under_three_seeds(name: str) -> None:
     runs = configurations(load_plan(name))
     by_teacher = {
         teacher: sorted((r.method.name, r.train.seed) for r in runs if r.method.blend.teacher == teacher)
         for teacher in ("stage", "average")
     }
-    assert by_teacher["stage"] == sorted((m, s) for m in methods.names() for s in range(3))
+    assert by_teacher["stage"] == sorted((m, s) for m in set(methods.names()) - neighbours() for s in range(3))
     assert by_teacher["average"] == sorted((m, s) for m in ("mlb", "oracle") for s in range(3))
     assert "33 runs" in load_plan(name).about
+
+
+def test_neighbours_stand_beside_runs_of_methods() -> None:
+    """Their rivals are the same runs as those of the plan `methods`, and come from its stages where they are there."""
+    assert len(neighbours()) == 6
+    assert distinct("neighbours") == 3 * (6 + 2) == 24
+    assert "24 runs" in load_plan("neighbours").about
+    shared = [run for run in configurations(load_plan("neighbours")) if run.method.name not in neighbours()]
+    assert len(shared) == 6
+    assert all(run in configurations(load_plan("methods")) for run in shared)
 
 
 def test_blending_searches_the_whole_blend_over_one_teacher() -> None:

@@ -63,10 +63,17 @@ def test_who_sees_which_label(root: Path, sources: Sources) -> None:
         "mlb_masklabel": (6, 8),
         "pseudo_label": (6, 0),
         "mean_teacher": (6, 0),
+        "mixmatch_like": (6, 0),
+        "ddc": (0, 8),
+        "confident_masks": (6, 8),
+        "matanyone_like": (6, 8),
+        "sghm_like": (6, 8),
+        "bshm_like": (6, 8),
         "oracle": (6 + 8, 0),
     }
     assert not any(stage.uses_photos for stage in stages_of(tiny.config(root, "matte_only")))
-    assert not any(stage.uses_mattes for stage in stages_of(tiny.config(root, "seg_only")))
+    for method in ("seg_only", "ddc"):
+        assert not any(stage.uses_mattes for stage in stages_of(tiny.config(root, method)))
 
 
 def test_the_controls_differ_from_mlb_in_the_label_alone(root: Path) -> None:

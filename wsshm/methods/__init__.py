@@ -47,8 +47,8 @@ class Method:
 
     `about` completes the sentence "NAME is ...". `reads` are those dotted keys of the configuration's section `method`, and
     `train.teacher_steps`, that change its stages: another value of a key that it does not read is not another run of it.
-    Keys of all other sections are read by every method, and not named. Who reads `train.teacher_steps` has the shared
-    teacher as its first stage; who reads `method.blend.teacher` may have its own average as teacher instead.
+    Keys of all other sections are read by every method, and not named. Who reads `train.teacher_steps` has a first stage
+    of so many steps, mostly the shared teacher; who reads `method.blend.teacher` may have its own average instead.
 
     In tables and legends methods stand by `order` (baselines 0 to 3, MLB 5, its controls after it), equal ones by name.
     A `control` answers a question and is never named as the best; `true_mattes` are the labels of one that is given true
@@ -75,12 +75,12 @@ class Method:
             )
 
     @property
-    def has_shared_teacher(self) -> bool:
-        """Whether its first stage is the shared teacher, `train.teacher_steps` long."""
+    def has_first_stage(self) -> bool:
+        """Whether it has a stage before the others, `train.teacher_steps` long."""
         return TEACHER_STEPS in self.reads
 
 
-METHODS: Registry[Method] = Registry("method", __name__, helpers=("average", "stage", "teacher"))
+METHODS: Registry[Method] = Registry("method", __name__, helpers=("average", "stage", "teacher", "windows"))
 register, find, get = METHODS.register, METHODS.find, METHODS.get
 
 

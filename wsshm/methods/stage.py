@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsshm.config import BlendConfig
+from wsshm.methods import METHODS
 from wsshm.registry import Registry
 
 if TYPE_CHECKING:  # torch, which plans and reports wait for in vain
+    from torch import Tensor
+
     from wsshm.losses import Target
     from wsshm.models.network import MattingOutput
     from wsshm.training.batches import Batch
@@ -23,7 +27,11 @@ class PhotoLabel:
     its mask, its true matte (a control), or none. `taught`: a network predicts for it in the training loop, an earlier
     stage's or the student's own average. `target(batch, stage, output)` makes the target, with `batch.labels` (N,1,H,W)
     read from that file and `output` predicted for `batch.plain` (None unless `taught`); it imports torch inside. Those
-    of ours are made in `wsshm.targets`. `version` is a part of a stage's address: raise it when the target changes.
+    of ours that several methods share are made in `wsshm.targets`. `term(batch, stage, output, taught)` is a loss of the
+    label's own, added to what the target's pixels cost: (N,) for a batch of natural pictures alone, `output` being what
+    the student said of `batch.images` and `taught` the target's output. With `mirrored` a network that predicts sees the
+    mirrored pictures as well, and the mean of both counts. `version` is a part of a stage's address: raise it when the
+    target or the term changes.
     """
 
     name: str
@@ -31,6 +39,8 @@ class PhotoLabel:
     reads: Literal["mask", "matte"] | None = None
     taught: bool = False
     target: Callable[[Batch, Stage, MattingOutput | None], Target] | None = None
+    term: Callable[[Batch, Stage, MattingOutput, MattingOutput | None], Tensor] | None = None
+    mirrored: bool = False
     version: str = ""
 
     @property
@@ -39,7 +49,15 @@ class PhotoLabel:
         return self.target is not None or self in _OURS
 
 
-LABELS: Registry[PhotoLabel] = Registry("kind of label")
+class _Labels(Registry[PhotoLabel]):
+    """A label that only one method of ours has stands in that method's file, under its name."""
+
+    def _import_own(self, name: str) -> None:
+        if name in METHODS.own:  # does nothing while that file itself is imported
+            importlib.import_module(f"{METHODS.package}.{name}")
+
+
+LABELS: Registry[PhotoLabel] = _Labels("kind of label")
 _OURS = (
     PhotoLabel("mask", "masks", reads="mask"),
     PhotoLabel("blended", "blended labels", reads="mask", taught=True),
@@ -117,6 +135,17 @@ class Stage:
     def asks_its_average(self) -> bool:
         """Whether its own moving average predicts in the training loop."""
         return self.teacher is None and self.label is not None and self.label.taught
+
+    @property
+    def passes(self) -> int:
+        """How often a network predicts for the natural pictures' label in a step of the training loop."""
+        asks = self.asks_teacher or self.asks_its_average
+        return asks + (asks and self.label is not None and self.label.mirrored)
+
+    @property
+    def sees_plain(self) -> bool:
+        """Whether its batches hold the pictures as they are before recolouring, compression and noise as well."""
+        return self.passes > 0 or (self.label is not None and self.label.term is not None)
 
     def recipe(self) -> dict[str, Any]:
         """What it is, as JSON: a part of its address.

@@ -133,8 +133,7 @@ class StepDataset(Dataset):
     @property
     def collate(self) -> functools.partial[CutBatch]:
         """Makes batches of this stage's samples."""
-        plain = self.stage.asks_teacher or self.stage.asks_its_average
-        return functools.partial(collate, maps=3 if self.labels else 1, plain=plain)
+        return functools.partial(collate, maps=3 if self.labels else 1, plain=self.stage.sees_plain)
 
     def chosen(self, index: int) -> Chosen:
         """Choose whose pictures a sample shows."""

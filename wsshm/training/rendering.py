@@ -27,9 +27,10 @@ class Batch(NamedTuple):
     """One worker's share of a step, on its device.
 
     `images` (N,3,S,S) as the network sees them, channels last, `plain` the same without recolouring, compression and its
-    noise where a teacher is asked, `labels` (N,1,S,S) mattes or binary masks (zeros where a stage reads none), `is_matte`
-    (N,) bool: composites (or other matte samples), not natural pictures. Where labels were made ahead there are also
-    `share` and `weight` (N,1,S,S), the teacher's share and the loss weight (0 and 1 for matte samples).
+    noise where a teacher is asked or a label has a loss of its own, `labels` (N,1,S,S) mattes or binary masks (zeros where
+    a stage reads none), `is_matte` (N,) bool: composites (or other matte samples), not natural pictures. Where labels were
+    made ahead there are also `share` and `weight` (N,1,S,S), the teacher's share and the loss weight (0 and 1 for matte
+    samples).
     """
 
     ids: list[str]

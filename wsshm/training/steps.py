@@ -13,7 +13,7 @@ from wsshm.config import RunConfig, TrainConfig
 from wsshm.losses import sample_losses
 from wsshm.methods.stage import Stage
 from wsshm.models.network import MattingModel, MattingOutput
-from wsshm.targets import sample_weights, target_of
+from wsshm.targets import own_term, sample_weights, target_of
 from wsshm.training.batches import Batch, CutBatch
 from wsshm.training.clock import Clock
 from wsshm.training.compiling import compiled
@@ -123,6 +123,8 @@ class Steps:
         losses = sample_losses(output, target, self.config.train.loss)
         for term in self.model.network.auxiliary_losses(output, target).values():
             losses = losses + term
+        if self.stage.label and self.stage.label.term:
+            losses = losses + own_term(batch, self.stage, output, taught)
         return losses * sample_weights(batch, self.stage, step)
 
     def backward(self, loss: Tensor) -> None:
@@ -143,7 +145,10 @@ class Steps:
             return None
         assert batch.plain is not None, "a batch has its plain pictures where a teacher is asked"
         with self.clock:
-            return self.teacher(batch.plain)
+            said: MattingOutput = self.teacher(batch.plain)
+            if self.stage.label and self.stage.label.mirrored:
+                said = averaged(said, self.teacher(batch.plain.flip(-1)))
+            return said
 
     def _settle(self) -> None:
         """Note the loss of the last step, averaged over workers; if it is not finite all raise the same error."""
@@ -161,6 +166,13 @@ class Steps:
             f"the loss became {total} at step {asked.step + 1} of stage {self.stage.name!r} on the samples"
             f" {', '.join(named) or '(none alone)'}; lower train.lr, use train.precision: fp32, or look at these samples"
         )
+
+
+def averaged(said: MattingOutput, of_mirrored: MattingOutput) -> MattingOutput:
+    """The mean of what was said of pictures and of the same mirrored, in [0,1], as logits (N,1,H,W) float32."""
+    matte = (said.matte + of_mirrored.matte.flip(-1)) / 2
+    boundary = (said.boundary + of_mirrored.boundary.flip(-1)) / 2
+    return MattingOutput(torch.logit(matte, eps=1e-6), torch.logit(boundary, eps=1e-6))
 
 
 def lr_at(step: int, steps: int, train: TrainConfig) -> float:

@@ -13,7 +13,7 @@ def work_of(stage: Stage, config: RunConfig, steps: int | None = None) -> float:
     """A stage's work up to a step, in steps at full size; a step at half size is 1/4, a teacher's pass 1/3."""
     steps = stage.steps if steps is None else steps
     halved = min(steps, math.ceil(config.train.half_resolution * stage.steps))
-    return (steps - halved + halved / 4) * (4 / 3 if stage.asks_teacher or stage.asks_its_average else 1.0)
+    return (steps - halved + halved / 4) * (3 + stage.passes) / 3
 
 
 def run_work(config: RunConfig) -> float:
