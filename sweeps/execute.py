@@ -28,7 +28,7 @@ from sweeps.occupied import alone
 from sweeps.order import in_order
 from sweeps.place import Place
 from sweeps.plan import Plan
-from sweeps.planned import free_keys, read_plan, write_plan, write_planned, written
+from sweeps.planned import free_keys, going_on, read_plan, write_plan, write_planned, written
 from sweeps.preflight import Needs, check_nodes, refuse_job_folder
 from sweeps.search import optuna_search, recorded_draws, scheduler
 from sweeps.settle import Settled
@@ -82,7 +82,8 @@ def run_plan(plan: Plan, out: Location | Path | str) -> Outcome:
         place = Place(place.out, plan.stages)
     callbacks = tracking.callbacks(plan.track, plan.name, place.out)
     with alone(place):
-        return _Sweep(plan, place, _recorded(plan, place), callbacks).run()
+        plan, weights = _recorded(plan, place)
+        return _Sweep(plan, place, weights, callbacks).run()
 
 
 def _checked(folder: Location, option: str) -> Location:
@@ -93,12 +94,13 @@ def _checked(folder: Location, option: str) -> Location:
     return folder
 
 
-def _recorded(plan: Plan, place: Place) -> dict[str, str]:
-    """The weights' origins recorded in OUT; UserError if OUT belongs to another plan."""
+def _recorded(plan: Plan, place: Place) -> tuple[Plan, dict[str, str]]:
+    """The plan as OUT goes on with it, and the weights' origins recorded there; UserError if OUT belongs to another plan."""
     known = read_plan(place)
     if known is None:
-        return {}
+        return plan, {}
     recorded, weights = known
+    plan = going_on(plan, recorded)
     difference = first_difference(recorded, written(plan), free_keys(plan))
     if difference:
         key, there, here = difference
@@ -106,7 +108,7 @@ def _recorded(plan: Plan, place: Place) -> dict[str, str]:
             f"{place.out} holds the results of another plan: its {key} is {there!r}, this plan's is {here!r};"
             " give another folder by --out"
         )
-    return weights
+    return plan, weights
 
 
 class _Sweep:

@@ -13,8 +13,8 @@ import pydantic
 import yaml
 
 from sweeps.place import Place
-from sweeps.plan import RESOLVED_WEIGHTS, Plan
-from wsshm.config import RunConfig, parse
+from sweeps.plan import EARLIER_TESTS, RESOLVED_WEIGHTS, Plan, with_tests
+from wsshm.config import TESTS, RunConfig, parse
 from wsshm.documents import mapping
 from wsshm.errors import UserError, redacted
 from wsshm.methods import stages_of
@@ -71,7 +71,8 @@ def read_plan(place: Place) -> tuple[dict[str, Any], dict[str, str]] | None:
     remedy = "it was cut off or altered: remove it, then rerun the sweep's command, which writes it again"
     try:
         document = mapping(content, str(place.plan))
-        return document, _WEIGHTS.validate_python(document.pop(RESOLVED_WEIGHTS, None) or {})
+        weights = _WEIGHTS.validate_python(document.pop(RESOLVED_WEIGHTS, None) or {})
+        return with_tests(document, EARLIER_TESTS), weights
     except UserError as error:
         raise UserError(f"{error}; {remedy}") from None
     except ValueError:
@@ -84,8 +85,19 @@ def write_plan(place: Place, plan: Plan, weights: dict[str, str]) -> None:
 
 
 def written(plan: Plan) -> dict[str, Any]:
-    """A plan's document as it is written down."""
-    return _without_secrets(plan.model_dump(mode="json"))
+    """A plan's document as it is written down: its test sets are named, as another release may have others by default."""
+    return with_tests(_without_secrets(plan.model_dump(mode="json")), TESTS)
+
+
+def going_on(plan: Plan, recorded: dict[str, Any]) -> Plan:
+    """The plan on the test set that an earlier release began its sweep with, unless it names others.
+
+    A run's id is of its test sets too: on others every finished run would be run once more beside itself.
+    """
+    match recorded:
+        case {"base": {"data": {"test": [*tests]}}} if tuple(tests) == EARLIER_TESTS:
+            return plan.model_copy(update={"base": with_tests({"base": plan.base}, tests)["base"]})
+    return plan
 
 
 def free_keys(plan: Plan) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Pictures = Annotated[int, Field(ge=1, le=10_000_000)]
 Labels = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Processes = Annotated[int, Field(ge=1, le=4096)]
+TESTS = ("procedural/test", "procedural/test-shifted")
+"""The test sets of a configuration that names none."""
 
 
 # Python's types, as pydantic's sentences call them, and what YAML calls them.
@@ -53,7 +55,7 @@ class ProceduralConfig(Section):
     val: Pictures = 60
     """Natural pictures to validate on."""
     test: Pictures = 100
-    """Natural pictures to test on."""
+    """Natural pictures to test on, in each of both test sets."""
     seed: Seed = 0
     """The same seed draws the same pictures."""
     mask_coarseness: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
@@ -77,8 +79,9 @@ class DataConfig(Section):
     """Photos with masks, of the split train."""
     val: str = "procedural/val"
     """Photos with mattes to validate on, of the split val."""
-    test: tuple[str, ...] = ("procedural/test",)
-    """Sets to test on, of the split test; a sweep scores them once, after training."""
+    test: tuple[str, ...] = TESTS
+    """Sets to test on, of the split test; a sweep scores them once, after training. Of the embedded set's, `test` shows
+    people like those to train on, `test-shifted` others."""
     size: Annotated[int, Field(ge=64, le=4096)] = 128
     """Side in px of what the network is trained on; a multiple of 64."""
     allow_faults: bool = False

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sweeps import inventory
 from sweeps.execute import _recorded
 from sweeps.place import Place
+from sweeps.plan import configurations
 from sweeps.planned import (
     free_keys,
     read_plan,
@@ -22,8 +23,9 @@ from sweeps.planned import (
     write_planned,
     written,
 )
+from sweeps.repeat import open_plan
 from sweeps.search import recorded_draws
-from sweeps.status import headline, read_status, rendered
+from sweeps.status import headline, open_sweep, read_status, rendered
 from tests.sweeps import made_up
 from tests.sweeps.test_status import OPTUNA, alive, progress
 from wsshm.errors import UserError, without_hidden
@@ -114,7 +116,7 @@ def test_secrets_of_an_address_are_written_nowhere_and_the_sweep_goes_on(tmp_pat
     for file in (place.plan, place.planned):
         assert "SECRET" not in file.read_text()
         assert "abc" not in file.read_text()
-    assert _recorded(plan, place) == {"test_efficientnet": "none"}  # the same plan
+    assert _recorded(plan, place)[1] == {"test_efficientnet": "none"}  # the same plan
     known = read_plan(place)
     assert known
     assert first_difference(known[0], written(plan), free_keys(plan)) is None
@@ -135,6 +137,24 @@ def test_what_is_timed_may_change_unless_a_search_goes_by_it(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"its speed\.batches is"):
         _recorded(made_up.plan_of(**searched, speed=other), place)
     _recorded(made_up.plan_of(**searched, speed={"processes": 1, "target_fps": 30}), place)  # goes on
+
+
+def test_a_sweep_of_an_earlier_release_goes_on_with_its_test_set(tmp_path: Path) -> None:
+    """Its plan.yaml names none. One that begins now is on both sets, and says so."""
+    plan, both = made_up.plan_of(), ["procedural/test", "procedural/test-shifted"]
+    early = Place(Location.of(made_up.record(tmp_path / "early", plan)))
+    going_on, _ = _recorded(plan, early)
+    assert {config.data.test for config in configurations(going_on)} == {("procedural/test",)}
+    opened = open_plan(str(tmp_path / "early" / "plan.yaml"))[0]
+    assert configurations(opened) == configurations(going_on) == configurations(open_sweep(early.out)[0])
+    new = Place(Location.of(tmp_path / "new"))
+    write_plan(new, plan, {})
+    assert {config.data.test for config in configurations(_recorded(plan, new)[0])} == {tuple(both)}
+    assert configurations(open_plan(str(tmp_path / "new" / "plan.yaml"))[0]) == configurations(plan)
+    named = made_up.plan_of(base=plan.base | {"data": {"size": 64, "test": both}})
+    assert _recorded(named, new)[0] == named
+    with pytest.raises(UserError, match=r"its base.data.test is \[.procedural/test.\], this plan.s is"):
+        _recorded(named, early)
 
 
 def test_status_says_why_a_sweep_ended_and_what_the_cluster_has(out: Path) -> None:
@@ -158,6 +178,6 @@ def test_status_says_why_a_sweep_ended_and_what_the_cluster_has(out: Path) -> No
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     place, plan = Place(Location.of(tmp_path / "out")), made_up.plan_of()
     write_plan(place, plan, {"a": "none"})
-    assert read_plan(place) == (plan.model_dump(mode="json"), {"a": "none"})
+    assert read_plan(place) == (written(plan), {"a": "none"})
     assert yaml.safe_load(place.plan.read_text())["resolved_weights"] == {"a": "none"}
     assert read_planned(place) is None

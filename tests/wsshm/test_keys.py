@@ -52,7 +52,7 @@ def test_types_limits_and_other_values_are_said() -> None:
     assert lines[lines.index("lr: 0.002") - 1] == "# Peak learning rate (AdamW). (number above 0)"
     assert lines[lines.index("matte_share: 0.25") - 1].endswith("(number, 0 to 1 or null; default null)")
     assert lines[lines.index("precision: bf16") - 1].endswith("(fp32, bf16 or fp16)")
-    assert "test: [procedural/test]" in lines
+    assert "test: [procedural/test, procedural/test-shifted]" in lines
 
 
 def test_a_plan_in_full_is_the_same_plan() -> None:

@@ -92,7 +92,7 @@ def open_manifest(name: str, config: DataConfig) -> Manifest:
             f"there is no embedded data set {name!r}; {nearest(name, [PROCEDURAL + p for p in procedural.PARTS])}"
         )
     drawn = config.procedural
-    counts = {key: getattr(drawn, key) for key in procedural.DEFAULT_COUNTS}
+    counts = drawn.model_dump(include=set(procedural.DEFAULT_COUNTS)) | {procedural.SHIFTED: drawn.test}
     return procedural.embedded(procedural.Recipe(part, config.size, drawn.seed, drawn.mask_coarseness), counts)
 
 

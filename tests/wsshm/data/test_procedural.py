@@ -15,18 +15,20 @@ import numpy as np
 import pytest
 
 from wsshm.data.manifest import Manifest, content_hash
-from wsshm.data.procedural import DEFAULT_COUNTS, PARTS, Recipe, dataset, embedded, ensure, make
+from wsshm.data.procedural import DEFAULT_COUNTS, PARTS, SHIFTED, Recipe, dataset, embedded, ensure, make
 from wsshm.data.procedural.camera import defocus, motion
 from wsshm.data.procedural.canvas import Canvas, Light, Pen, ellipse, rectangle
 from wsshm.data.procedural.draw import draw_person
 from wsshm.data.procedural.masks import annotate, trimap
 from wsshm.data.procedural.person import sample_person
-from wsshm.data.procedural.pictures import draw_cutout, draw_photo, plan_cutout, plan_photo
+from wsshm.data.procedural.pictures import draw_cutout, draw_figures, draw_photo, plan_cutout, plan_photo
+from wsshm.data.procedural.shifted import draw_shifted, plan_shifted
 from wsshm.data.procedural.skeleton import ANKLE_Y, FOREARM, UPPER_ARM, pose
 from wsshm.data.procedural.texture import plain
 from wsshm.errors import UserError
 
-FEW = {"cutouts": 3, "backgrounds": 4, "natural": 8, "val": 2, "test": 2}
+FEW = {"cutouts": 3, "backgrounds": 4, "natural": 8, "val": 2, "test": 2, SHIFTED: 2}
+PHOTOS = ("natural", "val", "test", SHIFTED)
 LIGHT = Light(np.array([0.0, -0.6, 0.8]), 0.4, 0.6, np.ones(3))
 
 
@@ -49,12 +51,12 @@ def photo_alphas(count: int, size: int) -> list[np.ndarray]:
 
 def test_parts_hold_what_was_asked_for(made):
     assert set(made) == set(PARTS)
-    expected = {"synthetic": FEW["cutouts"] + FEW["backgrounds"], **{p: FEW[p] for p in ("natural", "val", "test")}}
+    expected = {"synthetic": FEW["cutouts"] + FEW["backgrounds"], **{p: FEW[p] for p in PHOTOS}}
     for part, path in made.items():
         manifest = Manifest.read(path)
         assert len(manifest) == expected[part]
         for sample in manifest.samples:
-            assert sample.split == (part if part in ("val", "test") else "train")
+            assert sample.split == {"val": "val", "test": "test", SHIFTED: "test"}.get(part, "train")
             assert sample.sha256 == content_hash(manifest.root, sample)
             assert sample.licence == "Apache-2.0"
             assert sample.source.startswith("wsshm procedural v")
@@ -66,7 +68,7 @@ def test_parts_hold_what_was_asked_for(made):
 def test_columns_of_each_kind(made):
     kinds = {s.kind: set(s.files) for s in Manifest.read(made["synthetic"]).samples}
     assert kinds == {"cutout": {"foreground", "matte"}, "background": {"image"}}
-    for part in ("natural", "val", "test"):
+    for part in PHOTOS:
         for sample in Manifest.read(made[part]).samples:
             assert set(sample.files) == {"image", "matte", "mask", "trimap"}
             assert (sample.kind, sample.domain) == ("photo", "natural")
@@ -74,10 +76,11 @@ def test_columns_of_each_kind(made):
                 sample.attributes
             )
             assert {"blur", "setting", "light"} <= set(sample.attributes)
+            assert ("camera" in sample.attributes) == (part == SHIFTED)
 
 
 def test_every_picture_shows_a_person(made):
-    for part in ("natural", "val", "test"):
+    for part in PHOTOS:
         manifest = Manifest.read(made[part])
         for sample in manifest.samples:
             share = (read(manifest, sample, "matte") > 127).mean()
@@ -250,8 +253,38 @@ def test_variety():
     assert {p["people"] for p in plans} == {"1", "2", "3"}
 
 
+def test_the_shifted_set_shows_what_no_other_picture_does():
+    """Faces close to the camera, other clothes, other light, other cameras; the same bodies and hair."""
+    shifted = [plan_shifted(np.random.default_rng(i)) for i in range(300)]
+    usual = [plan_photo(np.random.default_rng(i)) for i in range(300)]
+    usual += [plan_cutout(np.random.default_rng(i)) for i in range(300)]
+    moved, known = ([plan.attributes() for plan in plans] for plans in (shifted, usual))
+    for key in ("clothing", "light", "framing"):
+        assert not {a[key] for a in moved} & {a[key] for a in known}, key
+    assert {a["hat"] for a in moved} & {a["hat"] for a in known} == {"none"}
+    assert {a["facing"] for a in moved} == {"front", "aside"}
+    for key, fewest in (("clothing", 6), ("hat", 6), ("light", 5), ("setting", 4), ("camera", 6), ("hair", 11)):
+        assert len({a[key] for a in moved}) >= fewest, key
+    largest = max(s.head for plan in usual for s in (plan.people if hasattr(plan, "people") else [plan.person]))
+    assert min(plan.people[-1].head for plan in shifted) > largest
+
+
+def test_alpha_of_the_shifted_set_is_that_of_the_drawn_people():
+    """Whatever light and camera make of the picture."""
+    for i in range(8):
+        plan = plan_shifted(np.random.default_rng([9, i]))
+        image, alpha = draw_shifted(plan, 64)
+        drawn = draw_figures(plan, 64)[..., 3]
+        assert (alpha == np.floor(drawn * 255 + 0.5)).all()
+        assert 0.25 < drawn.mean() < 0.85
+        assert image.shape == (64, 64, 3)
+
+
 def test_pictures_are_never_nearly_black():
     for i in range(10):
+        image, alpha = draw_shifted(plan_shifted(np.random.default_rng([5, i])), 48)
+        assert image.mean() > 20
+        assert image[alpha > 200].mean() > 20
         image, alpha = draw_photo(plan_photo(np.random.default_rng([5, i])), 48)
         assert image.mean() > 45
         assert image[alpha > 200].mean() > 20
@@ -344,6 +377,10 @@ LOOKS = {
     ("test", "matte"): (126.06, 121.83),
     ("test", "mask"): (125.57, 127.49),
     ("test", "trimap"): (127.12, 112.13),
+    (SHIFTED, "image"): (86.36, 59.73),
+    (SHIFTED, "matte"): (156.82, 119.62),
+    (SHIFTED, "mask"): (155.98, 124.28),
+    (SHIFTED, "trimap"): (156.46, 111.51),
 }
 
 
@@ -361,7 +398,7 @@ def test_other_pictures_are_another_version(part, tmp_path):
 
 
 def test_another_processor_draws_the_same_but_for_rounding(tmp_path):
-    counts = {"cutouts": 6, "backgrounds": 12, "natural": 4, "val": 1, "test": 1}
+    counts = {"cutouts": 6, "backgrounds": 12, "natural": 4, "val": 1, "test": 1, SHIFTED: 4}
     for name, disabled in (("own", ""), ("plain", "AVX512-SKX,AVX2,FP16,AVX,SSE4.2,SSE4.1")):
         code = f"from wsshm.data.procedural import make; make({str(tmp_path / name)!r}, 64, counts={counts}, workers=1)"
         subprocess.run(

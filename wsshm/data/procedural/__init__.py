@@ -1,5 +1,14 @@
 """The embedded data set: pictures of people, drawn, with exact alpha by construction; no download."""
 
-from wsshm.data.procedural.dataset import DEFAULT_COUNTS, GENERATOR_VERSION, PARTS, Recipe, embedded, ensure, make
+from wsshm.data.procedural.dataset import (
+    DEFAULT_COUNTS,
+    GENERATOR_VERSION,
+    PARTS,
+    SHIFTED,
+    Recipe,
+    embedded,
+    ensure,
+    make,
+)
 
-__all__ = ["DEFAULT_COUNTS", "GENERATOR_VERSION", "PARTS", "Recipe", "embedded", "ensure", "make"]
+__all__ = ["DEFAULT_COUNTS", "GENERATOR_VERSION", "PARTS", "SHIFTED", "Recipe", "embedded", "ensure", "make"]

@@ -25,13 +25,23 @@ from wsshm.data.procedural.backgrounds import KINDS, background
 from wsshm.data.procedural.camera import to_8bit
 from wsshm.data.procedural.pictures import CUTOUT_SCALE, draw_cutout, draw_photo, plan_cutout, plan_photo
 from wsshm.data.procedural.processes import draw_all
+from wsshm.data.procedural.shifted import ShiftedPhoto, draw_shifted, plan_shifted
 from wsshm.data.procedural.texture import Array
 from wsshm.errors import UserError, nearest
 from wsshm.files.cache import cache_folder, usual_cache
 from wsshm.files.whole import write_whole
 
-PARTS = ("synthetic", "natural", "val", "test")
-DEFAULT_COUNTS: dict[str, int] = {"cutouts": 100, "backgrounds": 200, "natural": 1000, "val": 60, "test": 100}
+SHIFTED = "test-shifted"
+"""People as natural as those of `test`, unlike any to train on; see `shifted`."""
+PARTS = ("synthetic", "natural", "val", "test", SHIFTED)
+DEFAULT_COUNTS: dict[str, int] = {
+    "cutouts": 100,
+    "backgrounds": 200,
+    "natural": 1000,
+    "val": 60,
+    "test": 100,
+    SHIFTED: 100,
+}
 GENERATOR_VERSION = 2  # part of the cache's key: raise it whenever the pictures change
 SMALLEST = 32
 LICENCE = "Apache-2.0"
@@ -40,8 +50,9 @@ INLINE = 6  # so few pictures are drawn without starting processes
 log = logging.getLogger(__name__)
 
 # The streams of random numbers; a picture's generator is seeded by (seed, stream, index) and by nothing else.
-_STREAMS = {"cutouts": 1, "backgrounds": 2, "natural": 3, "val": 4, "test": 5}
+_STREAMS = {"cutouts": 1, "backgrounds": 2, "natural": 3, "val": 4, "test": 5, SHIFTED: 6}
 _MASK_STREAM = 10
+_HELD_BACK = {"val": "val", "test": "test", SHIFTED: "test"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ def make(
     mask_coarseness: float = 1.0,
     workers: int | None = None,
 ) -> dict[str, Path]:
-    """Write all four parts as `out/PART.parquet` and PNG folders; returns {part: manifest}.
+    """Write all parts as `out/PART.parquet` and PNG folders; returns {part: manifest}.
 
     `size` is the pictures' side in pixels (cut-outs are 1.75 times as large), `counts` overrides `DEFAULT_COUNTS`,
     `mask_coarseness` see `masks.annotate`, `workers` the number of processes (default: the CPUs this one may use).
@@ -220,7 +231,7 @@ def make_sample(out: Path, recipe: Recipe, job: tuple[str, int]) -> Sample:
     side = recipe.size
     row = Sample(
         id=_id(kind, index),
-        split="train" if kind not in ("val", "test") else kind,
+        split=_HELD_BACK.get(kind, "train"),
         kind={"cutouts": "cutout", "backgrounds": "background"}.get(kind, "photo"),
         source=f"wsshm procedural v{GENERATOR_VERSION}",
         licence=LICENCE,
@@ -259,10 +270,11 @@ def make_sample(out: Path, recipe: Recipe, job: tuple[str, int]) -> Sample:
 def _photo(
     out: Path, recipe: Recipe, rng: np.random.Generator, row: Sample, files: dict[str, str], index: int
 ) -> Sample:
-    plan = plan_photo(rng)
+    plan = plan_shifted(rng) if recipe.part == SHIFTED else plan_photo(rng)
     pictures = {c: files[c] for c in ("image", "matte", "trimap")}
     if _missing(out, pictures):
-        image, alpha = draw_photo(plan, recipe.size)
+        size = recipe.size
+        image, alpha = draw_shifted(plan, size) if isinstance(plan, ShiftedPhoto) else draw_photo(plan, size)
         _png(out / files["image"], image)
         _png(out / files["trimap"], masks.trimap(alpha))
         _png(out / files["matte"], alpha)

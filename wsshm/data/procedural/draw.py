@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsshm.data.procedural import garments, hair, head, limbs, props
+from wsshm.data.procedural import garments, hair, head, limbs, props, wardrobe
 from wsshm.data.procedural.canvas import Canvas, Pen
 from wsshm.data.procedural.figure import Figure
 from wsshm.data.procedural.person import Person
@@ -34,14 +34,15 @@ def draw_person(canvas: Canvas, person: Person, neck: Array, unit: float, stone:
     for leg in sorted(skeleton.legs, key=lambda leg: leg.depth):
         limbs.draw_leg(figure, leg)
     garments.pelvis(figure)
-    garments.torso(figure)
+    wardrobe.TOPS.get(person.clothes.top, garments.torso)(figure)
     head.neck(figure)
     garments.over_neck(figure)
+    wardrobe.over_neck(figure)
     if person.clothes.backpack and away:
         garments.backpack(figure)
     head.draw(figure)
     hair.draw_front(figure, strands)
-    head.hat(figure)
+    wardrobe.HATS.get(person.clothes.hat, head.hat)(figure)
     _arms(figure, [arm for arm in skeleton.arms if not _behind(person, arm)])
 
 
@@ -53,8 +54,8 @@ def _arms(figure: Figure, arms: list[Arm]) -> None:
 
 
 def _behind(person: Person, arm: Arm) -> bool:
-    """Whether the trunk hides part of an arm: it lies further back, or under a poncho, or before a turned back."""
+    """Whether the trunk hides part of an arm: it lies further back, or under a poncho or cape, or before a turned back."""
     busy = person.held != "none" and (arm.side == 1 or person.held in ("book", "guitar", "ball"))
     if person.seen_from_behind and busy and person.held != "bag":
         return True
-    return arm.depth < FAR or (person.clothes.top == "poncho" and not busy)
+    return arm.depth < FAR or (person.clothes.top in ("poncho", *wardrobe.COVERS_ARMS) and not busy)

@@ -130,6 +130,15 @@ def draw_photo(plan: Photo, size: int) -> tuple[Array, Array]:
     """Image (size, size, 3) and alpha (size, size), both uint8, of a natural picture."""
     rng = np.random.default_rng(plan.seed)
     scene = draw_scene(rng, size, plan.light, plan.setting, plan.horizon)
+    figure = draw_figures(plan, size)
+    alpha = figure[..., 3:]
+    scene = camera.defocus(scene * (1 - shadow(rng, plan, alpha[..., 0]))[..., None], plan.depth_of_field * size)
+    image = camera.photograph(rng, figure[..., :3] + scene * (1 - alpha), plan.cast)
+    return image, camera.to_8bit(alpha[..., 0])
+
+
+def draw_figures(plan: Photo, size: int) -> Array:
+    """The people of a picture without what is behind them: premultiplied RGBA (size, size, 4) in [0, 1]."""
     supersample = 3 if size <= 192 else 2
     canvas = Canvas(size, size, supersample, plan.light)
     for standing in plan.people:
@@ -139,11 +148,7 @@ def draw_photo(plan: Photo, size: int) -> tuple[Array, Array]:
         figure = camera.defocus(figure, plan.blur_size * size)
     elif plan.blur == "motion":
         figure = camera.motion(figure, plan.blur_size * size, plan.blur_angle)
-    figure = np.clip(figure, 0, 1)
-    alpha = figure[..., 3:]
-    scene = camera.defocus(scene * (1 - _shadow(rng, plan, alpha[..., 0]))[..., None], plan.depth_of_field * size)
-    image = camera.photograph(rng, figure[..., :3] + scene * (1 - alpha), plan.cast)
-    return image, camera.to_8bit(alpha[..., 0])
+    return np.clip(figure, 0, 1)
 
 
 def _draw(canvas: Canvas, standing: Standing, size: int) -> None:
@@ -151,7 +156,7 @@ def _draw(canvas: Canvas, standing: Standing, size: int) -> None:
     draw_person(canvas, standing.person, np.array([standing.x, standing.y]) * scale, standing.head * scale)
 
 
-def _shadow(rng: np.random.Generator, plan: Photo, alpha: Array) -> Array:
+def shadow(rng: np.random.Generator, plan: Photo, alpha: Array) -> Array:
     """How much darker the scene is (H, W) where the people's shadow falls: on the floor, or on what is behind them."""
     size, front = alpha.shape[0], plan.people[-1]
     x, y, head = (np.array([front.x, front.y, front.head]) * size).tolist()

@@ -110,6 +110,16 @@ class Material:
             return (np.sin(2 * p) * np.sin(2 * q) > 0.55).astype(np.float32)
         if self.pattern == "knit":
             return (0.3 + 0.3 * np.sin(6 * p) * np.sin(5 * q)).astype(np.float32)
+        if self.pattern == "argyle":
+            lines = np.abs(np.sin(1.4 * p + 2.1 * q + 0.8)) < 0.06
+            return np.where(lines, 0.5, (np.sin(1.4 * p + 2.1 * q) * np.sin(1.4 * p - 2.1 * q) > 0)).astype(np.float32)
+        if self.pattern == "leopard":
+            spots = value_noise(rng, p.shape[0], p.shape[1], 22, 1)[..., 0]
+            return ((spots > 0.58) & (spots < 0.74)).astype(np.float32)
+        if self.pattern == "sequins":
+            return rng.random(p.shape, dtype=np.float32) ** 3
+        if self.pattern == "fade":
+            return np.clip(0.5 + 0.5 * np.sin(q / self.frequency * 1.6), 0, 1).astype(np.float32)
         return np.clip((value_noise(rng, p.shape[0], p.shape[1], 8)[..., 0] - 0.42) * 5, 0, 1)
 
 
