@@ -22,7 +22,7 @@ from bench.store import Store
 from wsshm.errors import UserError, nearest, redacted
 from wsshm.files.tables import check_file, write_table
 from wsshm.measures import MEASURES
-from wsshm.options import CacheOption
+from wsshm.options import CacheOption, PeerOption
 from wsshm.terminal import plain, print_whole
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -31,13 +31,6 @@ CALLS_FOR_P99 = 1000  # ten calls above it; with fewer it is the luck of single 
 TRUTHS = ("exact", "estimated", "mask")
 QUANTISED = ("none", "rounded", "floored")
 DEFAULT_BACKBONES = "tf_efficientnet_lite0,resnet18"
-PeerOption = Annotated[
-    list[str],
-    typer.Option(
-        "--peer",
-        help="PEER=FILE: somebody else's ONNX or TFLite file, by a shipped name or your .yaml; may be repeated",
-    ),
-]
 
 
 @app.callback()

@@ -15,8 +15,10 @@ import typer.core
 import typer.main
 
 import wsshm
+from sweeps.estimate_mattes import estimate_mattes
 from wsshm.cli import app as own_commands
 from wsshm.console import flowing, run
+from wsshm.data.cli import app as data_commands
 from wsshm.errors import UserError, nearest
 
 ROOMS = {
@@ -58,6 +60,8 @@ app = typer.Typer(
     " engines and sections of the report to every command.",
 )
 app.add_typer(own_commands)
+# It asks peers, of which that room knows nothing.
+data_commands.command("estimate-mattes")(estimate_mattes)
 for _room, (_module, _about) in ROOMS.items():
     app.add_typer(typer.Typer(help=_about), name=_room)
 

@@ -25,3 +25,10 @@ CacheOption = Annotated[
         " /scratch/wsshm:200GB; default: WSSHM_DATA_CACHE, else a folder of ~/.cache/wsshm and half of its free disk",
     ),
 ]
+PeerOption = Annotated[
+    list[str],
+    typer.Option(
+        "--peer",
+        help="PEER=FILE: somebody else's ONNX or TFLite file, by a shipped name or your .yaml; may be repeated",
+    ),
+]
