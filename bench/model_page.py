@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +16,16 @@ WHOLE = "whole"
 
 
 def provenance(
-    config: RunConfig, run_id: str, mattes: int, masks: int, rows: Sequence[dict[str, Any]], prices: CostModel
+    config: RunConfig,
+    run_id: str,
+    mattes: int,
+    masks: Mapping[str, int],
+    rows: Sequence[dict[str, Any]],
+    prices: CostModel,
 ) -> Provenance:
-    """What is known of a finished run with these `rows` of the table `scores`."""
+    """What is known of a finished run with these `rows` of the table `scores`; `masks` are by grade."""
     known = trained_by(config, run_id, mattes, masks)
-    cost = f"{known.labels}: {prices.format(prices.of(mattes, masks))} of annotation. {prices.describe()}"
+    cost = f"{known.labels}: {prices.format(prices.of(mattes, masks))} of annotation. {prices.describe(masks)}"
     return replace(known, labels=cost, scores=list(_scores(rows)))
 
 

@@ -18,10 +18,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from bench.graded import column_of
 from wsshm.errors import UserError, first_line, nearest, redacted
+from wsshm.grades import DEFAULT, GRADES
 from wsshm.measures import MEASURES, ROUNDED
 
-SCHEMA_VERSION = "1.1"  # a new column raises the minor number, anything that breaks a reader the major one
+SCHEMA_VERSION = "1.2"  # a new column raises the minor number, anything that breaks a reader the major one
 MOST = 1e12  # no measured number is larger, in any column's unit
 SHORTEST_MS, SLOWEST = 1e-6, 1e-6  # no call takes less time, nothing that was timed is slower
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # what times may lie between
@@ -64,7 +66,17 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("weights", _text, "origin of the encoder's first weights"),
         _field("seed", _int, "draws the subset, the initialisation and the order", least=-(2.0**63), most=2.0**63),
         _field("mattes", _int, "distinct mattes in the label budget", "labels", least=0),
-        _field("masks", _int, "masks in the label budget", "labels", least=0),
+        _field("masks", _int, "masks in the label budget, of whatever grade", "labels", least=0),
+        *(
+            _field(
+                column_of(grade),
+                _int,
+                f"those of the grade {grade}; null in earlier rows: all {DEFAULT}",
+                "labels",
+                least=0,
+            )
+            for grade in GRADES
+        ),
         _field("cost_s", _float, "annotation time of every label any stage used, at the default prices", "s", least=0),
         _field("config", _text, "resolved configuration of the run, JSON"),
         _field(

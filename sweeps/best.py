@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench import graded
 from bench.store import Store
 from reports.load import flatten
 from sweeps.objectives import last_errors
@@ -45,7 +46,9 @@ def best_run(plan: Plan, store: Store, run_ids: Collection[str]) -> Best | None:
     None as well where the runs were validated in different ways. The test set is never looked at.
     """
     key = next((name for name in plan.search.objectives if name.startswith("val_")), "val_sad")
-    rows = store.read("runs", ["run_id", "status", "method", "mattes", "masks", "seed", "config"])
+    rows = graded.with_grades(
+        store.read("runs", ["run_id", "status", "method", "mattes", *graded.COLUMNS, "seed", "config"])
+    )
     control = rows["method"].map(lambda method: described(method).control).astype(bool)
     rows = rows[rows["run_id"].isin(set(run_ids)) & (rows["status"] == "finished") & ~control]
     errors = last_errors(store, set(rows["run_id"]))

@@ -16,20 +16,26 @@ import pydantic
 from bench.cost import CostModel
 from bench.engines import ENGINES
 from wsshm.config import (
+    BY_GRADE,
+    ONE,
     Budget,
     DataConfig,
     Labels,
+    LabelsByGrade,
     ModelConfig,
     RunConfig,
     Section,
     Seed,
     Steps,
+    WhichForm,
+    of_known_grades,
     override,
     parse,
     set_dotted,
 )
 from wsshm.documents import load_document
 from wsshm.errors import UserError, nearest
+from wsshm.grades import DEFAULT, shortest
 from wsshm.keys import explained
 from wsshm.models import text_of
 from wsshm.registry import Registered
@@ -177,13 +183,27 @@ class SpeedPlan(Section):
     """Frames per second to be held, end to end: the report says which network to ship and marks which hold it."""
 
 
+PRICE_OF_MASK = f"{CostModel().mask:g}s"
+PriceByGrade = Annotated[
+    Annotated[str, pydantic.Tag(ONE)] | Annotated[dict[str, str], pydantic.Field(min_length=1), pydantic.Tag(BY_GRADE)],
+    WhichForm,
+    pydantic.BeforeValidator(of_known_grades),
+]
+
+
 class CostPlan(Section):
     """The price of a label, in seconds (`690s`) or money (`23EUR`)."""
 
     matte: str = "690s"
     """Price of a matte."""
-    mask: str = "79.2s"
-    """Price of a mask."""
+    mask: PriceByGrade = PRICE_OF_MASK
+    """Price of a mask of the default grade, polygon, or of several grades: {polygon: 79.2s, fine: 160s}; a grade that is not
+    named has its published time where prices are times."""
+
+    @pydantic.field_validator("mask")
+    @classmethod
+    def _of_the_default_too(cls, mask: str | dict[str, str]) -> str | dict[str, str]:
+        return shortest({DEFAULT: PRICE_OF_MASK, **mask}) if isinstance(mask, dict) else mask
 
     def model(self) -> CostModel:
         """The prices as reports take them."""
@@ -196,23 +216,40 @@ class ReportPlan(Section):
     cost: CostPlan = CostPlan()
 
 
+# Each element of a list may be by grade itself: [1000, {polygon: 900, fine: 100}].
+MasksGrid = Annotated[
+    Annotated[Labels | tuple[LabelsByGrade, ...], pydantic.Tag(ONE)]
+    | Annotated[dict[str, Labels | tuple[Labels, ...]], pydantic.Field(min_length=1), pydantic.Tag(BY_GRADE)],
+    WhichForm,
+    pydantic.BeforeValidator(of_known_grades),
+]
+
+
 class BudgetGrid(Section):
     """A label budget, or with lists all combinations of their numbers."""
 
     mattes: Labels | tuple[Labels, ...] | None = None
     """Numbers of mattes; null is all there are."""
-    masks: Labels | tuple[Labels, ...] | None = None
-    """Numbers of masks; null is all there are."""
+    masks: MasksGrid | None = None
+    """Numbers of masks of the default grade, or by grade: {polygon: [300, 1000], fine: 100}; null is all there are."""
 
     @property
     def count(self) -> int:
         """How many they are."""
-        return math.prod(len(v) if isinstance(v, tuple) else 1 for v in (self.mattes, self.masks))
+        by_grade = self.masks.values() if isinstance(self.masks, dict) else (self.masks,)
+        return math.prod(len(v) if isinstance(v, tuple) else 1 for v in (self.mattes, *by_grade))
 
     def budgets(self) -> list[Budget]:
         """The budgets it stands for."""
-        mattes, masks = (v if isinstance(v, tuple) else (v,) for v in (self.mattes, self.masks))
+        mattes, masks = _each(self.mattes), _each(self.masks)
+        if isinstance(self.masks, dict):
+            several = itertools.product(*map(_each, self.masks.values()))
+            masks = [dict(zip(self.masks, counts, strict=True)) for counts in several]
         return [Budget(mattes=m, masks=n) for m, n in itertools.product(mattes, masks)]
+
+
+def _each(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 class Plan(Section):

@@ -20,6 +20,7 @@ from sweeps.variation import OWN_COLUMNS, console, shown, table, varying
 from wsshm.config import RunConfig
 from wsshm.console import duration
 from wsshm.files.location import Location
+from wsshm.grades import in_words
 from wsshm.models import text_of
 from wsshm.training.run_plan import RunPlan
 
@@ -72,7 +73,7 @@ def _print_runs(runs: Sequence[RunPlan], among: Sequence[RunPlan]) -> None:
         shares = [f" ({users[entry.address]})" * (users[entry.address] > 1) for entry in run.stages]
         names = [f"{entry.stage.name} {entry.address[:6]}{of}" for entry, of in zip(run.stages, shares, strict=True)]
         values = [shown(flatten(document).get(key)) for key in keys]
-        labels = f"{run.mattes:,}", f"{run.masks:,}", str(run.config.train.seed)
+        labels = f"{run.mattes:,}", in_words(run.masks_by_grade), str(run.config.train.seed)
         runs_table.add_row(run.run_id, run.config.method.name, *values, *labels, ", ".join(names))
     console().print(runs_table)
 
@@ -95,9 +96,10 @@ def _print_costs(plan: Plan, runs: Sequence[RunPlan]) -> None:
     """What each budget's labels cost at the plan's prices: once for all the runs that use them."""
     prices = plan.report.cost.model()
     costs = table(">mattes", ">masks", ">annotation", ">runs", title="\nlabels that a run learns from")
-    used = Counter((run.mattes, run.masks) for run in runs)
-    for (mattes, masks), count in sorted(used.items()):
-        costs.add_row(f"{mattes:,}", f"{masks:,}", prices.format(prices.of(mattes, masks)), str(count))
+    used = Counter((run.mattes, run.masks, tuple(run.masks_by_grade.items())) for run in runs)
+    for (mattes, _, by_grade), count in sorted(used.items()):
+        masks = dict(by_grade)
+        costs.add_row(f"{mattes:,}", in_words(masks), prices.format(prices.of(mattes, masks)), str(count))
     console().print(costs)
 
 

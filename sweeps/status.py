@@ -14,6 +14,7 @@ import rich.console
 import rich.live
 from rich.text import Text
 
+from bench import graded
 from bench.settings import parse_size
 from bench.store import SETTLED, stages_in
 from reports.load import flatten
@@ -139,11 +140,11 @@ def _goes_on(place: Place, now: float) -> bool:
 
 
 def _rows(place: Place) -> pd.DataFrame:
-    columns = ["run_id", "status", "error", "method", "mattes", "masks", "seed", "config", "stages"]
+    columns = ["run_id", "status", "error", "method", "mattes", *graded.COLUMNS, "seed", "config", "stages"]
     columns += ["started", "finished"]
     if not place.store.exists():
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
-    rows = place.store.read("runs", columns)
+    rows = graded.with_grades(place.store.read("runs", columns))
     return rows[rows["config"].notna()]
 
 

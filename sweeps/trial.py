@@ -20,6 +20,7 @@ from ray import tune
 from bench import accuracy, provenance
 from bench.cost import CostModel
 from bench.disagreement import held_against_masks, judged
+from bench.graded import column_of
 from bench.model_page import provenance as provenance_of
 from bench.store import stage_column
 from sweeps import objectives
@@ -29,9 +30,10 @@ from sweeps.plan import Plan, searched_configuration
 from sweeps.reporter import EPOCH, EpochReporter, ended_by_tune
 from wsshm.config import RunConfig, parse
 from wsshm.data.manifest import Manifest
-from wsshm.data.sources import budgeted
+from wsshm.data.sources import budgeted_masks
 from wsshm.errors import UserError, last_sentence, redacted
 from wsshm.files.location import Location
+from wsshm.grades import GRADES
 from wsshm.models import text_of
 from wsshm.models.card import PAGE, page
 from wsshm.models.checkpoint import CARD, check_model
@@ -138,7 +140,7 @@ def _train_and_measure(run: RunPlan, place: Place, row: dict[str, Any], task: di
     measured, taught, device = _on_worker(run.config, _measure, run, place)
     place.store.write("scores", taught)
     place.store.write("scores", measured.scores)
-    known = provenance_of(run.config, run.run_id, run.mattes, run.masks, measured.scores, CostModel())
+    known = provenance_of(run.config, run.run_id, run.mattes, run.masks_by_grade, measured.scores, CostModel())
     (place.model(run.run_id) / PAGE).write_text(redacted(page(card, known)))
     place.store.write("samples", measured.samples)
     place.store.write("epochs", curves(run.run_id, trained.stages))
@@ -187,7 +189,8 @@ def describe(run: RunPlan) -> dict[str, Any]:
         "seed": config.train.seed,
         "mattes": run.mattes,
         "masks": run.masks,
-        "cost_s": CostModel().of(run.mattes, run.masks),
+        **{column_of(grade): run.masks_by_grade.get(grade, 0) for grade in GRADES},
+        "cost_s": CostModel().of(run.mattes, run.masks_by_grade),
         "config": redacted(config.model_dump_json()),
         "data_fingerprint": run.data_fingerprint,
         "recipe_version": RECIPE_VERSION,
@@ -268,7 +271,7 @@ def _unjudged(run: RunPlan, place: Place, address: str) -> Manifest:
     """The run's photos that no run with this teacher has compared it with yet."""
     config, masks = run.config, run.sources.masks
     known = judged(place.store, address, redacted(config.data.masks))
-    photos = budgeted(masks, config.budget.masks, config.train.seed, "masks")
+    photos = budgeted_masks(run.sources, config.budget, config.train.seed)
     return Manifest(masks.root, (photo for photo in photos if photo.id not in known))
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copy
 import reprlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from wsshm import methods, plugins
+from wsshm import grades, methods, plugins
 from wsshm.documents import yaml_value
 from wsshm.errors import UserError, nearest
 from wsshm.models import ARCHITECTURES, NAME, ArchitectureType
@@ -29,6 +30,36 @@ Labels = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Processes = Annotated[int, Field(ge=1, le=4096)]
 TESTS = ("procedural/test", "procedural/test-shifted")
 """The test sets of a configuration that names none."""
+
+
+def of_known_grades(value: Any) -> Any:
+    """A mapping by grade whose grades there are; any other value as it is, for the key's type to judge."""
+    for name in value if isinstance(value, Mapping) else ():
+        if name not in grades.GRADES:
+            raise ValueError(f"masks have no grade {str(name)!r:.40}; {nearest(str(name), grades.GRADES)}")
+    return value
+
+
+def _spelt_once(value: Any) -> Any:
+    return grades.shortest(value) if isinstance(value, dict) else value
+
+
+ONE, BY_GRADE = "<one>", "<by grade>"
+WhichForm = pydantic.Discriminator(lambda value: BY_GRADE if isinstance(value, Mapping) else ONE)
+# A number of the default grade, or numbers by grade: read as the number alone where no other grade is named.
+LabelsByGrade = Annotated[
+    Annotated[Labels, pydantic.Tag(ONE)] | Annotated[dict[str, Labels], Field(min_length=1), pydantic.Tag(BY_GRADE)],
+    WhichForm,
+    pydantic.BeforeValidator(of_known_grades),
+    pydantic.AfterValidator(_spelt_once),
+]
+PicturesByGrade = Annotated[
+    Annotated[Pictures, pydantic.Tag(ONE)]
+    | Annotated[dict[str, Pictures], Field(min_length=1), pydantic.Tag(BY_GRADE)],
+    WhichForm,
+    pydantic.BeforeValidator(of_known_grades),
+    pydantic.AfterValidator(_spelt_once),
+]
 
 
 # Python's types, as pydantic's sentences call them, and what YAML calls them.
@@ -50,16 +81,31 @@ class ProceduralConfig(Section):
     """Cut-out people, from which training makes composites."""
     backgrounds: Pictures = 200
     """Pictures without people, behind the cut-outs."""
-    natural: Pictures = 1000
-    """Natural pictures to train on, each with a mask and its true matte."""
+    natural: PicturesByGrade = 1000
+    """Natural pictures to train on, each with a mask and its true matte; {polygon: 1000, fine: 100} draws further
+    pictures with masks of further grades, one number those of the default grade, polygon."""
     val: Pictures = 60
     """Natural pictures to validate on."""
     test: Pictures = 100
     """Natural pictures to test on, in each of both test sets."""
     seed: Seed = 0
     """The same seed draws the same pictures."""
-    mask_coarseness: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
-    """How coarse the drawn masks are: 0 is exact, 1 is like an annotator who clicks a polygon, more is coarser."""
+    mask_coarseness: Annotated[float, Field(ge=0.0, le=100.0)] | None = None
+    """Masks by the annotator of earlier releases in place of those of a grade: 0 is exact, 1 was the default there, more is
+    coarser; null draws them by grade."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_annotator(self) -> ProceduralConfig:
+        if self.mask_coarseness is not None and isinstance(self.natural, dict):
+            raise ValueError(
+                "mask_coarseness draws all masks alike; give natural as one number, or leave the coarseness out"
+            )
+        return self
+
+    @property
+    def masks(self) -> str | float:
+        """How masks are drawn: the default grade's name, or a coarseness."""
+        return grades.DEFAULT if self.mask_coarseness is None else self.mask_coarseness
 
 
 class DataConfig(Section):
@@ -339,8 +385,9 @@ class Budget(Section):
 
     mattes: Labels | None = None
     """Mattes (cut-outs, or photos with mattes) that a run may use; null is all there are."""
-    masks: Labels | None = None
-    """Masks of photos that a run may use; null is all there are."""
+    masks: LabelsByGrade | None = None
+    """Masks of photos that a run may use: a number of the default grade, polygon, or {polygon: 1000, fine: 100}; null is
+    all there are, of whatever grade."""
 
 
 class RunConfig(Section):

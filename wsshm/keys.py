@@ -141,8 +141,8 @@ def _type(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
     """A JSON schema in words."""
     if "$ref" in schema:
         schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
-    if "anyOf" in schema:
-        return " or ".join(_type(part, whole) for part in schema["anyOf"])
+    if forms := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(_type(part, whole) for part in forms)
     if "enum" in schema:
         *others, last = map(str, schema["enum"])
         return f"{', '.join(others)} or {last}" if others else last

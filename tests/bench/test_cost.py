@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bench.cost import CostModel
 from wsshm.errors import UserError
+from wsshm.grades import GRADES
 
 
 def test_default_prices_are_the_published_ones_and_say_so():
@@ -42,6 +43,9 @@ def test_prices_are_read_in_time_or_money(text, matte, mask, unit):
         ("matte=690s,masks=2s", "'mask'"),
         ("matte=690s,matte=2s", "twice"),
         ("690s", "name a price"),
+        ("matte=690s,mask=79.2s,mask.polygon=80s", "twice"),
+        ("matte=690s,mask=79.2s,mask.fien=80s", "'mask.fine'"),
+        ("matte=690s,mask=79.2s,mask.fine=4EUR", "4EUR for a mask.fine"),
         ("matte=690,mask=2s", "'690'"),
         ("matte=-1s,mask=2s", "'-1s'"),
         ("matte=0s,mask=2s", "'0s'"),
@@ -70,6 +74,27 @@ def test_money_is_said_with_its_currency():
     assert cost.format(cost.of(0, 1)) == "2.50 EUR"
     assert cost.shown(cost.of(1, 0)) == 23
     assert cost.display_unit == "EUR"
+
+
+def test_masks_are_priced_by_grade():
+    cost = CostModel.parse("matte=690s,mask.polygon=79.2s,mask.fine=200s")
+    assert cost.of(40, {"polygon": 1000, "fine": 100}) == pytest.approx(40 * 690 + 1000 * 79.2 + 100 * 200)
+    assert cost.of(0, {"clicks": 10}) == pytest.approx(10 * GRADES["clicks"].seconds)
+    assert cost.of(1, {"polygon": 7}) == cost.of(1, 7)
+    assert cost.describe(["fine"]).endswith("A fine mask costs 200 s: given by the user.")
+    assert f"A fine mask costs {GRADES['fine'].seconds:g} s: no published time was found; ours" in CostModel().describe(
+        ["fine"]
+    )
+    nested = {"matte": "690s", "mask": {"polygon": "79.2s", "fine": "200s"}}
+    assert CostModel.from_prices(nested) == cost != CostModel()
+    assert CostModel.parse(f"matte=690s,mask=79.2s,mask.fine={GRADES['fine'].seconds}s") == CostModel()
+
+
+def test_a_grade_without_a_price_in_money_is_asked_for():
+    cost = CostModel.parse("matte=23EUR,mask=2EUR,mask.fine=4EUR")
+    assert cost.of(1, {"polygon": 1, "fine": 1}) == 29
+    with pytest.raises(UserError, match=r"no price for masks of the grade expert; add it, such as mask\.expert=4EUR"):
+        cost.of(1, {"expert": 1})
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 100))

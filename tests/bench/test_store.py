@@ -41,6 +41,7 @@ RUN = {
     "seed": 3,
     "mattes": 40,
     "masks": 1000,
+    **{"masks_clicks": 0, "masks_polygon": 900, "masks_fine": 100, "masks_expert": 0},
     "cost_s": 106800.5,
     "config": json.dumps({"a": 1}),
     "data_fingerprint": "ff",

@@ -271,5 +271,5 @@ def test_a_cluster_that_did_not_start_in_time_is_started_again(monkeypatch: pyte
 
 def test_without_workers_a_sweeps_run_has_one() -> None:
     """Ray Train's calls are refused in Ray Tune's process, where `workers: 0` would train."""
-    run = RunPlan(RunConfig(train=TrainConfig(workers=0)), "a", (), "b", 1, 1)
+    run = RunPlan(RunConfig(train=TrainConfig(workers=0)), "a", (), "b", 1, {"polygon": 1})
     assert planned({"run": {"run": run}}) == replace(run, config=RunConfig())

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cost import CostModel
 from sweeps.expand import expand
 from sweeps.plan import Plan, SpeedPlan, configurations, load_plan
 from tests.wsshm import tiny
@@ -57,6 +58,37 @@ def test_a_grid_is_every_combination_once(methods: list, bands: list, seeds: lis
     )
     found = [(r.method.name, r.method.blend.band, r.train.seed, r.budget.mattes) for r in configurations(plan)]
     assert len(found) == len(set(found)) == len(methods) * len(bands) * len(seeds) * len(mattes)
+
+
+def test_budgets_by_grade_are_every_combination() -> None:
+    plan = Plan(
+        name="x",
+        budgets=[  # type: ignore[arg-type]
+            {"mattes": [10, 20], "masks": {"polygon": [300, 1000], "fine": [0, 100]}},
+            {"mattes": 40, "masks": [1000, {"polygon": 900, "fine": 100}]},
+        ],
+        base={"data": {"procedural": {"natural": {"polygon": 1000, "fine": 100}}}},
+    )
+    budgets = [(budget.mattes, budget.masks) for budget in plan.label_budgets()]
+    several = [300, {"polygon": 300, "fine": 100}, 1000, {"polygon": 1000, "fine": 100}]
+    assert budgets[:8] == [(mattes, masks) for mattes in (10, 20) for masks in several]
+    assert budgets[8:] == [(40, 1000), (40, {"polygon": 900, "fine": 100})]
+    assert plan.num_runs == len(budgets) == len(configurations(plan))
+    for where, value in (("budgets", [{"masks": {"fien": 3}}]), ("report", {"cost": {"mask": {"fien": "2s"}}})):
+        with pytest.raises(UserError, match=rf"{where}.*masks have no grade 'fien'"):
+            parse({"name": "x", where: value}, Plan)
+
+
+def test_a_plan_prices_masks_by_grade() -> None:
+    def prices(**cost: object) -> CostModel:
+        return Plan(name="x", report={"cost": cost}).report.cost.model()  # type: ignore[arg-type]
+
+    assert prices(mask={"polygon": "79.2s", "fine": "200s"}) == CostModel.parse("matte=690s,mask=79.2s,mask.fine=200s")
+    assert prices(mask={"fine": "200s"}) == prices(mask={"polygon": "79.2s", "fine": "200s"})
+    assert prices(mask={"polygon": "80s"}) == prices(mask="80s")
+    assert (
+        load_plan("smoke", ["report.cost={matte: 600s, mask: {fine: 200s}}"]).report.cost.model().mask_of("fine") == 200
+    )
 
 
 def test_equal_runs_are_run_once(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from pyarrow import fs
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from bench.cost import CostModel
+from bench.graded import with_grades
 from bench.store import Store
 from sweeps.cli import app
 from sweeps.estimate import Rates
@@ -24,9 +27,11 @@ from sweeps.expand import expand
 from sweeps.plan import Plan
 from sweeps.repeat import open_plan, repeat
 from sweeps.show import show
+from sweeps.trial import describe
 from tests.sweeps import made_up
 from tests.wsshm import tiny
 from wsshm.config import RunConfig, parse
+from wsshm.data.manifest import Manifest
 from wsshm.errors import UserError
 from wsshm.files import location
 from wsshm.files.location import Location
@@ -81,6 +86,35 @@ def test_runs_sharing_costs_and_estimate(data: Path, tmp_path: Path, capsys: pyt
     assert "based on 1 finished run of unet/test_efficientnet in fp32 on 1 CPU a worker" in text
     assert "(Example CPU, 1 thread)" in text
     assert "then 4 settings are timed" in text
+
+
+def test_masks_of_several_grades_are_told_priced_and_stored_by_grade(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    root = tiny.make(tmp_path / "data")
+    masks = Manifest.read(root / "masks.parquet")
+    stated = [replace(s, attributes={"mask_grade": "fine"}) if s.id > "photo4" else s for s in masks.samples]
+    Manifest(masks.root, stated).write(root / "masks.parquet")
+    cost = {"matte": "10EUR", "mask": {"polygon": "1EUR", "fine": "3EUR"}}
+    budgets = [{"mattes": 6, "masks": {"polygon": [4, 5], "fine": 3}}, {"mattes": 6, "masks": 5}]
+    plan = tiny_plan(root, budgets=budgets, seeds=[0], report={"cost": cost})
+    text = shown(plan, tmp_path / "none", capsys)
+    assert re.search(r"6 +4 polygon, 3 fine +73 EUR +1\b", text)
+    assert re.search(r"6 +5 polygon, 3 fine +74 EUR +1\b", text)
+    assert re.search(r"6 +5 +65 EUR +1\b", text)
+    runs = expand(plan)
+    rows = [describe(run) for run in runs]
+    columns = ("masks", "masks_clicks", "masks_polygon", "masks_fine", "masks_expert")
+    assert sorted(tuple(row[name] for name in columns) for row in rows) == [
+        (5, 0, 5, 0, 0),
+        (7, 0, 4, 3, 0),
+        (8, 0, 5, 3, 0),
+    ]
+    assert {row["masks"]: row["cost_s"] for row in rows}[8] == CostModel().of(6, {"polygon": 5, "fine": 3})
+    store = Store(tmp_path / "store")
+    store.write("runs", [row | {"status": "finished"} for row in rows])
+    told = with_grades(store.read("runs"))["masks"]
+    assert sorted(map(str, told)) == ["4 polygon, 3 fine", "5", "5 polygon, 3 fine"]
 
 
 def test_without_rows_it_names_what_makes_some(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 
 from tests.wsshm import tiny
 from wsshm import methods
-from wsshm.config import RunConfig, override, parse
+from wsshm.config import Budget, RunConfig, override, parse
 from wsshm.data.manifest import Manifest
-from wsshm.data.sources import Sources, budgeted, open_sources
+from wsshm.data.sources import Sources, budgeted, budgeted_masks, open_sources
 from wsshm.errors import UserError
 from wsshm.methods import stages_of
 from wsshm.training.planning import digest, plan_run
@@ -190,6 +191,78 @@ def test_budgets_are_nested(sources: Sources, seed: int) -> None:
 
 def test_seeds_draw_different_subsets(sources: Sources) -> None:
     assert len({tuple(s.id for s in budgeted(sources.masks, 4, seed, "masks")) for seed in range(8)}) > 4
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pictures, the last three of their eight masks stated to be fine."""
+    root = tiny.make(tmp_path_factory.mktemp("graded"))
+    masks = Manifest.read(root / "masks.parquet")
+    states = [replace(s, attributes={"mask_grade": "fine"}) if s.id > "photo4" else s for s in masks.samples]
+    Manifest(masks.root, states).write(root / "masks.parquet")
+    return root
+
+
+def test_a_run_is_the_same_however_its_masks_are_written(root: Path, graded: Path) -> None:
+    config = tiny.config(root)
+    same = {
+        plan_run(changed(config, f"budget.masks={text}")).run_id
+        for text in ("8", "{polygon: 8}", "{fine: 0, polygon: 8}")
+    }
+    assert same == {plan_run(config).run_id}
+    mixed = tiny.config(graded)
+    texts = ("{polygon: 5, fine: 3}", "{fine: 3, polygon: 5}", "{expert: 0, fine: 3, polygon: 5}")
+    runs = [plan_run(mixed), *(plan_run(changed(mixed, f"budget.masks={text}")) for text in texts)]
+    assert len({run.run_id for run in runs}) == 1
+    assert len({str(run.config.budget) for run in runs[1:]}) == 1
+    assert {str(run.masks_by_grade) for run in runs} == {str({"polygon": 5, "fine": 3})}
+    assert all((run.mattes, run.masks) == (6, 8) for run in runs)
+    # The same pictures and masks, of another grade: the labels have another price, so it is another run.
+    assert plan_run(config).run_id != runs[0].run_id
+    assert plan_run(changed(tiny.config(graded, "matte_only"))).masks_by_grade == {}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_grades_have_pictures_of_their_own_and_are_nested_each(graded: Path, seed: int) -> None:
+    sources = open_sources(tiny.config(graded).data)
+
+    def chosen(polygon: int, fine: int) -> dict[str, str]:
+        samples = budgeted_masks(sources, Budget(masks={"polygon": polygon, "fine": fine}), seed)
+        assert len({s.id for s in samples}) == polygon + fine
+        return {s.id: s.attributes.get("mask_grade", "polygon") for s in samples}
+
+    budgets = {(p, f): chosen(p, f) for p in range(6) for f in range(4)}
+    for (polygon, fine), found in budgets.items():
+        assert Counter(found.values()) == {k: v for k, v in (("polygon", polygon), ("fine", fine)) if v}
+        for (more, finer), other in budgets.items():
+            assert (more < polygon or finer < fine) or found.items() <= other.items()
+    assert set(chosen(5, 3)) == {s.id for s in budgeted_masks(sources, Budget(), seed)}
+    # Without other grades the order is the one that budgets have always had.
+    plain = open_sources(tiny.config(graded).data).masks.where(lambda s: not s.attributes)
+    assert list(chosen(4, 0)) == [s.id for s in budgeted(plain, 4, seed, "masks")]
+
+
+def test_masks_of_a_grade_that_there_are_not_are_refused(root: Path, graded: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"asks for 1 fine masks but the data set has 0 \(8 polygon\); set budget.masks"
+    ):
+        plan_run(changed(tiny.config(root), "budget.masks={polygon: 7, fine: 1}"))
+    with pytest.raises(UserError, match=r"asks for 6 polygon masks but the data set has 5 \(5 polygon, 3 fine\)"):
+        plan_run(changed(tiny.config(graded), "budget.masks=6"))
+    for value, said in (
+        ("{fien: 3}", "budget.masks: masks have no grade 'fien'; the nearest valid choice is 'fine'"),
+        ("{fine: -1}", "impossible budget.masks.fine = -1"),
+        ("{}", "impossible budget.masks"),
+        ("many", "impossible budget.masks = 'many'"),
+    ):
+        with pytest.raises(UserError, match=said) as caught:
+            changed(tiny.config(root), f"budget.masks={value}")
+        assert "\n" not in str(caught.value)
+    masks = Manifest.read(graded / "masks.parquet")
+    unknown = [replace(s, attributes={"mask_grade": "fien"}) for s in masks.samples]
+    Manifest(masks.root, unknown).write(tmp_path / "masks.parquet")
+    with pytest.raises(UserError, match="sample 'photo0' has mask_grade 'fien'; the nearest valid choice is 'fine'"):
+        plan_run(changed(tiny.config(graded), f"data.masks={tmp_path / 'masks.parquet'}"))
 
 
 def test_impossible_budgets_and_missing_truth_are_refused(root: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from wsshm.blended_labels.labels import LabelFolder
 from wsshm.blended_labels.making import Labellers, make_labels
 from wsshm.config import RunConfig
 from wsshm.data.manifest import Sample
-from wsshm.data.sources import Sources, budgeted
+from wsshm.data.sources import Sources, budgeted_masks
 from wsshm.errors import UserError
 from wsshm.files.claims import Claim
 from wsshm.files.location import Location
@@ -35,7 +35,7 @@ def ensure_labels(entry: AddressedStage, run: RunPlan, root: Location, teacher: 
     if folder is None:
         return
     config, sources = run.config, run.sources
-    samples = budgeted(sources.masks, config.budget.masks, config.train.seed, "masks")
+    samples = budgeted_masks(sources, config.budget, config.train.seed)
     claim = Claim(folder.place / "claim.json")
     recipe = labels_recipe(entry.stage, run.named(entry.stage.teacher).address, config, sources)
     while folder.missing(samples):

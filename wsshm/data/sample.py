@@ -11,6 +11,7 @@ from typing import Any
 
 from wsshm.data.manifest_table import CHOICES, FILE_COLUMNS
 from wsshm.errors import UserError, nearest
+from wsshm.grades import ATTRIBUTE, DEFAULT, GRADES
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,14 @@ class Sample:
     def extents(self) -> list[tuple[int, int]]:
         """(offset, size) in the shard of each of `files`, in their order."""
         return list(zip(self.offsets, self.sizes, strict=True))
+
+
+def grade_of(sample: Sample) -> str:
+    """The grade of a sample's mask; the default one where none is stated. UserError for a grade that there is not."""
+    grade = sample.attributes.get(ATTRIBUTE, DEFAULT)
+    if grade not in GRADES:
+        raise UserError(f"sample {sample.id!r} has {ATTRIBUTE} {grade!r}; {nearest(grade, GRADES)}")
+    return grade
 
 
 def content_hash(root: Path, sample: Sample) -> str:

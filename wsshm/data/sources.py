@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +14,14 @@ import numpy as np
 from wsshm.config import Budget, DataConfig
 from wsshm.data.fetching import patiently
 from wsshm.data.manifest import Manifest, Sample
+from wsshm.data.sample import grade_of
 from wsshm.errors import UserError, nearest, redacted, without_hidden
 from wsshm.files.filesystems import RemoteError
 from wsshm.files.location import Location
+from wsshm.grades import DEFAULT, GRADES, counted
 
 PROCEDURAL = "procedural/"
+MASKS = "masks"
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def open_manifest(name: str, config: DataConfig) -> Manifest:
         )
     drawn = config.procedural
     counts = drawn.model_dump(include=set(procedural.DEFAULT_COUNTS)) | {procedural.SHIFTED: drawn.test}
-    return procedural.embedded(procedural.Recipe(part, config.size, drawn.seed, drawn.mask_coarseness), counts)
+    return procedural.embedded(procedural.Recipe(part, config.size, drawn.seed, drawn.masks), counts)
 
 
 def place_of(name: str, config: DataConfig) -> Location:
@@ -127,27 +132,69 @@ def budgeted(manifest: Manifest, count: int | None, seed: int, label: str) -> tu
 
     The order is over sorted ids, so it does not depend on how the manifest is sorted. UserError where there are fewer.
     """
-    _check_count(manifest, count, label)
-    samples = sorted(manifest.samples, key=lambda s: s.id)
-    order = np.random.default_rng([seed, *label.encode()]).permutation(len(samples))
-    return tuple(samples[i] for i in order[:count])
+    _check_count(len(manifest), count, label)
+    return _in_order(manifest.samples, seed, label)[:count]
+
+
+def budgeted_masks(sources: Sources, budget: Budget, seed: int) -> tuple[Sample, ...]:
+    """The pictures whose masks (or which without them) a budget pays for: of each grade the first of an order of its own.
+
+    A picture has a mask of one grade, so the grades' pictures are disjoint, and a smaller budget is contained in a larger
+    one whatever the grades. UserError where there are fewer.
+    """
+    check_budget(budget, sources)
+    chosen: list[Sample] = []
+    for grade, count in masks_by_grade(budget, sources).items():
+        own = [sample for sample in sources.masks.samples if grade_of(sample) == grade]
+        chosen += _in_order(own, seed, MASKS if grade == DEFAULT else f"{MASKS}.{grade}")[:count]
+    return tuple(chosen)
+
+
+def _in_order(samples: Iterable[Sample], seed: int, label: str) -> tuple[Sample, ...]:
+    by_id = sorted(samples, key=lambda s: s.id)
+    return tuple(by_id[i] for i in np.random.default_rng([seed, *label.encode()]).permutation(len(by_id)))
+
+
+def masks_by_grade(budget: Budget, sources: Sources) -> dict[str, int]:
+    """Numbers of masks by grade, none of them 0, that a budget comes to: where it says nothing, all there are."""
+    if budget.masks is None:
+        return grades_of(sources.masks)
+    return {grade: int(count) for grade, count in counted(budget.masks).items()}
+
+
+def grades_of(manifest: Manifest) -> dict[str, int]:
+    """How many masks of each grade a manifest lists."""
+    return dict(_grades_of(manifest))
+
+
+@functools.lru_cache(maxsize=16)
+def _grades_of(manifest: Manifest) -> tuple[tuple[str, int], ...]:
+    found = Counter(grade_of(sample) for sample in manifest.samples if sample.mask is not None)
+    return tuple((grade, found[grade]) for grade in GRADES if found[grade])
 
 
 def available(budget: Budget, sources: Sources) -> tuple[int, int]:
-    """(mattes, masks) that a budget comes to: where it says nothing, all there are."""
+    """(mattes, masks) that a budget comes to, masks of whatever grade: where it says nothing, all there are."""
     mattes = len(sources.mattes) if budget.mattes is None else budget.mattes
-    masks = len(sources.masks) if budget.masks is None else budget.masks
-    return mattes, masks
+    return mattes, sum(masks_by_grade(budget, sources).values())
 
 
 def check_budget(budget: Budget, sources: Sources) -> None:
     """Raise UserError where a budget asks for more labels than there are."""
-    _check_count(sources.mattes, budget.mattes, "mattes")
-    _check_count(sources.masks, budget.masks, "masks")
+    _check_count(len(sources.mattes), budget.mattes, "mattes")
+    there = grades_of(sources.masks)
+    if not set(there) | set(masks_by_grade(budget, sources)) <= {DEFAULT}:
+        for grade, count in masks_by_grade(budget, sources).items():
+            if count > there.get(grade, 0):
+                listed = ", ".join(f"{number} {name}" for name, number in there.items())
+                raise UserError(
+                    f"the budget asks for {count} {grade} masks but the data set has {there.get(grade, 0)} ({listed}); set"
+                    f" budget.masks to what there is, by grade, or add masks (of the embedded set by data.procedural.natural)"
+                )
+    else:
+        _check_count(len(sources.masks), available(budget, sources)[1], MASKS)
 
 
-def _check_count(manifest: Manifest, count: int | None, label: str) -> None:
-    if count is not None and count > len(manifest):
-        raise UserError(
-            f"the budget asks for {count} {label} but the data set has {len(manifest)}; lower budget.{label}"
-        )
+def _check_count(there: int, count: int | None, label: str) -> None:
+    if count is not None and count > there:
+        raise UserError(f"the budget asks for {count} {label} but the data set has {there}; lower budget.{label}")

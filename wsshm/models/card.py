@@ -5,7 +5,7 @@ The head is the metadata that the Hugging Face hub reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import yaml
 
 from wsshm.config import RunConfig
 from wsshm.errors import redacted
+from wsshm.grades import GRADES
 from wsshm.models import name_of, text_of, weights
 from wsshm.models.catalogue import licence
 from wsshm.models.checkpoint import ModelCard, check_model
@@ -44,13 +45,14 @@ class Provenance:
     scores: Sequence[Score] = ()
 
 
-def trained_by(config: RunConfig, run_id: str, mattes: int, masks: int) -> Provenance:
-    """What a run's configuration and its counts of labels say of its model."""
+def trained_by(config: RunConfig, run_id: str, mattes: int, masks: Mapping[str, int]) -> Provenance:
+    """What a run's configuration and its counts of labels say of its model; `masks` are by grade."""
     data = config.data
     sources = [f"mattes of `{data.mattes}`"] if mattes else []
     sources += [f"photos and masks of `{data.masks}`"] if masks else []
     sources += [f"validated on `{data.val}`"]
-    labels = " and ".join(f"{count:,} {kind}" for count, kind in ((mattes, "mattes"), (masks, "masks")) if count)
+    counts = [(mattes, "mattes"), *((masks.get(grade, 0), f"{grade} masks") for grade in GRADES)]
+    labels = " and ".join(f"{count:,} {kind}" for count, kind in counts if count)
     return Provenance(run_id, ", ".join(sources), labels or "none")
 
 

@@ -30,7 +30,7 @@ from wsshm.data.cutting import Float64, UInt8, cut, reduced, reduction_of
 from wsshm.data.looks import figure_look, look
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.placing import CUT_OFF, Placement, Size, background_map, photo_map
-from wsshm.data.sources import Sources, budgeted
+from wsshm.data.sources import Sources, budgeted, budgeted_masks
 from wsshm.errors import UserError
 from wsshm.methods.stage import Stage
 from wsshm.training.fetch_ahead import FetchAhead
@@ -100,7 +100,7 @@ class StepDataset(Dataset):
         self.mattes = (
             budgeted(sources.mattes, config.budget.mattes, config.train.seed, "mattes") if stage.uses_mattes else ()
         )
-        photos = budgeted(sources.masks, config.budget.masks, config.train.seed, "masks") if stage.uses_photos else ()
+        photos = budgeted_masks(sources, config.budget, config.train.seed) if stage.uses_photos else ()
         self.photos = photos
         self.matte_slots = round(stage.matte_share * config.train.batch)
         self.salt = zlib.crc32(stage.name.encode())

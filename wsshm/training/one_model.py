@@ -59,7 +59,7 @@ def train_single(config: RunConfig, out: Location) -> Location:
         with (out / "model").new_folder(last=CARD) as temporary:
             shutil.copytree(trained.model, temporary, dirs_exist_ok=True)
             (temporary / RUN).write_text(written)
-            known = trained_by(run.config, run.run_id, run.mattes, run.masks)
+            known = trained_by(run.config, run.run_id, run.mattes, run.masks_by_grade)
             write_page(temporary, known)
     return out / "model"
 

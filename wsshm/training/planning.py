@@ -14,10 +14,12 @@ from typing import Any
 
 from wsshm.blended_labels.labeller import size_seen
 from wsshm.config import EXECUTION_KEYS, RunConfig
-from wsshm.data.sources import Sources, available, check_budget, open_sources
+from wsshm.data.sample import grade_of
+from wsshm.data.sources import Sources, available, check_budget, grades_of, masks_by_grade, open_sources
 from wsshm.errors import UserError, without_hidden
 from wsshm.files import cache, node_cache
 from wsshm.files.location import Location
+from wsshm.grades import DEFAULT, shortest
 from wsshm.methods import stages_of
 from wsshm.methods.stage import Stage
 from wsshm.models import ARCHITECTURES, families, name_of, weights
@@ -86,7 +88,7 @@ def plan_run(config: RunConfig, sources: Sources | None = None, beside: bool = F
         sources.fingerprint,
         # What its annotation costs. Natural pictures that are shown without their masks are no label.
         mattes=mattes * any(stage.uses_mattes for stage in stages) + photos * true_mattes,
-        masks=photos * any(stage.uses_masks for stage in stages),
+        masks_by_grade=masks_by_grade(config.budget, sources) if any(stage.uses_masks for stage in stages) else {},
         beside=beside,
     )
 
@@ -114,8 +116,8 @@ def _check_labels(config: RunConfig, stages: Sequence[Stage], sources: Sources) 
 def _addressed(config: RunConfig, stages: Sequence[Stage], sources: Sources) -> list[AddressedStage]:
     """The stages with their addresses.
 
-    An address covers the stage itself, the model, the optimisation, the label budget and data it draws on, and the
-    addresses of the stages it builds on; not paths, worker counts or devices.
+    An address covers the stage itself, the model, the optimisation, the label budget (masks by grade) and data it draws
+    on, and the addresses of the stages it builds on; not paths, worker counts or devices.
     """
     optimisation = {
         key: value
@@ -123,7 +125,10 @@ def _addressed(config: RunConfig, stages: Sequence[Stage], sources: Sources) -> 
         if key not in EXECUTION_KEYS and key not in ("steps", "teacher_steps")
     }
     model = config.model.model_dump() | {"weights": weights.identity(config.model.weights)}
-    mattes, masks = available(config.budget, sources)
+    mattes, _ = available(config.budget, sources)
+    masks = [sources.masks.fingerprint, shortest(masks_by_grade(config.budget, sources))]
+    if set(grades_of(sources.masks)) - {DEFAULT}:  # the manifest's fingerprint covers files alone
+        masks.append(digest(sorted((s.id, grade_of(s)) for s in sources.masks.samples)))
     known: dict[str, str] = {}
     result = []
     for stage in stages:
@@ -136,7 +141,7 @@ def _addressed(config: RunConfig, stages: Sequence[Stage], sources: Sources) -> 
             "mattes": [sources.mattes.fingerprint, sources.backgrounds.fingerprint, mattes]
             if stage.uses_mattes
             else None,
-            "masks": [sources.masks.fingerprint, masks] if stage.uses_photos else None,
+            "masks": masks if stage.uses_photos else None,
             "val": sources.val.fingerprint,
             "upstream": [known[name] for name in (stage.start, stage.teacher) if name],
         }

@@ -29,6 +29,7 @@ class AddressedStage:
 class RunPlan:
     """A run: its resolved configuration, its identity, its stages in order, and how many labels they learn from.
 
+    `masks_by_grade` has no grade without a mask, and is empty where the method uses none.
     `label` is how progress lines call it. `beside`: a plan's `also` asks for it, not its space.
     """
 
@@ -37,9 +38,14 @@ class RunPlan:
     stages: tuple[AddressedStage, ...]
     data_fingerprint: str
     mattes: int
-    masks: int
+    masks_by_grade: dict[str, int]
     label: str = ""
     beside: bool = False
+
+    @property
+    def masks(self) -> int:
+        """Masks of whatever grade."""
+        return sum(self.masks_by_grade.values())
 
     @property
     def sources(self) -> Sources:

