@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
+from wsshm import grades
 from wsshm.console import columns, set_option
 from wsshm.data.check_cli import check
 from wsshm.data.cutouts_cli import cutouts
@@ -35,6 +36,11 @@ app.command()(samples)
 MANIFEST = (".parquet",)
 # Limits far beyond any use, as a configuration has them: a slip of the hand is said, and not computed.
 MOST_SIDE, MOST_PICTURES, MOST_SEED, MOST_COARSE = 8192, 10_000_000, 2**32 - 1, 100.0
+COARSENESS_HELP = "that of the annotator of earlier releases; 0 is exact, 1 was the default there, more is coarser"
+GradeOption = Annotated[
+    str | None,
+    typer.Option(help=f"grade of the masks: {', '.join(grades.GRADES)}; default: {grades.DEFAULT}", show_default=False),
+]
 ManifestPath = Annotated[
     str, typer.Argument(metavar="M", help="a manifest (.parquet), or its address such as s3://bucket/photos.parquet")
 ]
@@ -53,21 +59,30 @@ def procedural(
         str | None, typer.Option(help="pictures of each part (natural=100,cutouts=40), or one number for every part")
     ] = None,
     seed: Annotated[int, typer.Option(help="the same seed draws the same pictures", min=0, max=MOST_SEED)] = 0,
+    grade: GradeOption = None,
     mask_coarseness: Annotated[
-        float, typer.Option(help="0 is exact, 1 like an annotator's, more is coarser", min=0, max=MOST_COARSE)
-    ] = 1.0,
+        float | None, typer.Option(help=f"in place of --grade: {COARSENESS_HELP}", min=0, max=MOST_COARSE)
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="processes; default: one for each CPU", min=1)] = None,
 ) -> None:
-    """Draw the embedded data set: people with exact mattes, coarse masks and held-out natural pictures.
+    """Draw the embedded data set: people with exact mattes, masks of a grade and held-out natural pictures.
 
-    Example: wsshm data make procedural --out data/drawn --size 512 --count natural=100,cutouts=40
+    Example: wsshm data make procedural --out data/drawn --size 512 --count natural=100,cutouts=40 --grade fine
     """
     from wsshm.data.procedural import DEFAULT_COUNTS, make
 
     counts = {**DEFAULT_COUNTS, **parse_counts(count, DEFAULT_COUNTS)} if count else None
-    written = make(out, size, counts=counts, seed=seed, mask_coarseness=mask_coarseness, workers=workers)
+    masks = _masks(grade, mask_coarseness, "--mask-coarseness")
+    written = make(out, size, counts=counts, seed=seed, masks=masks, workers=workers)
     for part, manifest in written.items():
         typer.echo(f"{part}: {manifest}")
+
+
+def _masks(grade: str | None, coarseness: float | None, option: str) -> str | float:
+    """How masks are drawn; the default grade where nothing is said."""
+    if grade is not None and coarseness is not None:
+        raise UserError(f"--grade and {option} are two ways to say how masks are drawn; give one of them")
+    return grades.named(grade or grades.DEFAULT).name if coarseness is None else coarseness
 
 
 def parse_counts(text: str, parts: dict[str, int]) -> dict[str, int]:
@@ -129,6 +144,13 @@ def import_(
             "--class", help="class indices that are the person, if masks hold classes: 15 (VOC), or several: 13,14"
         ),
     ] = None,
+    grade: Annotated[
+        str | None,
+        typer.Option(
+            help=f"grade of the masks ({', '.join(grades.GRADES)}), of all that ROOT's CSV gives no {grades.ATTRIBUTE}; masks"
+            f" of unstated grade count as {grades.DEFAULT}"
+        ),
+    ] = None,
     masks_as: Annotated[
         str | None, typer.Option(help="what masks/ holds: mask, or matte (P3M and AIM publish mattes in mask/)")
     ] = None,
@@ -162,9 +184,15 @@ def import_(
         split=split,
         domain=domain,
         options={key: yaml_value(text, f"--option {key}") for key, text in _pairs(option, "--option")},
+        grade=grade,
     )
     manifest.write(out)
     typer.echo(f"{redacted(out)}: {_split_counts(manifest)}")
+    if unstated := sum(s.mask is not None and grades.ATTRIBUTE not in s.attributes for s in manifest.samples):
+        typer.echo(
+            f"{unstated:,} {'mask' if unstated == 1 else 'masks'} of unstated grade, which counts as {grades.DEFAULT}; --grade"
+            " says another, and `wsshm data stats` what they are like where there are mattes"
+        )
 
 
 @app.command()
@@ -209,6 +237,12 @@ def prepare_(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="folder with photos/, cutouts/ and backgrounds/")],
     out: Annotated[Path, typer.Option(help="folder for the manifests and composites/; made whole or not at all")],
     truth: Annotated[str, typer.Option(help="what photos' mattes are: exact or estimated")] = "estimated",
+    grade: Annotated[
+        str | None,
+        typer.Option(
+            help=f"grade of the photos' masks: {', '.join(grades.GRADES)}; unstated counts as {grades.DEFAULT}"
+        ),
+    ] = None,
 ) -> None:
     """Make all that the plan `photos` needs of your own photos, cut-outs and backgrounds; pictures stay where they are.
 
@@ -222,7 +256,7 @@ def prepare_(
     from wsshm.data.manifest import Manifest
     from wsshm.data.prepare import MANIFESTS, prepare
 
-    if not prepare(data, out, truth):
+    if not prepare(data, out, truth, grade):
         typer.echo(f"{out} is prepared already, from the same data")
     for name in MANIFESTS:
         typer.echo(f"{out / name}: {_split_counts(Manifest.read(out / name))}")
@@ -285,22 +319,24 @@ def compose(
 def coarsen(
     manifest: ManifestPath,
     out: Annotated[Path, typer.Option(help="folder for masks/ and the manifest OUT/NAME.parquet")],
+    grade: GradeOption = None,
     coarseness: Annotated[
-        float, typer.Option(help="1 is like an annotator who clicks a polygon, more is coarser", min=0, max=MOST_COARSE)
-    ] = 1.0,
+        float | None, typer.Option(help=f"in place of --grade: {COARSENESS_HELP}", min=0, max=MOST_COARSE)
+    ] = None,
     seed: Annotated[int, typer.Option(help="another seed is another annotator", min=0, max=MOST_SEED)] = 0,
 ) -> None:
-    """Redraw every mask with fewer clicks, to see what masks that cost less would have done.
+    """Redraw every mask as masks of a grade are, to see what masks that cost less would have done.
 
-    The annotator is simulated (that of the embedded data set); pictures, mattes and splits stay as they are.
+    The annotator is simulated (that of the embedded data set) and redraws the masks that there are, which should be better
+    than the grade's; pictures, mattes and splits stay as they are.
 
-    Example: wsshm data coarsen photos.parquet --out photos-coarse2 --coarseness 2
+    Example: wsshm data coarsen photos.parquet --out photos-polygon --grade polygon
     """
     from wsshm.data.coarsen import write_coarser
     from wsshm.data.manifest import Manifest
 
     listed = Manifest.read(manifest)
-    written = write_coarser(listed, out, coarseness=coarseness, seed=seed)
+    written = write_coarser(listed, out, masks=_masks(grade, coarseness, "--coarseness"), seed=seed)
     typer.echo(f"{written}: {sum(sample.mask is not None for sample in listed.samples)} masks redrawn")
 
 

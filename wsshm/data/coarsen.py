@@ -1,11 +1,12 @@
 """Coarser masks of the same photos: what labels cost less to draw, and whether a method tolerates them.
 
-The masks of a data set are as good as its annotators were. Redrawn with fewer clicks by the simulated annotator of the
-embedded data set, they ask of real photos what other masks would have done. The annotator is ours and simulated.
+The masks of a data set are as good as its annotators were. Redrawn at a grade by the simulated annotator of the embedded
+data set, they ask of real photos what other masks would have done. The annotator is ours and simulated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,21 +16,28 @@ from wsshm.console import track
 from wsshm.data import pictures
 from wsshm.data.manifest import Manifest, Sample, content_hash
 from wsshm.data.names import file_names
-from wsshm.data.procedural.masks import annotate
+from wsshm.data.procedural.dataset import Masks, draw_mask
 from wsshm.data.roots import common_root
 from wsshm.errors import UserError
 from wsshm.files.whole import whole_folder
+from wsshm.grades import ATTRIBUTE, named
+
+COARSENESS = "mask_coarseness"
 
 
-def write_coarser(manifest: Manifest, out: Path, *, coarseness: float, seed: int) -> Path:
+def write_coarser(manifest: Manifest, out: Path, *, masks: Masks, seed: int) -> Path:
     """Redraw every mask of a manifest to OUT/masks; returns OUT/NAME.parquet with OUT's name, all else in it as it was.
 
-    `coarseness` is that of `masks.annotate`. Every mask has its own random numbers, from (seed, id): the same annotator
-    at every coarseness, whatever else the manifest lists. `out` is there whole or not at all. Raises UserError where
-    `out` is there already, the coarseness is impossible, or no sample has a mask.
+    `masks` is a grade's name, or a coarseness (`procedural.masks.annotate`). Every mask has its own random numbers, from
+    (seed, id): the same annotator at every grade, whatever else the manifest lists. `out` is there whole or not at all.
+    Raises UserError where `out` is there already, the grade or coarseness is impossible, or no sample has a mask.
     """
-    if not 0 <= coarseness < float("inf"):
-        raise UserError(f"mask coarseness {coarseness} is not possible; choose 0 or more, 1 is usual")
+    if isinstance(masks, str):
+        said = {ATTRIBUTE: named(masks).name}
+    elif not 0 <= masks < float("inf"):
+        raise UserError(f"mask coarseness {masks} is not possible; choose 0 or more")
+    else:
+        said = {COARSENESS: f"{masks:g}"}
     if out.exists():
         raise UserError(f"{out} is there already; give another folder by --out, or remove it")
     masked = [sample for sample in manifest.samples if sample.mask is not None]
@@ -42,13 +50,13 @@ def write_coarser(manifest: Manifest, out: Path, *, coarseness: float, seed: int
         redrawn = {}
         for sample in track(filter(lambda s: s.mask, manifest.samples), len(masked), "redrawing masks"):
             solid = pictures.read_mask(manifest.path(sample, "mask")) * np.uint8(255)
-            mask = annotate(np.random.default_rng([seed, *sample.id.encode()]), solid, coarseness)
+            mask = draw_mask(np.random.default_rng([seed, *sample.id.encode()]), solid, masks)
             file = f"masks/{names[sample.id]}.png"
             pictures.write_png(unfinished / file, mask)
             redrawn[sample.id] = replace(
                 _with_mask(sample, manifest.folder, folder / file),
                 sha256=content_hash(manifest.folder, _with_mask(sample, manifest.folder, unfinished / file)),
-                attributes=sample.attributes | {"mask_coarseness": f"{coarseness:g}"},
+                attributes=_without(sample.attributes, ATTRIBUTE, COARSENESS) | said,
             )
         samples = [redrawn.get(sample.id, sample) for sample in manifest.samples]
         Manifest(manifest.root, samples).write(unfinished / f"{out.name}.parquet")
@@ -57,3 +65,8 @@ def write_coarser(manifest: Manifest, out: Path, *, coarseness: float, seed: int
 
 def _with_mask(sample: Sample, root: Path, mask: Path) -> Sample:
     return replace(sample, mask=mask.relative_to(root).as_posix())
+
+
+def _without(attributes: Mapping[str, str], *names: str) -> dict[str, str]:
+    """What an earlier mask was is not said of the new one."""
+    return {name: value for name, value in attributes.items() if name not in names}

@@ -18,10 +18,12 @@ from wsshm.data.manifest_table import DOMAINS, SPLITS
 from wsshm.data.mask_import import check_free, judged, write_binary, write_drawn
 from wsshm.data.parallel import each
 from wsshm.data.pictures import format_classes
+from wsshm.data.sample import grade_of
 from wsshm.data.sample_table import with_table
 from wsshm.data.skeleton import skeleton
 from wsshm.errors import UserError, nearest
 from wsshm.files.location import Location
+from wsshm.grades import ATTRIBUTE, GRADES
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ def import_layout(
     split: str | None = None,
     domain: str | None = None,
     options: Mapping[str, Any] | None = None,
+    grade: str | None = None,
 ) -> Manifest:
     """The manifest of the tree at `root`, laid out as the layout `name` expects (`wsshm.data.layouts`; `auto`: as it fits).
 
@@ -63,7 +66,8 @@ def import_layout(
     attribute of all that have a matte and none of their own. `masks_as` says what masks/ holds (see `MASKS_AS`). With
     `classes` masks are class indices: those of the person are written as masks of 0 and 255 to the folder `converted`,
     which the manifest then lists in their place; masks that are annotations are drawn and written there, too. `options`
-    are the layout's own. Of a `root` on an object store, every picture is fetched into the node's cache to be measured.
+    are the layout's own. `grade` (`wsshm.grades`) becomes an attribute of all that have a mask and no grade of their own. Of
+    a `root` on an object store, every picture is fetched into the node's cache to be measured.
 
     Raises UserError for an unknown layout or option, a missing folder, labels without a photo, unreadable pictures,
     files that lie outside of `root`, masks of class indices without `classes`, masks that look like mattes without
@@ -75,7 +79,15 @@ def import_layout(
     tree = nullcontext(place.local) if place.local is not None else skeleton(place)
     with tree as folder:
         listed = list_samples(
-            name, folder, truth, classes=classes, masks_as=masks_as, split=split, domain=domain, options=options
+            name,
+            folder,
+            truth,
+            classes=classes,
+            masks_as=masks_as,
+            split=split,
+            domain=domain,
+            options=options,
+            grade=grade,
         )
         masks = Location.of(converted) if converted is not None else None
         if place.local is None:
@@ -118,12 +130,17 @@ def list_samples(
     split: str | None = None,
     domain: str | None = None,
     options: Mapping[str, Any] | None = None,
+    grade: str | None = None,
 ) -> Listed:
     """The first part of `import_layout`, by names, annotations and tables alone: no picture is opened."""
     layout = LAYOUTS.get(name) if name != AUTO else None
     if truth is not None and truth not in TRUTHS:
         raise UserError(f"there is no truth {truth!r}; {nearest(truth, TRUTHS)}")
-    for option, value, choices in (("--split", split, SPLITS), ("--domain", domain, DOMAINS)):
+    for option, value, choices in (
+        ("--split", split, SPLITS),
+        ("--domain", domain, DOMAINS),
+        ("--grade", grade, GRADES),
+    ):
         if value is not None and value not in choices:
             raise UserError(f"{option} cannot be {value!r}; {nearest(value, choices)}")
     if masks_as is not None and masks_as not in MASKS_AS:
@@ -152,6 +169,13 @@ def list_samples(
         samples = [_mask_as_matte(s) for s in samples]
     if truth is not None:
         samples = [replace(s, attributes={"truth": truth, **s.attributes}) if s.matte else s for s in samples]
+    masked = set(found.drawings) | {s.id for s in samples if s.mask}
+    for sample in samples:
+        grade_of(sample)  # of the folder's table
+    if grade is not None:
+        if not masked:
+            raise UserError(f"--grade {grade} is of masks, and {root} has none; leave it out")
+        samples = [replace(s, attributes={ATTRIBUTE: grade, **s.attributes}) if s.id in masked else s for s in samples]
     return Listed(layout, samples, found.drawings, classes or layout.classes)
 
 

@@ -27,14 +27,15 @@ EACH, SIZE, SEED = 4, 512, 0
 log = logging.getLogger(__name__)
 
 
-def prepare(data: Path, out: Path, truth: str = "estimated") -> bool:
+def prepare(data: Path, out: Path, truth: str = "estimated", grade: str | None = None) -> bool:
     """Write OUT/photos.parquet, cutouts.parquet, backgrounds.parquet and composites/ from DATA's folders.
 
     DATA holds photos/ (images/, masks/, mattes/ of those to validate and test on; photos.csv, whose column split says
     `val` of these), cutouts/ (RGBA) and backgrounds/. Of what may be measured on, every fifth photo is for validation,
     the others for tests. Every fifth cut-out and background is held back, and composites with exact mattes are made of
-    them. `truth` says what the photos' mattes are, as in `import_layout`. OUT is there whole or not at all; returns False
-    where it was made from the same data before. Raises UserError where DATA lacks something, or OUT holds anything else.
+    them. `truth` says what the photos' mattes are and `grade` what their masks are, as in `import_layout`. OUT is there whole
+    or not at all; returns False where it was made from the same data before. Raises UserError where DATA lacks something, or
+    OUT holds anything else.
     """
     missing = [name for name in PARTS if not (data / name).is_dir()]
     if missing:
@@ -43,8 +44,9 @@ def prepare(data: Path, out: Path, truth: str = "estimated") -> bool:
             " cutouts/ and pictures without people into backgrounds/"
         )
     _check_free(out)
-    sources = {name: _imported(data, name, truth) for name in PARTS}
+    sources = {name: _imported(data, name, truth, grade) for name in PARTS}
     made_of = {"truth": truth, **{name: manifest.fingerprint for name, manifest in sources.items()}}
+    made_of |= {"grade": grade} if grade else {}
     if out.is_dir() and any(out.iterdir()):
         if _recorded(out) == made_of:
             return False
@@ -71,10 +73,11 @@ def _check_free(out: Path) -> None:
         raise UserError(f"{out} holds other files, or an incomplete result (no {RECORD}); give another folder by --out")
 
 
-def _imported(data: Path, name: str, truth: str) -> Manifest:
+def _imported(data: Path, name: str, truth: str, grade: str | None) -> Manifest:
     log.info("reading %s", data / name)
     domain = {"photos": "natural", "cutouts": "synthetic"}.get(name)
-    found = import_layout(PARTS[name], data / name, truth if name == "photos" else None, domain=domain)
+    truth_of, grade_of = (truth, grade) if name == "photos" else (None, None)
+    found = import_layout(PARTS[name], data / name, truth_of, domain=domain, grade=grade_of)
     if len(found) < HELD_BACK:
         raise UserError(
             f"{data / name} has {len(found)} pictures, and at least {HELD_BACK} are needed, since every fifth is held back"

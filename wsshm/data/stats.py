@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from wsshm.console import track
 from wsshm.data.manifest import Manifest, Sample
@@ -17,6 +20,7 @@ from wsshm.data.parallel import Room, on_threads
 from wsshm.data.pictures import read_mask_values, read_matte, read_size
 from wsshm.errors import UserError
 from wsshm.files.filesystems import RemoteError
+from wsshm.grades import ATTRIBUTE, DEFAULT, GRADES, like
 from wsshm.metrics import score_mask
 from wsshm.metrics.trimap import BOUNDARY
 
@@ -28,8 +32,9 @@ class Measured:
     """One sample. `width` and `height` in px; None where it has no such label, or one that cannot be read.
 
     `person` is the mean of the matte, else of the mask: people's share of the picture. `soft` is the share of a person's
-    pixels (above 0.05) that are fractional (below 0.95). `mask_iou` and `mask_boundary_f` compare a mask with its matte,
-    both cut at 0.5.
+    pixels (above 0.05) that are fractional (below 0.95). `mask_iou`, `mask_boundary_f` and `mask_boundary_error` (the mean
+    distance between the outlines, in thousandths of the shorter side) compare a mask with its matte, both cut at 0.5.
+    `mask_grade` is the grade that the manifest states.
     """
 
     id: str
@@ -42,6 +47,8 @@ class Measured:
     soft: float | None = None
     mask_iou: float | None = None
     mask_boundary_f: float | None = None
+    mask_boundary_error: float | None = None
+    mask_grade: str | None = None
     unread: str = ""
 
     @property
@@ -74,7 +81,8 @@ SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "split", "kind", "domain")),
         *((name, pa.int32()) for name in ("width", "height")),
-        *((name, pa.float64()) for name in ("person", "soft", "mask_iou", "mask_boundary_f")),
+        *((name, pa.float64()) for name in ("person", "soft", "mask_iou", "mask_boundary_f", "mask_boundary_error")),
+        ("mask_grade", pa.string()),
         ("unread", pa.string()),
     ]
 )
@@ -104,6 +112,7 @@ def by_split(samples: Sequence[Measured]) -> dict[str, list[Measured]]:
 def as_table(samples: Sequence[Measured], manifest: Manifest) -> pa.Table:
     """One row a sample, the columns of `Measured`; the metadata hold `schema_version`, `fingerprint` and `units`."""
     units = {"width": "px", "height": "px", "person": "share of the picture", "soft": "share of the person's pixels"}
+    units["mask_boundary_error"] = "thousandths of the shorter side"
     metadata = {"schema_version": "1", "fingerprint": manifest.fingerprint, "units": json.dumps(units)}
     return pa.Table.from_pylist([asdict(each) for each in samples], SCHEMA.with_metadata(metadata))
 
@@ -121,7 +130,9 @@ def _measured(manifest: Manifest, sample: Sample) -> Measured:
         if isinstance(error, RemoteError) and error.passing:
             raise  # no fault of the data
         return replace(row, unread=str(error))
-    row = replace(row, width=width, height=height)
+    row = replace(
+        row, width=width, height=height, mask_grade=sample.attributes.get(ATTRIBUTE) if mask is not None else None
+    )
     if matte is not None:
         row = replace(row, person=float(matte.mean(dtype=np.float64)))
         seen = np.count_nonzero(matte > BOUNDARY[0])
@@ -131,8 +142,48 @@ def _measured(manifest: Manifest, sample: Sample) -> Measured:
         row = replace(row, person=np.count_nonzero(mask >= 0.5) / mask.size)
     if matte is not None and mask is not None and matte.shape == mask.shape:
         scores = score_mask(mask, matte)
-        row = replace(row, mask_iou=scores.iou, mask_boundary_f=scores.boundary_f)
+        apart = boundary_error(mask, matte)
+        row = replace(row, mask_iou=scores.iou, mask_boundary_f=scores.boundary_f, mask_boundary_error=apart)
     return row
+
+
+def boundary_error(mask: NDArray[Any], matte: NDArray[Any]) -> float | None:
+    """The mean distance between two outlines, in thousandths of the shorter side; None where one of the two has none.
+
+    Of every pixel along either outline the distance to the nearest of the other is taken, and the two means are averaged.
+    Both are HxW in [0,1], cut at 0.5; an outline is the person's pixels that touch another one, not at the picture's edge.
+    """
+    outlines = [_outline(part >= 0.5) for part in (mask, matte)]
+    if not all(outline.any() for outline in outlines):
+        return None
+    far = [
+        cv2.distanceTransform(np.where(o, 0, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for o in outlines
+    ]
+    means = far[1][outlines[0]].mean(), far[0][outlines[1]].mean()
+    return float(1000 * np.mean(means) / min(mask.shape))
+
+
+def _outline(person: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return person & ~cv2.erode(person.astype(np.uint8), cross, borderValue=1).astype(bool)
+
+
+def grade_sentences(samples: Sequence[Measured]) -> Iterator[str]:
+    """What masks of each stated grade (or of none) are like where there are mattes, a sentence for each."""
+    for grade in (*GRADES, None):
+        own = [each for each in samples if each.mask_grade == grade and each.mask_iou is not None]
+        if not own:
+            continue
+        iou = float(np.mean([each.mask_iou for each in own]))
+        errors = [each.mask_boundary_error for each in own if each.mask_boundary_error is not None]
+        outline = f", boundary error {np.mean(errors):.1f} thousandths of the shorter side" if errors else ""
+        found, (low, high) = like(iou), like(iou).iou
+        where = "within" if low <= iou <= high else "outside of"
+        stated = f"stated to be {grade}" if grade else f"of unstated grade (they count as {DEFAULT})"
+        yield (
+            f"{len(own):,} {'mask' if len(own) == 1 else 'masks'} with mattes, {stated}: mean IoU {iou:.3f}{outline}; most like"
+            f" {found.name} ({where} its {low:.2f} to {high:.2f})"
+        )
 
 
 def middle_size(samples: Sequence[Measured]) -> tuple[int, int] | None:

@@ -22,6 +22,7 @@ QUANTITIES = {  # header, scale, digits
     "soft": ("soft %", 100, 1),
     "mask_iou": ("mask IoU", 1, 3),
     "mask_boundary_f": ("mask boundary F", 1, 3),
+    "mask_boundary_error": ("mask boundary error, thousandths", 1, 1),
 }
 
 
@@ -34,12 +35,13 @@ def stats(
     """Say what pictures and labels are like, by split: as median (5 % to 95 % of the samples).
 
     Sizes; people's share of the picture; how soft mattes are: the share of a person's pixels with an alpha between 0.05
-    and 0.95; and where there is a matte beside a mask, how good the mask is: IoU and boundary F, both cut at 0.5.
+    and 0.95; and where there is a matte beside a mask, how good the mask is, both cut at 0.5: IoU, boundary F, the mean
+    distance between the outlines in thousandths of the shorter side, and which grade of masks that is most like.
 
     Example: wsshm data stats photos.parquet --out stats.parquet --figure stats.png
     """
     from wsshm.data.manifest import Manifest
-    from wsshm.data.stats import as_table, measure
+    from wsshm.data.stats import as_table, grade_sentences, measure
     from wsshm.files.tables import write_table
 
     if out is not None:
@@ -49,6 +51,8 @@ def stats(
     read = Manifest.read(manifest)
     measured = measure(read)
     _print(measured)
+    for sentence in grade_sentences(measured):
+        typer.echo(sentence)
     if unread := [each for each in measured if each.unread]:
         first = printable(unread[0].unread)
         typer.echo(f"{len(unread):,} of {len(measured):,} samples could not be read, the first: {first}")

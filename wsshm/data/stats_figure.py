@@ -19,6 +19,7 @@ PANELS = {
     "soft": ("softness of mattes", "% of a person's pixels", 100.0),
     "mask_iou": ("masks against their mattes", "IoU", 1.0),
     "mask_boundary_f": ("masks against their mattes", "boundary F", 1.0),
+    "mask_boundary_error": ("masks against their mattes", "boundary error, 10⁻³ of the shorter side", 1.0),
 }
 COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73"}  # of Okabe and Ito: seen by all
 PANEL_IN, HEIGHT_IN, DPI = 2.6, 2.4, 150

@@ -205,13 +205,19 @@ def test_make_passes_on_what_was_asked(wsshm, monkeypatch, tmp_path):
     code, out, _ = wsshm(*command, "--count", "val=2", "--seed", 3, "--mask-coarseness", 0.5, "--workers", 1)
     assert (code, out) == (0, f"natural: {tmp_path / 'natural.parquet'}\n")
     wsshm(*command)
+    wsshm(*command, "--grade", "fine")
     assert asked == [
         (
             (tmp_path, 64),
-            {"counts": {"natural": 9, "val": 2}, "seed": 3, "mask_coarseness": 0.5, "workers": 1},
+            {"counts": {"natural": 9, "val": 2}, "seed": 3, "masks": 0.5, "workers": 1},
         ),
-        ((tmp_path, 64), {"counts": None, "seed": 0, "mask_coarseness": 1.0, "workers": None}),
+        ((tmp_path, 64), {"counts": None, "seed": 0, "masks": "polygon", "workers": None}),
+        ((tmp_path, 64), {"counts": None, "seed": 0, "masks": "fine", "workers": None}),
     ]
+    code, _, said = wsshm(*command, "--grade", "fien")
+    assert (code, "no grade 'fien'; the nearest valid choice is 'fine'" in said) == (2, True)
+    code, _, said = wsshm(*command, "--grade", "fine", "--mask-coarseness", 1)
+    assert (code, "give one of them" in said) == (2, True)
 
 
 @pytest.mark.parametrize(

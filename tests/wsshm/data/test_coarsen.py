@@ -1,4 +1,4 @@
-"""Masks redrawn with fewer clicks, all else in their manifest as it was."""
+"""Masks redrawn at a grade, all else in their manifest as it was."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def overlap(manifest: Manifest, redrawn: Manifest) -> dict[str, float]:
 
 
 def test_the_coarser_the_farther_from_the_mask_and_nothing_else_changes(photos, tmp_path):
-    made = {c: Manifest.read(write_coarser(photos, tmp_path / f"c{c}", coarseness=c, seed=0)) for c in (0, 1, 3)}
+    made = {c: Manifest.read(write_coarser(photos, tmp_path / f"c{c}", masks=c, seed=0)) for c in (0, 1, 3)}
     means = [np.mean(list(overlap(photos, redrawn).values())) for redrawn in made.values()]
     assert means[0] == 1.0 > means[1] > means[2] > 0.5
     redrawn = made[1]
@@ -56,7 +56,7 @@ def test_the_coarser_the_farther_from_the_mask_and_nothing_else_changes(photos, 
 
 def test_a_mask_hangs_on_its_id_and_the_seed_alone(photos, tmp_path):
     def drawn(name: str, manifest: Manifest, seed: int) -> dict[str, bytes]:
-        write_coarser(manifest, tmp_path / name, coarseness=2, seed=seed)
+        write_coarser(manifest, tmp_path / name, masks="polygon", seed=seed)
         return {path.name: path.read_bytes() for path in (tmp_path / name / "masks").iterdir()}
 
     all_ = drawn("all", photos, 0)
@@ -69,15 +69,15 @@ def test_a_mask_hangs_on_its_id_and_the_seed_alone(photos, tmp_path):
 def test_a_folder_is_there_whole_or_not_at_all(photos, tmp_path):
     (photos.root / "masks" / "p3.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"p3\.png is not a readable picture"):
-        write_coarser(photos, tmp_path / "made", coarseness=1, seed=0)
+        write_coarser(photos, tmp_path / "made", masks="fine", seed=0)
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
     (tmp_path / "made").mkdir()
     with pytest.raises(UserError, match="made is there already"):
-        write_coarser(photos, tmp_path / "made", coarseness=1, seed=0)
+        write_coarser(photos, tmp_path / "made", masks="fine", seed=0)
     with pytest.raises(UserError, match="no sample of the manifest has a mask"):
-        write_coarser(Manifest(photos.root, photos.samples[-1:]), tmp_path / "new", coarseness=1, seed=0)
+        write_coarser(Manifest(photos.root, photos.samples[-1:]), tmp_path / "new", masks="fine", seed=0)
     with pytest.raises(UserError, match="coarseness -1 is not possible"):
-        write_coarser(photos, tmp_path / "new", coarseness=-1, seed=0)
+        write_coarser(photos, tmp_path / "new", masks=-1, seed=0)
 
 
 def test_the_command_says_what_it_did(photos, tmp_path, monkeypatch, capsys):
@@ -87,12 +87,28 @@ def test_the_command_says_what_it_did(photos, tmp_path, monkeypatch, capsys):
         main()
     assert stopped.value.code == 0
     assert "rough.parquet: 5 masks redrawn" in capsys.readouterr().out
-    assert len(Manifest.read(tmp_path / "rough" / "rough.parquet")) == 6
+    redrawn = Manifest.read(tmp_path / "rough" / "rough.parquet")
+    assert [s.attributes.get("mask_grade") for s in redrawn.samples] == ["polygon"] * 5 + [None]
+
+
+def test_a_better_grade_is_nearer_and_the_manifest_says_which_it_is(photos, tmp_path):
+    """What the masks were before, which is said of them no more, does not matter."""
+    stated = Manifest(photos.root, [replace(s, attributes={"mask_coarseness": "2"}) for s in photos.samples])
+    grades = ("polygon", "fine", "expert")
+    made = {g: Manifest.read(write_coarser(stated, tmp_path / g, masks=g, seed=0)) for g in grades}
+    means = [np.mean(list(overlap(photos, redrawn).values())) for redrawn in made.values()]
+    assert 0.5 < means[0] < means[1] < means[2] < 1
+    for grade, redrawn in made.items():
+        assert {str(s.attributes) for s in redrawn.samples if s.mask} == {str({"mask_grade": grade})}
+    again = Manifest.read(write_coarser(made["fine"], tmp_path / "again", masks=1, seed=0))
+    assert {str(s.attributes) for s in again.samples if s.mask} == {str({"mask_coarseness": "1"})}
+    with pytest.raises(UserError, match="no grade 'fien'; the nearest valid choice is 'fine'"):
+        write_coarser(photos, tmp_path / "new", masks="fien", seed=0)
 
 
 def test_an_id_that_is_a_path_writes_nothing_outside_of_the_folder(photos, tmp_path):
     samples = [replace(s, id=name) for s, name in zip(photos.samples, ("../../evil", "a/b", "x" * 400), strict=False)]
-    redrawn = Manifest.read(write_coarser(Manifest(photos.root, samples), tmp_path / "made", coarseness=1, seed=0))
+    redrawn = Manifest.read(write_coarser(Manifest(photos.root, samples), tmp_path / "made", masks="fine", seed=0))
     assert {path.name for path in tmp_path.iterdir()} == {"data", "made"}
     assert [s.id for s in redrawn.samples] == [s.id for s in samples]
     masks = {redrawn.path(s, "mask") for s in redrawn.samples}

@@ -227,3 +227,28 @@ def test_a_link_that_leads_back_to_itself_is_no_place_to_write_to(monkeypatch, c
     (line,) = capsys.readouterr().err.splitlines()  # from Python 3.13 on it is the system's own "file exists"
     assert str(tmp_path / "loop") in line
     assert line.endswith("give another path")
+
+
+def test_masks_have_the_grade_that_is_stated_and_count_as_polygons_where_none_is(wsshm, tmp_path):
+    """The folder's table goes before --grade, which is of pictures with masks alone."""
+    root = tmp_path / "set"
+    for name in "abc":
+        photo(root / "images" / f"{name}.png")
+    for name in "ab":
+        write_png(root / "masks" / f"{name}.png", DISC)
+    write_png(root / "mattes" / "c.png", DISC)
+    code, out, _ = wsshm("pairs", root)
+    assert (code, "2 masks of unstated grade, which counts as polygon" in out) == (0, True)
+    (root / "set.csv").write_text("id,mask_grade\na,expert\n")
+    code, out, _ = wsshm("pairs", root, "--grade", "fine")
+    assert (code, "unstated" in out) == (0, False)
+    samples = Manifest.read(tmp_path / "m.parquet").samples
+    assert {s.id: s.attributes.get("mask_grade") for s in samples} == {"a": "expert", "b": "fine", "c": None}
+    code, _, said = wsshm("pairs", root, "--grade", "fien")
+    assert (code, "--grade cannot be 'fien'; the nearest valid choice is 'fine'" in said) == (2, True)
+    (root / "set.csv").write_text("id,mask_grade\na,fien\n")
+    code, _, said = wsshm("pairs", root)
+    assert (code, "sample 'a' has mask_grade 'fien'; the nearest valid choice is 'fine'" in said) == (2, True)
+    photo(tmp_path / "scenery" / "a.png")
+    code, _, said = wsshm("backgrounds", tmp_path / "scenery", "--grade", "fine")
+    assert (code, "--grade fine is of masks, and" in said) == (2, True)

@@ -49,6 +49,16 @@ def test_it_does_what_the_single_commands_do(data: Path, prepared: Path) -> None
         )
 
 
+def test_photos_have_masks_of_the_grade_that_is_stated(data: Path, prepared: Path, tmp_path: Path) -> None:
+    assert prepare(data, tmp_path / "fine", grade="fine")
+    made = {name: Manifest.read(tmp_path / "fine" / name) for name in MANIFESTS}
+    for manifest in made.values():
+        assert {s.attributes.get("mask_grade") for s in manifest.samples if s.mask} <= {"fine"}
+    assert not any("mask_grade" in s.attributes for s in made["cutouts.parquet"].samples)
+    with pytest.raises(UserError, match="was prepared from other data"):
+        prepare(data, prepared, grade="fine")
+
+
 def test_it_changes_nothing_when_rerun(data: Path, prepared: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in prepared.rglob("*")}
     assert not prepare(data, prepared)

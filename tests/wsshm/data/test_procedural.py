@@ -112,15 +112,29 @@ def test_broken_off_making_is_completed(made, tmp_path):
     assert all(hashes(paths[part]) == hashes(made[part]) for part in PARTS)
 
 
-def test_other_coarseness_changes_masks_and_nothing_else(made, tmp_path):
+@pytest.mark.parametrize("masks", [3.0, "fine"])
+def test_other_masks_change_nothing_else(made, tmp_path, masks):
     counts = {**FEW, "cutouts": 0, "backgrounds": 0, "natural": 3}
     make(tmp_path, 48, counts=counts, workers=1)
-    coarse = Manifest.read(make(tmp_path, 48, counts=counts, mask_coarseness=3, workers=1)["natural"])
+    other = Manifest.read(make(tmp_path, 48, counts=counts, masks=masks, workers=1)["natural"])
     usual = Manifest.read(made["natural"])
-    for a, b in zip(coarse.samples, usual.samples, strict=False):
+    for a, b in zip(other.samples, usual.samples, strict=False):
         for column in ("image", "matte", "trimap"):
-            assert (read(coarse, a, column) == read(usual, b, column)).all()
-        assert (read(coarse, a, "mask") != read(usual, b, "mask")).any()
+            assert (read(other, a, column) == read(usual, b, column)).all()
+        assert (read(other, a, "mask") != read(usual, b, "mask")).any()
+
+
+def test_pictures_of_several_grades_are_those_of_one_and_more(tmp_path):
+    """The first are the default grade's, whatever follows, and each is the picture of its number."""
+    mixed = embedded(Recipe("natural", 32, 0), {"natural": {"fine": 2, "polygon": 3}}, tmp_path)
+    assert [s.attributes["mask_grade"] for s in mixed.samples] == ["polygon"] * 3 + ["fine"] * 2
+    plain = embedded(Recipe("natural", 32, 0), {"natural": 5}, tmp_path)
+    fine = embedded(Recipe("natural", 32, 0, "fine"), {"natural": 5}, tmp_path)
+    assert [s.sha256 for s in mixed.samples] == [s.sha256 for s in (*plain.samples[:3], *fine.samples[3:])]
+    for sample, own in zip(mixed.samples, (*[plain] * 3, *[fine] * 2), strict=True):
+        twin = next(s for s in own.samples if s.id == sample.id)
+        for column in ("image", "matte", "mask"):
+            assert (read(mixed, sample, column) == read(own, twin, column)).all()
 
 
 def test_parts_and_seeds_share_no_picture(made, tmp_path):
@@ -339,7 +353,7 @@ def test_cache_completes_a_killed_making(tmp_path):
 
 
 def test_an_identity_is_of_the_recipe_and_not_of_the_bytes(tmp_path, monkeypatch):
-    asked, two = Recipe("val", 32, 0, 1.0), {"val": 2, "test": 2}
+    asked, two = Recipe("val", 32, 0), {"val": 2, "test": 2}
     path = ensure("val", 32, counts=two, cache=tmp_path)
     first = embedded(asked, two, tmp_path)
     written = Manifest.read(path)
@@ -352,12 +366,12 @@ def test_an_identity_is_of_the_recipe_and_not_of_the_bytes(tmp_path, monkeypatch
     Manifest(written.root, (replace(s, sha256="") for s in written.samples)).hashed().write(path)
     assert Manifest.read(path).fingerprint != written.fingerprint
     assert embedded(asked, two, tmp_path).fingerprint == first.fingerprint
-    changes = ({"size": 64}, {"seed": 1}, {"mask_coarseness": 2.0}, {"part": "test"})
+    changes = ({"size": 64}, {"seed": 1}, {"masks": 2.0}, {"masks": "fine"}, {"part": "test"})
     others = [embedded(replace(asked, **change), two, tmp_path) for change in changes]
     others.append(embedded(asked, {"val": 1}, tmp_path))
     monkeypatch.setattr(dataset, "GENERATOR_VERSION", 0)
     others.append(embedded(asked, two, tmp_path))
-    assert len({manifest.fingerprint for manifest in (first, *others)}) == 7
+    assert len({manifest.fingerprint for manifest in (first, *others)}) == 8
 
 
 # Mean and spread of a column's values: two pictures of each kind, 64 px, seed 0, generator version 2.
@@ -421,10 +435,11 @@ def test_cache_keeps_requests_apart(tmp_path, monkeypatch):
         ensure("val", 33, counts={"val": 1}),
         ensure("val", 32, counts={"val": 2}),
         ensure("val", 32, counts={"val": 1}, seed=1),
-        ensure("val", 32, counts={"val": 1}, mask_coarseness=2),
+        ensure("val", 32, counts={"val": 1}, masks=2.0),
+        ensure("val", 32, counts={"val": 1}, masks="fine"),
         ensure("test", 32, counts={"test": 1}),
     }
-    assert len(paths) == 6
+    assert len(paths) == 7
     assert all(path.is_relative_to(tmp_path) for path in paths)
 
 
@@ -434,8 +449,11 @@ def test_cache_keeps_requests_apart(tmp_path, monkeypatch):
         ({"size": 31}, "31 px"),
         ({"size": 64, "counts": {"natural": -1}}, "-1 natural"),
         ({"size": 64, "counts": {"cutout": 3}}, "'cutouts'"),
-        ({"size": 64, "mask_coarseness": -0.1}, "coarseness -0.1"),
-        ({"size": 64, "mask_coarseness": float("nan")}, "coarseness nan"),
+        ({"size": 64, "masks": -0.1}, "coarseness -0.1"),
+        ({"size": 64, "masks": float("nan")}, "coarseness nan"),
+        ({"size": 64, "masks": "fien"}, "no grade 'fien'"),
+        ({"size": 64, "counts": {"val": {"fine": 3}}}, "val are counted by one number"),
+        ({"size": 64, "counts": {"natural": {"fine": -3}}}, "-3 natural"),
         ({"size": 64, "seed": -1}, "seed -1"),
         ({"size": 64, "workers": 0}, "0 workers"),
     ],

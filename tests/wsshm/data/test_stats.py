@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tests.wsshm.data.test_cli import wsshm
 from wsshm.data.importing import import_layout
 from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import write_png
-from wsshm.data.stats import Spread, by_split, measure
+from wsshm.data.stats import Spread, boundary_error, by_split, measure
 from wsshm.metrics import score_mask
 
 __all__ = ["wsshm"]  # a fixture
@@ -46,6 +47,46 @@ def test_every_sample_is_measured(manifest: Path) -> None:
     assert a.mask_boundary_f == score_mask(MASK / 255, MATTE / 255).boundary_f
     assert (b.person, b.mask_iou) == (a.person, a.mask_iou)
     assert (c.person, c.soft, c.mask_iou, c.mask_boundary_f) == (8 / 40, None, None, None)
+
+
+def test_boundary_errors_are_mean_distances_between_outlines() -> None:
+    """A rectangle and one whose right side lies 2 px further left, against plain loops over their outlines' pixels."""
+
+    def rectangle(right: int) -> np.ndarray:
+        mask = np.zeros((40, 60))
+        mask[10:30, 5:right] = 1
+        return mask
+
+    assert boundary_error(rectangle(45), rectangle(45)) == 0
+    a, b = rectangle(45), rectangle(43)
+    outlines = [
+        {(y, x) for y in range(10, 30) for x in range(5, right) if y in (10, 29) or x in (5, right - 1)}
+        for right in (45, 43)
+    ]
+    apart = [
+        np.mean([min(np.hypot(y - v, x - u) for v, u in theirs) for y, x in ours])
+        for ours, theirs in (outlines, outlines[::-1])
+    ]
+    assert boundary_error(a, b) == pytest.approx(1000 * np.mean(apart) / 40, rel=1e-3)
+    assert boundary_error(a, b) == boundary_error(b, a)
+    assert boundary_error(np.kron(a, np.ones((3, 3))), np.kron(b, np.ones((3, 3)))) == pytest.approx(
+        boundary_error(a, b), rel=0.15
+    )
+    assert boundary_error(np.zeros((40, 60)), a) is None
+    assert boundary_error(np.ones((40, 60)), a) is None  # no outline but the picture's edge
+
+
+def test_masks_are_said_to_be_like_a_grade(wsshm, manifest: Path, tmp_path: Path) -> None:
+    _, out, _ = wsshm("data", "stats", manifest)
+    assert "2 masks with mattes, of unstated grade (they count as polygon): mean IoU 0.800" in out
+    assert "; most like polygon (outside of its 0.83 to 0.87)" in out
+    read = Manifest.read(manifest)
+    a, b, c = read.samples
+    stated = [replace(a, attributes={"mask_grade": "expert"}), b, c]
+    Manifest(read.root, stated).write(tmp_path / "stated.parquet")
+    _, out, _ = wsshm("data", "stats", tmp_path / "stated.parquet")
+    assert "1 mask with mattes, stated to be expert: mean IoU 0.800" in out
+    assert "1 mask with mattes, of unstated grade" in out
 
 
 def test_distributions() -> None:

@@ -20,9 +20,10 @@ import numpy as np
 from wsshm.console import track
 from wsshm.cores import usable_cores
 from wsshm.data.manifest import Manifest, Sample, content_hash
-from wsshm.data.procedural import masks
+from wsshm.data.procedural import annotator
 from wsshm.data.procedural.backgrounds import KINDS, background
 from wsshm.data.procedural.camera import to_8bit
+from wsshm.data.procedural.masks import annotate, trimap
 from wsshm.data.procedural.pictures import CUTOUT_SCALE, draw_cutout, draw_photo, plan_cutout, plan_photo
 from wsshm.data.procedural.processes import draw_all
 from wsshm.data.procedural.shifted import ShiftedPhoto, draw_shifted, plan_shifted
@@ -30,6 +31,8 @@ from wsshm.data.procedural.texture import Array
 from wsshm.errors import UserError, nearest
 from wsshm.files.cache import cache_folder, usual_cache
 from wsshm.files.whole import write_whole
+from wsshm.grades import ATTRIBUTE, DEFAULT, GRADES
+from wsshm.grades import named as grade_named
 
 SHIFTED = "test-shifted"
 """People as natural as those of `test`, unlike any to train on; see `shifted`."""
@@ -47,6 +50,11 @@ SMALLEST = 32
 LICENCE = "Apache-2.0"
 INLINE = 6  # so few pictures are drawn without starting processes
 
+# Pictures of each kind; of natural ones also by the grade of their masks: the first so many have the first grade's, ...
+Counts = Mapping[str, int | Mapping[str, int]]
+# How masks are drawn: a grade's name, or a coarseness of the annotator of earlier releases (`masks.annotate`).
+Masks = str | float
+
 log = logging.getLogger(__name__)
 
 # The streams of random numbers; a picture's generator is seeded by (seed, stream, index) and by nothing else.
@@ -62,7 +70,7 @@ class Recipe:
     part: str
     size: int
     seed: int
-    mask_coarseness: float
+    masks: Masks = DEFAULT
 
     def asdict(self) -> dict[str, float | int | str]:
         pictures: dict[str, float | int | str] = {
@@ -71,37 +79,42 @@ class Recipe:
             "size": self.size,
             "seed": self.seed,
         }
-        return pictures if self.part == "synthetic" else {**pictures, "mask_coarseness": float(self.mask_coarseness)}
+        if self.part == "synthetic":
+            return pictures
+        if isinstance(self.masks, str):
+            return {**pictures, "masks": self.masks, "annotator": annotator.VERSION}
+        return {**pictures, "mask_coarseness": float(self.masks)}
 
 
 def make(
     out: Path,
     size: int,
     *,
-    counts: Mapping[str, int] | None = None,
+    counts: Counts | None = None,
     seed: int = 0,
-    mask_coarseness: float = 1.0,
+    masks: Masks = DEFAULT,
     workers: int | None = None,
 ) -> dict[str, Path]:
     """Write all parts as `out/PART.parquet` and PNG folders; returns {part: manifest}.
 
     `size` is the pictures' side in pixels (cut-outs are 1.75 times as large), `counts` overrides `DEFAULT_COUNTS`,
-    `mask_coarseness` see `masks.annotate`, `workers` the number of processes (default: the CPUs this one may use).
+    `masks` is the grade of all masks or a coarseness (see `Masks`), `workers` the number of processes (default: the CPUs this
+    one may use).
     Rerun, it keeps the pictures that are there and adds those that are missing. Picture i is the same whatever
     the counts and workers. Raises UserError for impossible values.
     """
-    number = _checked(size, counts, seed, mask_coarseness, workers)
+    number = _checked(size, counts, seed, masks, workers)
     out = Path(out)
-    return {part: _make_part(out, Recipe(part, size, seed, float(mask_coarseness)), number, workers) for part in PARTS}
+    return {part: _make_part(out, Recipe(part, size, seed, masks), number, workers) for part in PARTS}
 
 
 def ensure(
     part: str,
     size: int,
     *,
-    counts: Mapping[str, int] | None = None,
+    counts: Counts | None = None,
     seed: int = 0,
-    mask_coarseness: float = 1.0,
+    masks: Masks = DEFAULT,
     cache: Path | None = None,
     workers: int | None = None,
 ) -> Path:
@@ -112,12 +125,12 @@ def ensure(
     """
     if part not in PARTS:
         raise UserError(f"the embedded data set has no part {part!r}; {nearest(part, PARTS)}")
-    number = _checked(size, counts, seed, mask_coarseness, workers)
-    recipe = Recipe(part, size, seed, float(mask_coarseness))
-    amount = "+".join(str(number[kind]) for kind in _kinds(part))
+    number = _checked(size, counts, seed, masks, workers)
+    recipe = Recipe(part, size, seed, masks)
+    amount = "+".join(_amount(number[kind]) for kind in _kinds(part))
     name = f"{part}-v{GENERATOR_VERSION}-{size}px-seed{seed}-{amount}"
     if part != "synthetic":
-        name += f"-coarse{recipe.mask_coarseness:g}"
+        name += f"-{masks}-v{annotator.VERSION}" if isinstance(masks, str) else f"-coarse{masks:g}"
     usual = cache or usual_cache()
     if usual and (drawn := usual / "procedural" / name / f"{part}.parquet").is_file():
         return drawn  # though nothing can be written there, perhaps
@@ -126,7 +139,7 @@ def ensure(
     manifest = home / name / f"{part}.parquet"
     with _lock(home / f".{name}.lock"):
         if not manifest.is_file():
-            total = sum(number[kind] for kind in _kinds(part))
+            total = sum(len(_masks_of(number[kind], masks)) for kind in _kinds(part))
             log.info(
                 "drawing the %s part of the embedded data set once: %d pictures of %d px, kept in %s",
                 part,
@@ -140,24 +153,26 @@ def ensure(
     return manifest
 
 
-def embedded(recipe: Recipe, counts: Mapping[str, int] | None = None, cache: Path | None = None) -> Manifest:
+def embedded(recipe: Recipe, counts: Counts | None = None, cache: Path | None = None) -> Manifest:
     """A part from the cache (`ensure`), each sample's `sha256` that of its recipe and id in place of its files' bytes.
 
     OpenCV rounds otherwise on another kind of processor, by 1 of 255 here and there. With the bytes' hashes a run would be
     another run on another machine, or on two nodes of one cluster, and its rows would never be compared.
     """
-    coarseness = recipe.mask_coarseness
-    path = ensure(recipe.part, recipe.size, counts=counts, seed=recipe.seed, mask_coarseness=coarseness, cache=cache)
+    path = ensure(recipe.part, recipe.size, counts=counts, seed=recipe.seed, masks=recipe.masks, cache=cache)
     return _embedded(path, recipe)
 
 
 @functools.lru_cache(maxsize=16)
 def _embedded(path: Path, recipe: Recipe) -> Manifest:
     """A process opens it once: what lies at `path` is never another part."""
-    manifest, drawn = Manifest.read(path), json.dumps(recipe.asdict(), sort_keys=True)
+    manifest = Manifest.read(path)
+    recipes = {grade: json.dumps(replace(recipe, masks=grade).asdict(), sort_keys=True) for grade in GRADES}
+    usual = json.dumps(recipe.asdict(), sort_keys=True)
+    drawn = [(s, recipes[s.attributes[ATTRIBUTE]] if ATTRIBUTE in s.attributes else usual) for s in manifest.samples]
     return Manifest(
         manifest.root,
-        (replace(s, sha256=hashlib.sha256(f"{drawn}\0{s.id}".encode()).hexdigest()) for s in manifest.samples),
+        (replace(s, sha256=hashlib.sha256(f"{own}\0{s.id}".encode()).hexdigest()) for s, own in drawn),
     )
 
 
@@ -165,31 +180,59 @@ def _kinds(part: str) -> tuple[str, ...]:
     return ("cutouts", "backgrounds") if part == "synthetic" else (part,)
 
 
+def _masks_of(count: int | Mapping[str, int], masks: Masks) -> list[Masks]:
+    """How the mask of each picture is drawn, in the order of their numbers."""
+    if isinstance(count, Mapping):
+        return [grade for grade in GRADES for _ in range(count.get(grade, 0))]
+    return [masks] * count
+
+
+def _amount(count: int | Mapping[str, int]) -> str:
+    """A number of pictures in a folder's name."""
+    return (
+        str(count)
+        if isinstance(count, int)
+        else "+".join(f"{count[grade]}{grade}" for grade in GRADES if count.get(grade))
+    )
+
+
 def _checked(
-    size: int, counts: Mapping[str, int] | None, seed: int, mask_coarseness: float, workers: int | None
-) -> dict[str, int]:
+    size: int, counts: Counts | None, seed: int, drawn: Masks, workers: int | None
+) -> dict[str, int | Mapping[str, int]]:
     if size < SMALLEST:
         raise UserError(f"pictures of {size} px are too small to show a person; choose a size of at least {SMALLEST}")
     if seed < 0:
         raise UserError(f"the seed {seed} is negative; choose 0 or more")
-    if not 0 <= mask_coarseness < float("inf"):
-        raise UserError(f"mask coarseness {mask_coarseness} is not possible; choose 0 (exact) or more, 1 is usual")
+    if isinstance(drawn, str):
+        grade_named(drawn)
+    elif not 0 <= drawn < float("inf"):
+        raise UserError(f"mask coarseness {drawn} is not possible; choose 0 (exact) or more")
     if workers is not None and workers < 1:
         raise UserError(f"{workers} workers cannot draw; choose 1 or more")
     for kind, count in (counts or {}).items():
         if kind not in DEFAULT_COUNTS:
             raise UserError(f"the embedded data set has no {kind!r} to count; {nearest(kind, DEFAULT_COUNTS)}")
-        if count < 0:
-            raise UserError(f"{count} {kind} cannot be made; choose a count of 0 or more")
+        if isinstance(count, Mapping) and (kind != "natural" or not isinstance(drawn, str)):
+            raise UserError(f"{kind} are counted by one number here, not by grade; give one number")
+        for grade in count if isinstance(count, Mapping) else ():
+            grade_named(grade)
+        for one in count.values() if isinstance(count, Mapping) else (count,):
+            if one < 0:
+                raise UserError(f"{one} {kind} cannot be made; choose a count of 0 or more")
     return {**DEFAULT_COUNTS, **(counts or {})}
 
 
-def _make_part(out: Path, recipe: Recipe, number: Mapping[str, int], workers: int | None) -> Path:
+def _make_part(out: Path, recipe: Recipe, number: Counts, workers: int | None) -> Path:
     manifest = out / f"{recipe.part}.parquet"
-    jobs = [(kind, index) for kind in _kinds(recipe.part) for index in range(number[kind])]
-    if not _prepare(out, recipe, manifest) and manifest.is_file():
+    jobs = [
+        (kind, index, drawn)
+        for kind in _kinds(recipe.part)
+        for index, drawn in enumerate(_masks_of(number[kind], recipe.masks))
+    ]
+    by_grade = {kind: dict(count) for kind in _kinds(recipe.part) if isinstance(count := number[kind], Mapping)}
+    if not _prepare(out, recipe, {**recipe.asdict(), **by_grade}, manifest) and manifest.is_file():
         known = Manifest.read(manifest)
-        if len(known) == len(jobs) and {s.id for s in known.samples} == {_id(*job) for job in jobs}:
+        if len(known) == len(jobs) and {s.id for s in known.samples} == {_id(*job[:2]) for job in jobs}:
             return manifest
     draw = partial(make_sample, out, recipe)
     processes = min(workers or usable_cores(), max(len(jobs) // 2, 1))
@@ -199,17 +242,17 @@ def _make_part(out: Path, recipe: Recipe, number: Mapping[str, int], workers: in
     return manifest
 
 
-def _prepare(out: Path, recipe: Recipe, manifest: Path) -> bool:
-    """Make `out` ready, dropping pictures of another recipe; returns whether any were dropped."""
+def _prepare(out: Path, recipe: Recipe, wanted: Mapping[str, object], manifest: Path) -> bool:
+    """Make `out` ready, dropping pictures of another recipe than `wanted`; returns whether any were dropped."""
     folder = out / recipe.part
     note = folder / "recipe.json"
-    wanted = recipe.asdict()
     if note.is_file():
         found = json.loads(note.read_text())
         if found == wanted:
             return False
         manifest.unlink(missing_ok=True)
-        only_masks = {**found, "mask_coarseness": 0} == {**wanted, "mask_coarseness": 0}
+        of_pictures = ("generator", "part", "size", "seed")
+        only_masks = all(found.get(key) == wanted[key] for key in of_pictures)
         for sub in folder.iterdir():
             if sub.is_dir() and (sub.name == "mask" or not only_masks):
                 shutil.rmtree(sub)
@@ -224,9 +267,12 @@ def _id(kind: str, index: int) -> str:
     return f"{kind.rstrip('s')}-{index:05d}"
 
 
-def make_sample(out: Path, recipe: Recipe, job: tuple[str, int]) -> Sample:
-    """Draw and write one sample, or only what is missing of it; returns its manifest row."""
-    kind, index = job
+def make_sample(out: Path, recipe: Recipe, job: tuple[str, int, Masks]) -> Sample:
+    """Draw and write one sample, or only what is missing of it; returns its manifest row.
+
+    `job` is its kind, its number, and how its mask is drawn if it has one.
+    """
+    kind, index, drawn = job
     rng = np.random.default_rng([recipe.seed, _STREAMS[kind], index])
     side = recipe.size
     row = Sample(
@@ -262,7 +308,8 @@ def make_sample(out: Path, recipe: Recipe, job: tuple[str, int]) -> Sample:
             attributes=plan.attributes(),
         )
     else:
-        row = _photo(out, recipe, rng, row, {c: path(c) for c in ("image", "matte", "mask", "trimap")}, index)
+        files = {column: path(column) for column in ("image", "matte", "mask", "trimap")}
+        row = _photo(out, replace(recipe, masks=drawn), rng, row, files, index)
     row = replace(row, width=side, height=side)
     return replace(row, sha256=content_hash(out, row))
 
@@ -276,12 +323,12 @@ def _photo(
         size = recipe.size
         image, alpha = draw_shifted(plan, size) if isinstance(plan, ShiftedPhoto) else draw_photo(plan, size)
         _png(out / files["image"], image)
-        _png(out / files["trimap"], masks.trimap(alpha))
+        _png(out / files["trimap"], trimap(alpha))
         _png(out / files["matte"], alpha)
     if _missing(out, {"mask": files["mask"]}):
         alpha = np.asarray(cv2.imread(str(out / files["matte"]), cv2.IMREAD_GRAYSCALE))
-        annotator = np.random.default_rng([recipe.seed, _STREAMS[recipe.part] + _MASK_STREAM, index])
-        _png(out / files["mask"], masks.annotate(annotator, alpha, recipe.mask_coarseness))
+        random = np.random.default_rng([recipe.seed, _STREAMS[recipe.part] + _MASK_STREAM, index])
+        _png(out / files["mask"], draw_mask(random, alpha, recipe.masks))
     return replace(
         row,
         image=files["image"],
@@ -289,8 +336,13 @@ def _photo(
         mask=files["mask"],
         trimap=files["trimap"],
         domain="natural",
-        attributes=plan.attributes(),
+        attributes=plan.attributes() | ({ATTRIBUTE: recipe.masks} if isinstance(recipe.masks, str) else {}),
     )
+
+
+def draw_mask(random: np.random.Generator, alpha: Array, drawn: Masks) -> Array:
+    """A mask (H, W) of 0 and 255 of a grade, or by the annotator of earlier releases, after 8-bit alpha (H, W)."""
+    return annotator.draw(random, alpha, drawn) if isinstance(drawn, str) else annotate(random, alpha, drawn)
 
 
 def _missing(out: Path, files: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""Labels made from exact alpha: an annotator's mask and a trimap."""
+"""Labels made from exact alpha: a trimap, and masks of the annotator of earlier releases (`annotator` has today's)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from wsshm.data.procedural.texture import Array
 def annotate(rng: np.random.Generator, alpha: Array, coarseness: float = 1.0) -> Array:
     """A mask (H, W) of 0 and 255 as an annotator clicks it: a jittered polygon without wisps of hair or holes.
 
+    What findings of earlier releases were measured with; its radii are whole pixels, so that pictures of another size have
+    other masks.
     `alpha` is 8-bit (H, W). `coarseness` scales the polygon's tolerance, the clicks' jitter, the size of the details
     that are left out and the outline's bias; 0 follows alpha >= 0.5 and only fills its holes. The same `rng` gives
     the same annotator at every coarseness.
