@@ -10,10 +10,23 @@ import numpy as np
 import pandas as pd
 
 from bench.statistics import Interval, means_and_differences, verdict
+from reports.document import labels_in_words
 from reports.matrices import Grid
 from reports.measures import MEASURES
 
-DIFFERENCE_COLUMNS = ["mattes", "masks", "cell", "against", "label", "measure", "mean", "low", "high", "verdict"]
+DIFFERENCE_COLUMNS = [
+    "mattes",
+    "masks",
+    "grades",
+    "cell",
+    "against",
+    "label",
+    "measure",
+    "mean",
+    "low",
+    "high",
+    "verdict",
+]
 NAMED = 3  # of runs or cells that a note is about: more are counted
 
 
@@ -22,6 +35,7 @@ class Pair(NamedTuple):
 
     mattes: int
     masks: int
+    grades: str
     cell: int
     against: int
 
@@ -127,7 +141,7 @@ def _about_seeds(plan: pd.DataFrame, members: list[dict[Hashable, list[int]]], p
         a, b = members[pair.cell].keys(), members[pair.against].keys()
         if a == b or external[pair.cell]:
             continue
-        name = f"{names[pair.cell]} with {pair.mattes:,} mattes + {pair.masks:,} masks"
+        name = f"{names[pair.cell]} with {labels_in_words(pair.mattes, pair.masks, pair.grades)}"
         (partly if a & b else nothing)[name] = None
     said = []
     if partly:

@@ -20,7 +20,11 @@ StoreArgument = Annotated[
     str, typer.Argument(help="The store: OUT/store of a sweep, a folder or a URI such as s3://...", show_default=False)
 ]
 CostOption = Annotated[
-    str | None, typer.Option("--cost", help="Price of a label: matte=690s,mask=79.2s or matte=23EUR,mask=2EUR.")
+    str | None,
+    typer.Option(
+        "--cost",
+        help="Price of a label: matte=690s,mask=79.2s or, by grade of masks, matte=23EUR,mask=2EUR,mask.fine=4EUR.",
+    ),
 ]
 ManifestOption = Annotated[
     str | None,
@@ -259,7 +263,7 @@ def plan_labels(
         prices,
         ratios=amounts.ratios(ratio) if ratio else (),
         method=method,
-        have=Budget(**amounts.owned(have or "mattes=0")),
+        have=Budget(*amounts.owned(have or "mattes=0").values()),
         most_mattes=most_mattes,
         most_masks=most_masks,
         on=on,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,18 +19,20 @@ import pandas as pd
 from bench.cost import CostModel
 from bench.store import stages_in
 from reports.averages import Pair, averaged, seeds_of
-from reports.document import counted
+from reports.document import counted, labels_in_words
 from reports.load import REFERENCE, Frames, differing, is_peer
 from reports.matrices import Grid, Part, grid, parts
 from reports.measures import RegionalMeasure
 from wsshm.errors import UserError
+from wsshm.grades import from_text, shortest
 from wsshm.methods import described
 
 OF_CELLS = [
-    *("cell", "method", "label", "variant", "mattes", "masks", "cost", "control", "external"),
+    *("cell", "method", "label", "variant", "mattes", "masks", "grades", "cost", "control", "external"),
     *("peer", "seeds", "run_ids", "val_sad"),
 ]
-OF_RUNS = ["method", "label", "variant", "external", "mattes", "masks", "seed"]
+OF_RUNS = ["method", "label", "variant", "external", "mattes", "masks", "grades", "seed"]
+LABELS = ["mattes", "masks", "grades"]  # what a cell was given, as columns
 GROUNDS = 3  # test sets and protocols that a page shows in full
 OTHERS = 2  # further networks that it shows with their methods
 SAME_SCORING = ("dataset", "convention", "truth", "metric_version")  # what predictions made elsewhere share with runs
@@ -38,13 +40,18 @@ SAME_SCORING = ("dataset", "convention", "truth", "metric_version")  # what pred
 
 @dataclass(frozen=True, order=True)
 class Budget:
-    """How many labels of each kind there are; `UNKNOWN_BUDGET` for predictions made elsewhere."""
+    """How many labels of each kind there are; `UNKNOWN_BUDGET` for predictions made elsewhere.
+
+    `masks` counts those of all grades; `grades` says how many are of which (`wsshm.grades.text_of`), and nothing where all
+    are of the default one.
+    """
 
     mattes: int
     masks: int
+    grades: str = ""
 
     def __str__(self) -> str:
-        return f"{self.mattes:,} mattes + {self.masks:,} masks" if self.known else "labels not known"
+        return labels_in_words(self.mattes, self.masks, self.grades) if self.known else "labels not known"
 
     @property
     def known(self) -> bool:
@@ -52,7 +59,18 @@ class Budget:
 
     @property
     def slug(self) -> str:
-        return f"{self.mattes}-mattes-{self.masks}-masks" if self.known else "labels-not-known"
+        by_grade = "".join(f"-{count:.0f}-{grade}" for grade, count in from_text(self.grades, 0).items())
+        return f"{self.mattes}-mattes-{self.masks}-masks{by_grade}" if self.known else "labels-not-known"
+
+    @property
+    def by_grade(self) -> dict[str, float]:
+        """Masks by grade."""
+        return from_text(self.grades, self.masks)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """It as a plan's `budgets` take it."""
+        return {"mattes": self.mattes, "masks": shortest({grade: int(n) for grade, n in self.by_grade.items()})}
 
 
 UNKNOWN_BUDGET = Budget(-1, -1)
@@ -64,10 +82,10 @@ class Comparison:
 
     `cells`: one row per cell and measure: cell, method, label, variant (the dotted configuration keys that vary within
     the method, {} where none), control, external (made elsewhere: mattes, masks and cost NaN), peer (external: another's
-    model, trained on other data), mattes, masks, cost, seeds, run_ids, val_sad (mean over seeds of the last validation
-    SAD of the last stage, NaN where unknown), shown (this variant stands for its method with these labels: the one with
-    the lowest val_sad, so that the test set chooses none), measure, mean, low, high, seed_sd (of the seeds' means; NaN
-    for one), images.
+    model, trained on other data), mattes, masks, grades (as `Budget`), cost, seeds, run_ids, val_sad (mean over seeds of the
+    last validation SAD of the last stage, NaN where unknown), shown (this variant stands for its method with these labels:
+    the one with the lowest val_sad, so that the test set chooses none), measure, mean, low, high, seed_sd (of the seeds'
+    means; NaN for one), images.
 
     `differences`: per budget, cell and measure the paired difference to that budget's `mlb` (its cell is `against`),
     and per smaller `mlb` budget to the largest; between cells of different seeds it is taken over those that both have,
@@ -126,7 +144,8 @@ class Comparison:
 
     def beside(self, budget: Budget, reference: int | None, **wanted: object) -> pd.DataFrame:
         """The rows of `differences` at a budget to a reference cell, with these values of further columns."""
-        wanted |= {"mattes": budget.mattes, "masks": budget.masks, "against": -1 if reference is None else reference}
+        labels = {name: getattr(budget, name) for name in LABELS}
+        wanted |= labels | {"against": -1 if reference is None else reference}
         return self.differences[
             np.logical_and.reduce([self.differences[key] == value for key, value in wanted.items()])
         ]
@@ -140,10 +159,11 @@ class Comparison:
 Grounded = TypeVar("Grounded", Comparison, Part)
 
 
-def affordable(method: str, mattes: float, masks: float, budget: Budget) -> bool:
+def affordable(method: str, mattes: float, masks: float, budget: Budget, grades: str = "") -> bool:
     """Whether a cell's labels are those of `budget`, or those of its labels that the method uses.
 
-    An oracle has a true matte where others have a mask. Labels that nobody knows (NaN) fit anywhere.
+    `grades` are the cell's, as `Budget` has them. An oracle has a true matte where others have a mask. Labels that nobody
+    knows (NaN) fit anywhere.
     """
     if np.isnan(mattes):
         return True
@@ -151,19 +171,19 @@ def affordable(method: str, mattes: float, masks: float, budget: Budget) -> bool
         return mattes + masks in (budget.mattes + budget.masks, budget.masks)
     if mattes == masks == 0:
         return False
-    return mattes in (0, budget.mattes) and masks in (0, budget.masks)
+    return mattes in (0, budget.mattes) and (masks == 0 or (masks, grades) == (budget.masks, budget.grades))
 
 
 def budgets_of(cells: pd.DataFrame) -> list[Budget]:
     """The budgets that some method used both labels of, the largest first; without any, every pair of labels."""
     known = cells[cells["mattes"].notna()]
     oracle = known["method"].map(lambda method: described(method).true_mattes).astype(bool)
-    pairs = known.loc[~oracle, ["mattes", "masks"]].drop_duplicates()
+    pairs = known.loc[~oracle, LABELS].drop_duplicates()
     both = pairs[(pairs["mattes"] > 0) & (pairs["masks"] > 0)]
     used = both if len(both) else pairs
     if used.empty:
-        used = known[["mattes", "masks"]].drop_duplicates()
-    found = sorted((Budget(int(row.mattes), int(row.masks)) for row in used.itertuples()), reverse=True)
+        used = known[LABELS].drop_duplicates()
+    found = sorted((Budget(int(row.mattes), int(row.masks), row.grades) for row in used.itertuples()), reverse=True)
     return found or [UNKNOWN_BUDGET]
 
 
@@ -249,7 +269,7 @@ def _titles(found: list[Part]) -> Iterator[tuple[int, str]]:
 
 def _plan(runs: pd.DataFrame, cost: CostModel) -> pd.DataFrame:
     """One row per cell, without its numbers. `runs` are those that were scored, in the order of writing."""
-    groups = runs.reset_index(names="run_id").groupby(["method", "label", "mattes", "masks"], sort=False, dropna=False)
+    groups = runs.reset_index(names="run_id").groupby(["method", "label", *LABELS], sort=False, dropna=False)
     plan = groups.agg(
         variant=("variant", lambda own: own.iloc[0]),
         external=("external", "first"),
@@ -260,26 +280,28 @@ def _plan(runs: pd.DataFrame, cost: CostModel) -> pd.DataFrame:
     ).reset_index()
     known = [described(method) for method in plan["method"]]
     plan = plan.assign(
-        cost=[cost.of(mattes, masks) for mattes, masks in zip(plan["mattes"], plan["masks"], strict=True)],
+        cost=[cost.of(row.mattes, from_text(row.grades, row.masks)) for row in plan.itertuples()],
         control=np.array([method.control for method in known], bool) & ~plan["external"],
         seeds=plan["seeds"].clip(lower=1),
         order=[method.order for method in known],
     )
-    order = ["external", "order", "label", "mattes", "masks"]
-    plan = plan.sort_values(order, ascending=[True, True, True, False, False], kind="stable").reset_index(drop=True)
+    order = ["external", "order", "label", *LABELS]
+    plan = plan.sort_values(order, ascending=[True] * 3 + [False] * 3, kind="stable").reset_index(drop=True)
     plan = plan.assign(cell=plan.index)[OF_CELLS].astype(dict.fromkeys(("method", "label"), object))
-    best = plan.sort_values("val_sad", kind="stable", na_position="last").drop_duplicates(["method", "mattes", "masks"])
+    best = plan.sort_values("val_sad", kind="stable", na_position="last").drop_duplicates(["method", *LABELS])
     return plan.assign(shown=plan["cell"].isin(best["cell"]))
 
 
 def _affordable_cells(plan: pd.DataFrame, budget: Budget) -> list[int]:
-    rows = zip(*(plan[name] for name in ("cell", "method", "mattes", "masks")), strict=True)
-    return [int(cell) for cell, method, mattes, masks in rows if affordable(method, mattes, masks, budget)]
+    rows = zip(*(plan[name] for name in ("cell", "method", *LABELS)), strict=True)
+    return [int(cell) for cell, method, mattes, masks, own in rows if affordable(method, mattes, masks, budget, own)]
 
 
 def _reference(plan: pd.DataFrame, budget: Budget) -> int | None:
     own = plan["shown"] & (plan["method"] == REFERENCE) & ~plan["external"]
-    own = plan[own & (plan["mattes"] == budget.mattes) & (plan["masks"] == budget.masks)]
+    for name in LABELS:
+        own &= plan[name] == getattr(budget, name)
+    own = plan[own]
     return None if own.empty else int(own["cell"].iloc[0])
 
 
@@ -296,9 +318,9 @@ def _pairs(plan: pd.DataFrame, budgets: list[Budget]) -> list[Pair]:
         if reference is None:
             continue
         others = [cell for cell in _affordable_cells(plan, budget) if cell not in (reference, *peers)]
-        pairs += [Pair(budget.mattes, budget.masks, cell, reference) for cell in others]
+        pairs += [Pair(budget.mattes, budget.masks, budget.grades, cell, reference) for cell in others]
         if first not in (None, reference):
-            pairs.append(Pair(budget.mattes, budget.masks, reference, first))
+            pairs.append(Pair(budget.mattes, budget.masks, budget.grades, reference, first))
     return pairs
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from wsshm.grades import GRADES, from_text, in_words
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -82,6 +84,17 @@ def numbers(
         return ranged(value, low, high, digits, sign, tone(record) if tone else "")
 
     return Column(header, show, True, unit, group)
+
+
+def masks_column() -> Column:
+    """How many masks, and below it of which grades they are where not all are of the default one (`grades`)."""
+    plain = numbers("masks")
+
+    def show(record: Any) -> Cell:
+        cell, grades = plain.cell(record), record.get("grades")
+        return Cell(cell.text, by_grade(grades), cell.tone) if isinstance(grades, str) and grades else cell
+
+    return Column("masks", show, True)
 
 
 def interval_column(header: str, places: int, sign: bool = False) -> Column:
@@ -209,6 +222,27 @@ def listed(names: Iterable[str], most: int = 0) -> str:
     if most and len(every) > most:
         every = [*every[:most], counted(len(every) - most, "other")]
     return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}" if every else ""
+
+
+def by_grade(grades: str) -> str:
+    """Masks by grade as a run's `grades` holds them, in words; empty where all are of the default grade."""
+    return in_words(from_text(grades, 0)) if grades else ""
+
+
+def grades_in(texts: Iterable[str]) -> list[str]:
+    """The grades that several runs' `grades` name, in their order."""
+    found = {grade for text in texts for grade in from_text(text, 0)}
+    return [grade for grade in GRADES if grade in found]
+
+
+def labels_in_words(mattes: float, masks: float, grades: str) -> str:
+    """Numbers of labels: `40 mattes + 1,000 masks`, and of which grades masks are where not all are of the default one."""
+    return f"{mattes:,.0f} mattes + {masks:,.0f} masks{f' ({by_grade(grades)})' if grades else ''}"
+
+
+def labels_in_short(mattes: float, masks: float, grades: str) -> str:
+    """The same for a narrow place: `40 + 1,000`."""
+    return f"{mattes:,.0f} + {by_grade(grades) or f'{masks:,.0f}'}"
 
 
 def slug(text: str) -> str:

@@ -15,6 +15,8 @@ of matte (1 - matte) is MAD - MSE.
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +28,10 @@ from bench.store import TEACHER, Store
 from reports import printed
 from reports.document import Column, Table, counted, numbers, texts
 from reports.load import named
-from wsshm.data.manifest import Manifest
+from wsshm.data.manifest import Manifest, Sample
+from wsshm.data.sample import grade_of
 from wsshm.errors import UserError, nearest, redacted
+from wsshm.grades import shortest
 
 RULE = ["dataset", "protocol", "convention", "metric_version"]  # rows that differ in these are never averaged
 DRAWN = 40  # mattes of the embedded set that a teacher is trained from, where the store's runs have none
@@ -68,7 +72,7 @@ def rank(
     if compared.empty:
         raise UserError(
             f"the store {store_root} holds no comparison of a teacher with masks; train a teacher with these photos, then "
-            f"give the store of that sweep, OUT/store: {_sweep(store_root, manifest_path, len(masked))}"
+            f"give the store of that sweep, OUT/store: {_sweep(store_root, manifest_path, masked)}"
         )
     rows, rule, notes = _of_one_rule(_parts(compared), manifest_path, {s.id for s in masked}, dataset)
     if skipped := len(masked) - len(wanted):
@@ -134,7 +138,7 @@ def _below(root: object, image: str) -> str:
     return image.partition("?")[0].removeprefix(f"{redacted(root).partition('?')[0]}/")
 
 
-def _sweep(store_root: str | Path, manifest_path: Path | str, photos: int) -> str:
+def _sweep(store_root: str | Path, manifest_path: Path | str, photos: Iterable[Sample]) -> str:
     """The sweep of a method with a teacher on these photos, trained as the store's own runs were if it has any."""
     runs = named(Store(store_root).read("runs"))
     base = printed.base_of(runs) or {}
@@ -142,7 +146,11 @@ def _sweep(store_root: str | Path, manifest_path: Path | str, photos: int) -> st
     masks = address if "://" in address else str(Path(manifest_path).resolve())
     base = base | {"data": base.get("data", {}) | {"masks": masks}, "method": {"name": "mlb"}}
     mattes = int(runs["mattes"].max()) if (runs["mattes"] > 0).any() else DRAWN
-    changes = {"also": [], "space": {}, "budgets": [{"mattes": mattes, "masks": photos}]}
+    changes = {
+        "also": [],
+        "space": {},
+        "budgets": [{"mattes": mattes, "masks": shortest(Counter(map(grade_of, photos)))}],
+    }
     return printed.sweep("quickstart", base, **changes)
 
 

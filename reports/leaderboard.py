@@ -11,8 +11,8 @@ import pandas as pd
 from bench.cost import CostModel
 from bench.statistics import NOT_SIGNIFICANT
 from reports import timings
-from reports.comparison import Comparison, by_ground, ground_titles, scored
-from reports.document import Column, Table, decimals, interval_column, number, numbers, texts
+from reports.comparison import LABELS, Comparison, by_ground, ground_titles, scored
+from reports.document import Column, Table, decimals, interval_column, masks_column, number, numbers, texts
 from reports.load import NETWORK, Frames
 from reports.measures import BY_NAME, MEASURES
 from reports.per_image import of_cells, paired_differences
@@ -73,7 +73,7 @@ def table(board: Board, top: int | None, cost: CostModel, name: str = "leaderboa
     columns = [
         Column("rank", place, True),
         Column("method", _named),
-        *(texts("architecture"), texts("backbone"), numbers("mattes"), numbers("masks")),
+        *(texts("architecture"), texts("backbone"), numbers("mattes"), masks_column()),
         Column("cost", lambda row: number(cost.shown(row["cost"]), 1 if cost.is_time else 0), True, cost.display_unit),
     ]
     for measure in shown:
@@ -123,7 +123,7 @@ def _board(frames: Frames, comparisons: list[Comparison], title: str, sort: str)
             rows.append(
                 {"index": index, **{key: head[key] for key in ("peer", "method", "label", "control")}, **network}
                 | {"variant": json.dumps(head["variant"])}
-                | {key: head[key] for key in ("mattes", "masks", "cost")}
+                | {key: head[key] for key in (*LABELS, "cost")}
                 | {measure.name: by_measure["mean"].get(measure.name, math.nan) for measure in MEASURES}
                 | {"interval_of": measured}
                 | {key: own.get(key, math.nan) for key in ("low", "high", "seed_sd", "images")}

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.comparable import merge_versions
+from bench.graded import grades_text
 from bench.store import EXTERNAL, FINISHED, PEER, SCHEMAS, TEACHER, Store
 from bench.store import document as as_document
 from reports.document import counted
@@ -31,6 +32,11 @@ from wsshm.methods import is_unread
 GROUND = ("dataset", "protocol", "convention", "truth", "metric_version", "data_fingerprint", "recipe_version")
 NETWORK = ("architecture", "backbone", "weights")
 ARCHITECTURE = "model.architecture"
+WHOLE = (
+    ARCHITECTURE,
+    "budget.masks",
+    "data.procedural.natural",
+)  # keys whose value may be a mapping, which is one value
 REFERENCE = "mlb"
 ELSEWHERE = (EXTERNAL, PEER)  # how the run_ids begin of predictions made elsewhere and of somebody else's models
 OUTSIDE = "external"  # the protocol of both here: rules that no run of ours has, so that they stand in one comparison
@@ -137,10 +143,12 @@ def differing(keys: list[dict[str, str]], always: str) -> list[str]:
 
 
 def flatten(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`; an architecture stays one value, with its options or without."""
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`; an architecture stays one value, with its options or without, and so do numbers of
+    masks by grade.
+    """
     flat: dict[str, Any] = {}
     for key, value in document.items():
-        if isinstance(value, dict) and f"{prefix}{key}" != ARCHITECTURE:
+        if isinstance(value, dict) and f"{prefix}{key}" not in WHOLE:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
@@ -148,7 +156,9 @@ def flatten(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:
-    """`runs` of the store with `label`, `variant` and `external`, and numbers of labels as floats."""
+    """`runs` of the store with `label`, `variant` and `external`, numbers of labels as floats, and `grades`: which masks are
+    of which grade (`wsshm.grades.text_of`), empty where all are of the default one.
+    """
     external = runs["run_id"].str.startswith(ELSEWHERE).to_numpy(dtype=bool)
     methods = [str(method) if pd.notna(method) else "unnamed" for method in runs["method"]]
     methods = _distinct_names(methods, list(runs["run_id"]), external)
@@ -157,7 +167,7 @@ def named(runs: pd.DataFrame) -> pd.DataFrame:
     runs = runs.assign(method=methods, label=labels, variant=pd.Series(variants, runs.index, object), external=external)
     for column in ("mattes", "masks"):
         runs[column] = runs[column].astype("Float64").astype("float64")
-    return runs
+    return runs.assign(grades=pd.Series(grades_text(runs), runs.index, object))
 
 
 def variant_label(method: str, variant: dict[str, Any]) -> str:
@@ -223,7 +233,7 @@ def _is_no_variant(method: str, key: str) -> bool:
 
 def _varied_for_nothing(runs: pd.DataFrame, flat: list[dict[str, Any]]) -> list[bool]:
     """Whether a run differs from others only in how many pictures it saw without their masks: no label cost, but not a seed."""
-    seen = pd.Series([document.get("budget.masks") for document in flat], runs.index, dtype=object)
+    seen = pd.Series([json.dumps(document.get("budget.masks")) for document in flat], runs.index, dtype=object)
     groups = runs.assign(seen=seen).groupby(["method", "mattes", "seed"], dropna=False)["seen"]
     return list((runs["masks"] == 0).fillna(False) & (groups.transform("nunique") > 1))
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from bench.cost import CostModel
 from reports import printed
-from reports.comparison import Comparison, scored
-from reports.document import ABSENT, Cell, Column, Picture, Table, counted, decimals, numbers, texts
+from reports.comparison import LABELS, Comparison, scored
+from reports.document import ABSENT, Cell, Column, Picture, Table, by_grade, counted, decimals, listed, numbers, texts
 from reports.figures import planner as figure
 from reports.figures.style import png_svg_pdf, theme
 from reports.laws import fit
@@ -23,6 +23,7 @@ from reports.support import fittable
 from reports.write import check_outside, put
 from wsshm.errors import UserError, nearest
 from wsshm.files.tables import csv_text
+from wsshm.grades import DEFAULT
 
 NAME = "plan-budget"
 COLUMNS = [
@@ -78,8 +79,17 @@ def measured(
     Of several variants the one with most numbers of labels is taken, then the one with the lowest error on the
     validation set. Also returns what `reports.splits.plan` is told of these runs, and notes on what was left out.
     """
-    own = named(comparison, method)
-    notes = []
+    every = named(comparison, method)
+    own, notes = every[every["grades"] == ""], []
+    if graded := sorted(set(every["grades"]) - {""}):
+        notes.append(
+            f"Left out: runs of {method} with masks of another grade than {DEFAULT} ({listed(map(by_grade, graded), 3)}); this"
+            f" plan is of {DEFAULT} masks alone."
+        )
+    if own.empty:
+        raise UserError(
+            f"all runs of {method} have masks of another grade than {DEFAULT}; this plan needs some of {DEFAULT}"
+        )
     if len(own["label"].unique()) > 1:
         rank = own.groupby("label", sort=False)["val_sad"].agg(["size", "mean"])
         chosen = rank.sort_values(["size", "mean"], ascending=[False, True], kind="stable").index[0]
@@ -172,7 +182,7 @@ def _chosen(comparisons: list[Comparison], method: str, on: str | None) -> Compa
     names = {name for cells in trained for column in ("label", "method") for name in cells[column]}
     if method not in names:
         raise UserError(f"the store has no finished runs of the method {method!r}; {nearest(method, names)}")
-    return max(comparisons, key=lambda each: len(named(each, method)[["mattes", "masks"]].drop_duplicates()))
+    return max(comparisons, key=lambda each: len(named(each, method)[LABELS].drop_duplicates()))
 
 
 def named(comparison: Comparison, name: str) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from reports.document import listed
 from reports.load import FINISHED, Frames, as_document
 from wsshm.console import set_option
 from wsshm.errors import redacted
+from wsshm.grades import from_text, shortest
 from wsshm.keys import EXECUTION_KEYS
 from wsshm.methods import is_unread
 
@@ -84,14 +85,15 @@ def fill(plan: str, frames: Frames, **changes: object) -> str:
     return sweep(plan, base, **({"also": [], "budgets": [budget]} | changes))
 
 
-def most_labels(runs: pd.DataFrame) -> dict[str, int] | None:
-    """The most mattes and masks that one run used together; None where no run used both."""
+def most_labels(runs: pd.DataFrame) -> dict[str, Any] | None:
+    """The most mattes and masks that one run used together, as a plan's budget; None where no run used both."""
     finished = runs["status"] == FINISHED
     both = runs[(runs["mattes"] > 0) & (runs["masks"] > 0) & (finished if finished.any() else True)]
     if both.empty:
         return None
     row = both.sort_values(["mattes", "masks"], kind="stable").iloc[-1]
-    return {"mattes": int(row["mattes"]), "masks": int(row["masks"])}
+    masks = {grade: int(count) for grade, count in from_text(row["grades"], row["masks"]).items()}
+    return {"mattes": int(row["mattes"]), "masks": shortest(masks)}
 
 
 def timing(frames: Frames, networks: list[dict[str, str]], side: int) -> list[str]:

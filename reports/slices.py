@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.statistics import mean_intervals
-from reports.comparison import Budget, Comparison
+from reports.comparison import LABELS, Budget, Comparison
 from reports.document import Column, Table, counted, decimals, slug
 from reports.measures import RegionalMeasure
 from reports.per_image import of_cells
@@ -67,7 +67,7 @@ def by_attribute(
             head = heads.loc[cell]
             rows.append(
                 {"attribute": name, "value": value, "images": len(part), "cell": cell, "measure": measure.name}
-                | {key: head[key] for key in ("method", "label", "control", "external", "mattes", "masks", "seeds")}
+                | {key: head[key] for key in ("method", "label", "control", "external", *LABELS, "seeds")}
                 | {"mean": interval.mean, "low": interval.low, "high": interval.high}
             )
     frame = pd.DataFrame(rows).assign(budget=str(budget), **comparison.ground, **comparison.network)

@@ -14,8 +14,20 @@ import pandas as pd
 from bench.cost import CostModel
 from bench.statistics import NOT_SIGNIFICANT
 from reports import timings
-from reports.comparison import Budget, Comparison
-from reports.document import ABSENT, Cell, Column, Show, Table, between, decimals, number, numbers
+from reports.comparison import LABELS, Budget, Comparison
+from reports.document import (
+    ABSENT,
+    Cell,
+    Column,
+    Show,
+    Table,
+    between,
+    decimals,
+    labels_in_words,
+    masks_column,
+    number,
+    numbers,
+)
 from reports.measures import BY_NAME, MEASURES, RegionalMeasure
 
 COMPARED = ("sad", "mse", "grad", "mad_unknown", "mad_boundary")
@@ -95,7 +107,7 @@ def methods(comparison: Comparison, budget: Budget, cost: CostModel) -> Table:
         best = best_of(frame[frame["measure"] == measure.name], "measure", measure).get(measure.name)
         return measure_column(measure, lambda row: mean_cell(row, places[measure.name], best))
 
-    columns = [method_column(), numbers("mattes"), numbers("masks"), Column("cost", price, True, cost.display_unit)]
+    columns = [method_column(), numbers("mattes"), masks_column(), Column("cost", price, True, cost.display_unit)]
     columns += [column(measure) for measure in MEASURES if measure.name in set(frame["measure"])]
     columns += [Column("seeds", spread, True, "± sd of SAD")] if seeds else []
     caption = (
@@ -113,12 +125,12 @@ def variants(comparison: Comparison, budgets: Collection[Budget]) -> str:
     cells = {cell for budget in budgets for cell in comparison.at(budget)}
     once = comparison.heads[comparison.heads["cell"].isin(cells)]
     said = []
-    for (method, mattes, masks), part in once.groupby(["method", "mattes", "masks"], sort=False):
+    for (method, *labels), part in once.groupby(["method", *LABELS], sort=False):
         if len(part) > 1 and part["shown"].any():
             own = part[part["shown"]]
             by = ("the best", " by validation") if own["val_sad"].notna().all() else ("the first", "")
             how = f"is {by[0]} of {len(part)} variants{by[1]}"
-            at = f"{mattes:,.0f} mattes + {masks:,.0f} masks"
+            at = labels_in_words(*labels)
             said.append(f" {method} with {at} {how}: {own['label'].iloc[0]}.")
     return "".join(said)
 

@@ -17,7 +17,19 @@ from bench.comparable import merge_versions
 from bench.statistics import NOT_SIGNIFICANT
 from bench.store import document as as_document
 from reports import timings
-from reports.document import Cell, Column, Table, counted, decimals, interval_column, listed, numbers, texts, tone_of
+from reports.document import (
+    Cell,
+    Column,
+    Table,
+    counted,
+    decimals,
+    interval_column,
+    listed,
+    masks_column,
+    numbers,
+    texts,
+    tone_of,
+)
 from reports.load import ADDED, NETWORK, Frames, flatten, variant_label
 from reports.measures import RegionalMeasure
 from reports.per_image import OF_SCORES, of_run, paired_differences
@@ -25,7 +37,7 @@ from wsshm.errors import UserError
 from wsshm.keys import EXECUTION
 from wsshm.methods import is_unread
 
-KEY = ("method", *NETWORK, "mattes", "masks", "seed")
+KEY = ("method", *NETWORK, "mattes", "masks", "grades", "seed")
 DATA = ("data_fingerprint", "recipe_version")  # what a store with several data sets varies, too
 SAME_MODEL = ("model", "architecture", "backbone", "engine", "precision", "layout", "batch", "height", "width", "scope")
 # Keys of a configuration that change no number: where and how a run was executed.
@@ -253,7 +265,7 @@ def _error_table(frame: pd.DataFrame, measure: RegionalMeasure, where: str) -> T
 
     columns = [
         *(texts("method", "label"), Column("backbone", network)),
-        *(numbers(name) for name in ("mattes", "masks", "seeds", "images")),
+        *(numbers("mattes"), masks_column(), numbers("seeds"), numbers("images")),
         *(numbers(f"{name} {measure.arrow}", name.lower(), places, measure.unit) for name in "AB"),
         numbers("B − A", "difference", places, measure.unit, sign=True),
         interval_column("95 % interval", places, sign=True),

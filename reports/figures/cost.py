@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,17 +13,19 @@ from matplotlib.ticker import LogLocator
 
 from bench.cost import CostModel
 from reports.comparison import Comparison, method_order
+from reports.document import by_grade
 from reports.figures.labels import name_apart, name_lines
 from reports.figures.style import LETTER, MUTED, WIDTH, Point, colours, fit_y, key, legend_below, log_axis, marker
 from reports.measures import BY_NAME
+from wsshm.grades import from_text
 from wsshm.methods import described
 
 MEASURES = ("sad", "mad_boundary")
-RATIOS = (5.0, 10.0, 20.0, 40.0)  # of a matte's price to a mask's
+RATIOS = (5.0, 10.0, 20.0, 40.0)  # of a matte's price to that of a mask of the default grade
 FONT = 9.5  # points of the labels at ticks
 TICKS = ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))  # within each power of ten, the first whose labels do not collide
 COLUMNS = [
-    *("ratio", "given", "measure", "label", "control", "mattes", "masks", "cost", "cost_unit"),
+    *("ratio", "given", "measure", "label", "control", "mattes", "masks", "grades", "cost", "cost_unit"),
     *("mean", "low", "high", "seeds", "images", "on_line"),
 ]
 
@@ -34,7 +37,7 @@ def data(comparison: Comparison, cost: CostModel, measures: Sequence[str] = MEAS
     """
     cells = comparison.shown()
     part = cells[cells["measure"].isin(measures) & cells["mattes"].notna() & cells["masks"].notna()].copy()
-    prices = [cost.of(row.mattes, row.masks) for row in part.itertuples()]
+    prices = [cost.of(row.mattes, from_text(row.grades, row.masks)) for row in part.itertuples()]
     part["cost"] = [cost.shown(price) for price in prices]
     part["cost_unit"], part["ratio"], part["given"] = cost.display_unit, cost.matte / cost.mask, True
     part["measure"] = pd.Categorical(part["measure"], categories=list(measures), ordered=True)
@@ -45,12 +48,12 @@ def data(comparison: Comparison, cost: CostModel, measures: Sequence[str] = MEAS
 
 
 def by_ratio(comparison: Comparison, cost: CostModel) -> pd.DataFrame:
-    """`data` of SAD at the given prices and at each ratio of `RATIOS`, the price of a mask kept."""
+    """`data` of SAD at the given prices and at each ratio of `RATIOS`, the prices of masks kept."""
     given = cost.matte / cost.mask
     ratios = [ratio for ratio in RATIOS if abs(ratio / given - 1) > 0.02]
     parts = [data(comparison, cost, ("sad",))]
     for ratio in ratios:
-        other = CostModel(cost.mask * ratio, cost.mask, cost.unit, cost.matte_source, cost.mask_source)
+        other = replace(cost, matte=cost.mask * ratio)
         parts.append(data(comparison, other, ("sad",)).assign(given=False))
     return pd.concat(parts, ignore_index=True).sort_values("ratio", kind="stable").reset_index(drop=True)
 
@@ -184,5 +187,6 @@ def _references(axes: Axes, part: pd.DataFrame) -> list[tuple[float, str]]:
     found = []
     for kind, (name, words, most) in sorted(lines.items(), reverse=True):
         axes.axhline(most["mean"], color=MUTED, linewidth=1.0, linestyle=(0, (1, 2)), zorder=1)
-        found.append((float(most["mean"]), f"{words}: {name}, {most[kind]:,.0f} {kind}"))
+        told = f" ({by_grade(most['grades'])})" if kind == "masks" and most["grades"] else ""
+        found.append((float(most["mean"]), f"{words}: {name}, {most[kind]:,.0f} {kind}{told}"))
     return found

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.comparison import Budget, Comparison, method_order
+from reports.comparison import LABELS, Budget, Comparison, method_order
 from reports.figures.style import INK, WIDTH, colours, key, legend_below, legend_columns
 from reports.measures import BY_NAME
 
@@ -29,7 +29,7 @@ def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, epochs: pd.
     cells = cells[cells["cell"].isin(comparison.at(budget))]
     run_ids = {run for runs_of in cells["run_ids"] for run in runs_of}
     part = epochs[epochs["run_id"].isin(run_ids) & np.isfinite(epochs["value"])]
-    own = runs.loc[runs["run_id"].isin(run_ids), ["run_id", "method", "seed", "mattes", "masks"]]
+    own = runs.loc[runs["run_id"].isin(run_ids), ["run_id", "method", "seed", *LABELS]]
     part = part.merge(own.assign(label=own["method"]), on="run_id")
     keys = [key for key in FIRST_KEYS if key in set(part["key"])]
     keys += sorted(set(part["key"]) - set(keys) - {"lr"})
@@ -43,7 +43,7 @@ def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, epochs: pd.
     stages["last_stage"] = ~stages.duplicated("run_id", keep="last")
     part = part.merge(stages[["run_id", "stage", "start", "last_stage"]], on=["run_id", "stage"])
     part["x"] = part["start"] + part["epoch"] + 1
-    columns = ["run_id", "method", "label", "seed", "mattes", "masks", "stage", "last_stage", "key", "x", "value"]
+    columns = ["run_id", "method", "label", "seed", *LABELS, "stage", "last_stage", "key", "x", "value"]
     order = part["key"].map({key: index for index, key in enumerate(keys)})
     part = part.assign(order=order).sort_values(["order", "label", "run_id", "x"], kind="stable")
     return part[columns].reset_index(drop=True)

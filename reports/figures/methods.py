@@ -24,7 +24,7 @@ def data(comparison: Comparison) -> pd.DataFrame:
     part["rank"] = (
         part.groupby(["label", "measure"])["cost"].rank(method="first", ascending=False).fillna(1).astype(int) - 1
     )
-    columns = ["label", "control", "external", "peer", "mattes", "masks", "measure", "rank"]
+    columns = ["label", "control", "external", "peer", "mattes", "masks", "grades", "measure", "rank"]
     columns += ["mean", "low", "high", "seeds", "images"]
     return part[columns].reset_index(drop=True)
 

@@ -19,8 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports import timings
-from reports.comparison import REFERENCE, Comparison
-from reports.document import shortened
+from reports.comparison import LABELS, REFERENCE, Comparison
+from reports.document import labels_in_words, shortened
 from reports.figures import rates
 from reports.figures.labels import name_apart
 from reports.figures.style import INK, MUTED, WIDTH, Point, apart, fit_y, key, legend_below, log_axis
@@ -36,7 +36,7 @@ CROWDED = 60  # networks: more are drawn smaller
 ON_FRONT, BEHIND, TARGET = "#0072b2", "#8fa9bf", "#d55e00"
 COLUMNS = [
     *("panel", "scope", "setting", "way", "kind", "network", "name", "model", "architecture", "backbone"),
-    *("engine", "precision", "layout", "label", "mattes", "masks"),
+    *("engine", "precision", "layout", "label", "mattes", "masks", "grades"),
     *("seeds", "params", "fps", "fps_low", "fps_high", "fastest", "mean", "low", "high", "error_of"),
     "on_front",
 ]
@@ -53,10 +53,11 @@ class Shared:
     label: str
     mattes: float
     masks: float
+    grades: str
     settings: str  # what sets the variant apart; empty if the method has only one
 
     def __str__(self) -> str:
-        return f"{self.method} with {self.mattes:,.0f} mattes + {self.masks:,.0f} masks"
+        return f"{self.method} with {labels_in_words(self.mattes, self.masks, self.grades)}"
 
 
 def shared(comparisons: list[Comparison]) -> Shared | None:
@@ -68,13 +69,13 @@ def shared(comparisons: list[Comparison]) -> Shared | None:
     every = _cells(comparisons)
     if every.empty:
         return None
-    groups = every.groupby(["method", "label", "mattes", "masks"], sort=False)
+    groups = every.groupby(["method", "label", *LABELS], sort=False)
     counts, stands = groups["network"].nunique(), groups["shown"].sum()
     most = [key for key, count in counts.items() if count == counts.max()]
     best = max(most, key=lambda key: (key[0] == REFERENCE, key[2], key[3], stands[key], key[1]))
-    method, label, mattes, masks = best
+    method, label, mattes, masks, grades = best
     variant = every.loc[every["label"] == label, "variant"].iloc[0]
-    return Shared(method, label, mattes, masks, ", ".join(settings(variant)))
+    return Shared(method, label, mattes, masks, grades, ", ".join(settings(variant)))
 
 
 def _cells(comparisons: list[Comparison]) -> pd.DataFrame:
@@ -209,8 +210,8 @@ def trained(comparisons: list[Comparison]) -> list[dict]:
     usual = max(architectures, key=lambda name: architectures[name])
     weights = Counter((network["architecture"], network["backbone"]) for network in networks)
     own = every[(every["label"] == chosen.label) & (every["mattes"] == chosen.mattes)]
-    own = own[own["masks"] == chosen.masks].drop_duplicates("network")
-    kept = ("label", "mattes", "masks", "seeds", "mean", "low", "high", "run_ids")
+    own = own[(own["masks"] == chosen.masks) & (own["grades"] == chosen.grades)].drop_duplicates("network")
+    kept = ("label", *LABELS, "seeds", "mean", "low", "high", "run_ids")
     rows = []
     for cell in own.to_dict("records"):
         network = networks[cell["network"]]

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.statistics import NOT_SIGNIFICANT
-from reports.comparison import Comparison, by_ground
+from reports.comparison import LABELS, Comparison, by_ground
 from reports.document import (
     Cell,
     Column,
@@ -17,6 +17,7 @@ from reports.document import (
     Table,
     counted,
     decimals,
+    labels_in_short,
     numbers,
     shortened,
     texts,
@@ -66,7 +67,7 @@ def data(group: list[Comparison]) -> pd.DataFrame:
     Its mean with interval, seeds, and the paired difference to the usual architecture (else the first): of seed-averaged
     values on the images that both have; the intervals hold for all rows together. Those with most seeds come first.
     """
-    alike = ["backbone", "weights", "label", "mattes", "masks"]
+    alike = ["backbone", "weights", "label", *LABELS]
     cells = [each.of(MEASURE, own=True).assign(**each.network, place=place) for place, each in enumerate(group)]
     rows = pd.concat(cells).drop_duplicates([*alike, "architecture"], keep="last")
     rows = rows[rows.groupby(alike)["architecture"].transform("size") > 1]
@@ -79,7 +80,7 @@ def data(group: list[Comparison]) -> pd.DataFrame:
     )
     rows = rows.sort_values(["fewest", "family", "unusual", "architecture"], kind="stable").reset_index(drop=True)
     several = rows.groupby("method")["label"].transform("nunique") > 1
-    labels = [f"{row.mattes:,.0f} + {row.masks:,.0f}" for row in rows.itertuples()]
+    labels = [labels_in_short(row.mattes, row.masks, row.grades) for row in rows.itertuples()]
     rows["name"] = rows["backbone"] + ", " + rows["label"].where(several, rows["method"]) + ", " + labels
     values = [each.values(BY_NAME[MEASURE]) for each in group]
     sides = [values[row.place][row.run_ids].mean(axis=1, skipna=False) for row in rows.itertuples()]

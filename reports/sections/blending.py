@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from reports import printed
-from reports.comparison import Budget, Comparison
+from reports.comparison import LABELS, Budget, Comparison
 from reports.document import Block, Cell, Column, Listing, Picture, Section, Table, counted, decimals, listed, numbers
 from reports.figures import blending as figure
 from reports.importance import FEWEST_RUNS, Importance, importances, words
@@ -64,7 +64,7 @@ def searches(comparisons: list[Comparison]) -> list[Search]:
     found = []
     for comparison in comparisons:
         cells = comparison.cells[comparison.cells["measure"] == "sad"]
-        for (method, mattes, masks), part in cells.groupby(["method", "mattes", "masks"], sort=False):
+        for (method, mattes, masks, grades), part in cells.groupby(["method", *LABELS], sort=False):
             if len(part) < FEWEST:
                 continue
             values = pd.DataFrame(list(part["variant"]), index=part.index, dtype=object)
@@ -72,7 +72,7 @@ def searches(comparisons: list[Comparison]) -> list[Search]:
             if keys:
                 shown = ["cell", "val_sad", "mean", "low", "high", "seeds", "run_ids"]
                 frame = pd.concat([part[shown].rename(columns={"mean": "sad"}), values[keys]], axis=1)
-                budget = Budget(int(mattes), int(masks))
+                budget = Budget(int(mattes), int(masks), grades)
                 found.append(Search(comparison, str(method), budget, keys, frame.reset_index(drop=True)))
     return sorted(found, key=lambda search: -len(search.frame))
 
@@ -85,7 +85,7 @@ def _about(search: Search, known: pd.DataFrame, frames: Frames) -> str:
         "objective is the SAD on the validation set at the end of each run; the test set chose nothing, and its SAD is "
         "shown apart."
     )
-    same = {"method": search.method, "mattes": search.budget.mattes, "masks": search.budget.masks, "status": "stopped"}
+    same = {"method": search.method, "status": "stopped"} | {name: getattr(search.budget, name) for name in LABELS}
     same |= {key: search.comparison.network[key] for key in ("architecture", "backbone")}
     if stopped := int(np.logical_and.reduce([frames.runs[key].eq(value) for key, value in same.items()]).sum()):
         text += f" {counted(stopped, 'run')} stopped early {'is' if stopped == 1 else 'are'} left out."
@@ -176,7 +176,7 @@ def _to_repeat(search: Search, best: pd.Series, keys: list[str], frames: Frames,
             place[last] = value.item() if isinstance(value, np.generic) else value
     document = {
         "base": base,
-        "budgets": [{"mattes": search.budget.mattes, "masks": search.budget.masks}],
+        "budgets": [search.budget.asked],
         "seeds": [0, 1, 2],
     }
     caption = "The best by validation as a part of a plan, with three seeds; other keys keep the plan's values. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.cost import CostModel
 from reports import printed
 from reports.comparison import Comparison, main_networks
-from reports.document import Picture, Section
+from reports.document import Picture, Section, grades_in
 from reports.figures import cost as figure
 from reports.load import Frames
 from reports.sections import PageSection, register
@@ -33,7 +33,7 @@ def section(frames: Frames, comparisons: list[Comparison], cost: CostModel) -> S
     if result.blocks:
         ratios = any(block.name.startswith("cost-ratios") for block in result.blocks)
         result.text = [
-            cost.describe()
+            cost.describe(grades_in(grades for each in comparisons for grades in each.cells["grades"].unique()))
             + ("" if cost.is_given else " Other prices can be given, such as --cost matte=23EUR,mask=2EUR."),
             "How many times as much a matte costs as a mask is uncertain: published figures suggest about 6 to 12, and no "
             "academic source for the time of one matte was found. The prices used here have a ratio of "

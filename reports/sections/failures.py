@@ -6,7 +6,8 @@ import pandas as pd
 
 from bench.store import FINISHED
 from reports import printed
-from reports.document import Column, Section, Table, counted, numbers, shortened, texts
+from reports.comparison import LABELS
+from reports.document import Column, Section, Table, counted, masks_column, numbers, shortened, texts
 from reports.load import Frames
 from reports.sections import PageSection, register
 
@@ -52,10 +53,16 @@ def _kinds(failed: pd.DataFrame) -> Table:
 
 
 def _single(failed: pd.DataFrame) -> Table:
-    kept = ["run_id", "method", "label", "architecture", "backbone", "mattes", "masks", "seed", "status", "error"]
+    kept = ["run_id", "method", "label", "architecture", "backbone", *LABELS, "seed", "status", "error"]
     frame = failed[kept].reset_index(drop=True)
     columns = [texts("run", "run_id"), texts("method"), texts("backbone")]
-    columns += [*map(numbers, ("mattes", "masks", "seed")), texts("status", tone=_tone), Column("error", _error)]
+    columns += [
+        numbers("mattes"),
+        masks_column(),
+        numbers("seed"),
+        texts("status", tone=_tone),
+        Column("error", _error),
+    ]
     order = {"failed": 0, "oom": 1, "stopped": 2}
     shown = frame.assign(order=frame["status"].map(order).fillna(3)).sort_values("order", kind="stable").head(ROWS)
     caption = f"{len(shown)} of {counted(len(frame), 'run')} that did not finish; errors in full are in the CSV."

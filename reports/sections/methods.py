@@ -9,7 +9,20 @@ import pandas as pd
 from bench.cost import CostModel
 from reports import printed, tables
 from reports.comparison import Budget, Comparison, by_ground, main_networks, method_order, other_networks
-from reports.document import ABSENT, Cell, Column, Picture, Section, Table, between, counted, decimals, listed, number
+from reports.document import (
+    ABSENT,
+    Cell,
+    Column,
+    Picture,
+    Section,
+    Table,
+    between,
+    counted,
+    decimals,
+    labels_in_short,
+    listed,
+    number,
+)
 from reports.figures import methods as figure
 from reports.load import FINISHED, Frames
 from reports.measures import BY_NAME
@@ -119,7 +132,9 @@ def by_budget(comparison: Comparison, measure: str = "sad") -> Table | None:
             note = between(value["low"], value["high"], places)
             return Cell(number(value["mean"], places), f"{note}; {verdict}" if note and verdict else note)
 
-        return Column(f"{budget.mattes:,} + {budget.masks:,}", show, True, what.unit, "mattes + masks")
+        return Column(
+            labels_in_short(budget.mattes, budget.masks, budget.grades), show, True, what.unit, "mattes + masks"
+        )
 
     columns = [tables.method_column(), *map(column, comparison.budgets)]
     at = {budget: comparison.at(budget) for budget in comparison.budgets}

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.store import FINISHED, document
 from reports import tables
 from reports.comparison import Comparison, by_ground, ground_titles
-from reports.document import Cell, Column, Section, Table, counted, texts
+from reports.document import Cell, Column, Section, Table, counted, labels_in_words, texts
 from reports.load import Frames, is_peer
 from reports.measures import BY_NAME, MEASURES, RegionalMeasure
 from reports.sections import PageSection, register
@@ -79,7 +79,7 @@ def _errors(name: str, group: list[Comparison], title: str) -> Table:
     def who(row: dict[str, Any]) -> Cell:
         if row["peer"]:
             return Cell(row["label"], "", "muted")
-        labels = f"{row['mattes']:,.0f} mattes + {row['masks']:,.0f} masks"
+        labels = labels_in_words(row["mattes"], row["masks"], row["grades"])
         return Cell(row["label"], f"ours: {row['network']}, {labels}, {counted(int(row['seeds']), 'seed')}")
 
     def measured(measure: RegionalMeasure) -> Column:

@@ -7,7 +7,7 @@ import pandas as pd
 from bench.cost import CostModel
 from bench.statistics import ROUNDS
 from bench.store import document as as_document
-from reports.document import Column, Section, Table, counted, texts
+from reports.document import Column, Section, Table, counted, grades_in, texts
 from reports.load import Frames
 from reports.sections import PageSection, register
 
@@ -21,7 +21,7 @@ def section(frames: Frames, cost: CostModel) -> Section:
         f"{counted(len(frames.runs), 'run')}, {len(frames.scores):,} score rows of finished runs, "
         f"{counted(len(frames.speed), 'timing')}. Intervals: {ROUNDS:,} rounds of a seeded bootstrap over images. The "
         "runs behind every mean stand in tables/cells.csv, column run_ids.",
-        cost.describe(),
+        cost.describe(grades_in(frames.runs["grades"].unique())),
     ]
     if frames.runs["git_dirty"].fillna(False).astype(bool).any():
         result.notes.append(

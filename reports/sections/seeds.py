@@ -6,8 +6,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.comparison import Comparison, main_networks, method_order
-from reports.document import Picture, Section, Table, counted, decimals, number, numbers, shortened, texts
+from reports.comparison import LABELS, Comparison, main_networks, method_order
+from reports.document import (
+    Picture,
+    Section,
+    Table,
+    counted,
+    decimals,
+    labels_in_short,
+    masks_column,
+    number,
+    numbers,
+    shortened,
+    texts,
+)
 from reports.figures.forest import forest, name_rows
 from reports.figures.style import INK, WIDTH, colours, marker
 from reports.load import Frames
@@ -46,20 +58,21 @@ def section(frames: Frames, comparisons: list[Comparison]) -> Section:
 
 
 def data(runs: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
-    """One row per run of the methods that are shown: row (method and labels), label, mattes, masks, seed, run_id, mean.
+    """One row per run of the methods that are shown: row (method and labels), label, mattes, masks, grades, seed, run_id,
+    mean.
 
     Predictions made elsewhere have no seed, and no row.
     """
     cells = comparison.shown(MEASURE, own=True).drop(columns="mean")
     order = method_order(cells["label"])
     cells["rank"] = cells["label"].map(order.index)
-    cells["row"] = [f"{row.label}, {row.mattes:,.0f} + {row.masks:,.0f}" for row in cells.itertuples()]
+    cells["row"] = [f"{row.label}, {labels_in_short(row.mattes, row.masks, row.grades)}" for row in cells.itertuples()]
     frame = cells.explode("run_ids").rename(columns={"run_ids": "run_id"})
     frame["mean"] = frame["run_id"].map(comparison.values(BY_NAME[MEASURE]).mean())
     frame["seed"] = frame["run_id"].map(runs.drop_duplicates("run_id", keep="last").set_index("run_id")["seed"])
     order_by = ["rank", "mattes", "masks", "seed", "run_id"]
     frame = frame.sort_values(order_by, ascending=[True, False, False, True, True], kind="stable")
-    return frame[["row", "label", "control", "mattes", "masks", "run_id", "seed", "mean"]].reset_index(drop=True)
+    return frame[["row", "label", "control", *LABELS, "run_id", "seed", "mean"]].reset_index(drop=True)
 
 
 def draw(frame: pd.DataFrame) -> Figure:
@@ -91,6 +104,7 @@ def _table(frame: pd.DataFrame) -> Table:
         label=("label", "first"),
         mattes=("mattes", "first"),
         masks=("masks", "first"),
+        grades=("grades", "first"),
         seeds=("seed", "nunique"),
         mean=("mean", "mean"),
         sd=("mean", "std"),
@@ -98,7 +112,7 @@ def _table(frame: pd.DataFrame) -> Table:
         most=("mean", "max"),
     ).reset_index(drop=True)
     places = decimals(summary["mean"])
-    columns = [texts("method", "label"), *map(numbers, ("mattes", "masks", "seeds"))]
+    columns = [texts("method", "label"), numbers("mattes"), masks_column(), numbers("seeds")]
     shown = {"mean SAD": "mean", "sd over seeds": "sd", "lowest": "least", "highest": "most"}
     columns += [numbers(header, key, places, "10³ px") for header, key in shown.items()]
     pooled = summary.loc[summary["seeds"] > 1, "sd"]

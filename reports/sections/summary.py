@@ -87,7 +87,7 @@ def _lowest(comparison: Comparison, cost: CostModel) -> list[str]:
     count = rivals["method"].nunique()
     if count < 2:
         return []
-    price = cost.format(cost.of(budget.mattes, budget.masks))
+    price = cost.format(cost.of(budget.mattes, budget.by_grade))
     beginning = f"with {budget} ({price} of annotation)" if cost.is_time else f"with {budget} ({price})"
     names = _winners(rivals)
     value = _value(comparison, rivals.loc[rivals["mean"].idxmin()])
@@ -197,7 +197,7 @@ def _networks(group: list[Comparison]) -> list[str]:
     best = part.loc[part["mean"].idxmin()]
     close = int((part["low"] <= best["high"]).sum()) - 1
     variant = " in the variant that Backbones names" if chosen.settings else ""
-    budget = Budget(int(chosen.mattes), int(chosen.masks))
+    budget = Budget(int(chosen.mattes), int(chosen.masks), chosen.grades)
     text = (
         f"of {len(part)} networks trained with {chosen.method}{variant} at {budget}, {best['network']} has the lowest "
         f"SAD ({_value(group[int(best['comparison'])], best)})"

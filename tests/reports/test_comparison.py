@@ -22,8 +22,12 @@ from reports import averages
 from reports.comparison import UNKNOWN_BUDGET, Budget, Comparison, compare
 from reports.load import load
 from reports.measures import BY_NAME
+from reports.planner import measured
+from reports.printed import most_labels
+from reports.tables import methods as methods_table
 from tests.reference import statistics as reference
 from tests.reports.example_store import fill, run_row, score_rows
+from wsshm.errors import UserError
 
 
 def compared(store: Store) -> list[Comparison]:
@@ -118,6 +122,58 @@ def test_cost_counts_the_labels_that_were_used(example):
     assert value(comparison, "seg_only")["cost"] == 1000
     assert value(comparison, "mlb", mattes=40)["cost"] == 1400
     assert value(comparison, "oracle", mattes=1040)["cost"] == 10400
+
+
+def test_masks_of_several_grades_are_a_budget_of_their_own(tmp_path):
+    """As many masks, of other grades: other labels, at another price, never averaged with the first."""
+    store = Store(tmp_path)
+    by_grade = {"masks_clicks": 0, "masks_expert": 0}
+    mixed = by_grade | {"masks_polygon": 900, "masks_fine": 100}
+    for method in ("mlb", "seg_only"):
+        mattes = 40 * (method == "mlb")
+        add_run(store, method, mattes=mattes, run_id=f"{method}-old")  # a row older than the grades
+        add_run(
+            store,
+            method,
+            mattes=mattes,
+            seed=1,
+            run_id=f"{method}-plain",
+            **by_grade | {"masks_polygon": 1000, "masks_fine": 0},
+        )
+        add_run(store, method, mattes=mattes, level=0.8, run_id=f"{method}-mixed", **mixed)
+    [comparison] = compared(store)
+    graded = Budget(40, 1000, "polygon=900,fine=100")
+    assert comparison.budgets == [graded, Budget(40, 1000)]
+    assert str(graded) == "40 mattes + 1,000 masks (900 polygon, 100 fine)"
+    assert (str(Budget(40, 1000)), Budget(40, 1000).slug) == ("40 mattes + 1,000 masks", "40-mattes-1000-masks")
+    assert graded.slug == "40-mattes-1000-masks-900-polygon-100-fine"
+    heads = comparison.heads
+    for budget, runs in ((graded, ["mixed"]), (Budget(40, 1000), ["old", "plain"])):
+        here = heads.loc[comparison.at(budget)].set_index("method")
+        assert {m: list(ids) for m, ids in here["run_ids"].items()} == {
+            m: [f"{m}-{r}" for r in runs] for m in here.index
+        }
+        assert set(here.index) == {"mlb", "seg_only"}
+    prices = CostModel()
+    assert (
+        heads.loc[comparison.reference(graded), "cost"]
+        == prices.of(40, {"polygon": 900, "fine": 100})
+        > prices.of(40, 1000)
+    )
+    with pytest.raises(UserError, match=r"no price for masks of the grade fine; add it, such as mask\.fine=4EUR"):
+        compare(load(store.root), CostModel.parse("matte=23EUR,mask=2EUR"))
+    shown = methods_table(comparison, graded, prices)
+    [column] = [each for each in shown.columns if each.header == "masks"]
+    assert {(column.cell(row).text, column.cell(row).note) for row in shown.records} == {
+        ("1,000", "900 polygon, 100 fine")
+    }
+    assert graded.asked == {"mattes": 40, "masks": {"polygon": 900, "fine": 100}}
+    assert most_labels(load(store.root).runs) in (graded.asked, Budget(40, 1000).asked)
+    _, _, notes = measured(load(store.root), comparison)
+    assert any(
+        "Left out: runs of mlb with masks of another grade than polygon (900 polygon, 100 fine)" in note
+        for note in notes
+    )
 
 
 def test_unfinished_runs_enter_no_mean(tmp_path):
