@@ -256,14 +256,14 @@ def plan_labels(
     from reports.comparison import Budget
     from reports.planner import plan_budget
 
-    prices = _prices(cost)
+    prices, owned = _prices(cost), amounts.owned(have or "mattes=0")
     plan_budget(
         store,
         amounts.budget(budget, prices),
         prices,
         ratios=amounts.ratios(ratio) if ratio else (),
         method=method,
-        have=Budget(*amounts.owned(have or "mattes=0").values()),
+        have=Budget(owned["mattes"], owned["masks"]),
         most_mattes=most_mattes,
         most_masks=most_masks,
         on=on,
