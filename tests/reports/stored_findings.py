@@ -164,9 +164,10 @@ def rows_of(store: str) -> pd.DataFrame:
     return pd.read_parquet(HERE / "findings" / store / "scores")
 
 
-def of_images(name: str, run_ids: list[str], measure: str, region: str) -> pd.Series:
-    """A measure's mean over runs, image by image, on the test set of a table (or of a store that has one test set)."""
+def of_images(name: str, run_ids: list[str], measure: str, region: str, tested: str = "") -> pd.Series:
+    """A measure's mean over runs, image by image, on the test set of a table (or of a store, the first by default)."""
     store, dataset, images = TABLES.get(name, (name, *DRAWN[""]))
+    dataset = tested or dataset
     scores = rows_of(store)
     part = scores[scores["run_id"].isin(run_ids) & (scores["region"] == region) & (scores["dataset"] == dataset)]
     assert set(part.groupby("run_id")["image"].nunique()) == {images}

@@ -212,26 +212,60 @@ QUICKSTART = re.findall(
 )
 
 
-def test_the_readmes_table_has_every_run_of_the_quickstart() -> None:
-    assert len(QUICKSTART) == len(pd.read_parquet(HERE / "findings" / "quickstart" / "runs")) == 6
+NETWORKS = re.findall(
+    r"^\| `(unet|fast)` over `(\w+)` \| ([\d.]+) M \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \| ([\d,]+) \|$",
+    README,
+    re.MULTILINE,
+)
+
+
+def quickstart(table: str) -> pd.DataFrame:
+    return pd.read_parquet(HERE / "findings" / "quickstart" / table)
+
+
+def is_one_stage(run: object) -> bool:
+    return said(run.config)["teacher"] == "average" and run.mattes == 40  # type: ignore[attr-defined]
+
+
+def test_the_readmes_tables_have_every_run_of_the_quickstart() -> None:
+    # One run stands in both.
+    assert (len(QUICKSTART), len(NETWORKS), len(quickstart("runs"))) == (6, 4, 9)
 
 
 @pytest.mark.parametrize("line", QUICKSTART, ids=lambda line: "-".join(line[:3]))
 def test_the_readmes_table_of_the_quickstart_is_that_of_its_rows(line: tuple[str, ...]) -> None:
     method, form, mattes, masks, hours, cells = line
-    runs = pd.read_parquet(HERE / "findings" / "quickstart" / "runs")
     teacher = {" (one stage)": "average"}.get(form, "stage")
     (run,) = (
         run
-        for run in runs.itertuples()
+        for run in quickstart("runs").itertuples()
         if (run.method, run.mattes, said(run.config)["teacher"]) == (method, int(mattes), teacher)
+        and (run.architecture, run.backbone) == ("unet", "tf_efficientnet_lite0")
     )
     assert masks == f"{run.masks:,}"
     assert hours == f"{run.cost_s / 3600:.1f}"
-    shown = [("sad", "whole", 1, 3), ("mse", "whole", 1e3, 1), ("grad", "whole", 1, 2), ("iou", "whole", 1, 3)]
-    shown += [("mad", "boundary", 1e3, 1)]
+    shown = [("sad", "whole", 1, 3), ("mse", "whole", 1e3, 1), ("grad", "whole", 1, 2), ("mad", "boundary", 1e3, 1)]
     means = [
         (scale * of_images("quickstart", [run.run_id], measure, region).mean(), digits)
         for measure, region, scale, digits in shown
     ]
+    means.append((of_images("quickstart", [run.run_id], "sad", "whole", "procedural/test-shifted").mean(), 3))
     assert [cell.strip() for cell in cells.split("|")] == [f"{mean:.{digits}f}" for mean, digits in means]
+
+
+@pytest.mark.parametrize("line", NETWORKS, ids=lambda line: "-".join(line[:2]))
+def test_the_readmes_table_of_networks_is_that_of_its_rows(line: tuple[str, ...]) -> None:
+    architecture, backbone, *cells = line
+    [run] = (
+        run
+        for run in quickstart("runs").itertuples()
+        if (run.architecture.split(",")[0], run.backbone) == (architecture, backbone) and is_one_stage(run)
+    )
+    speed = quickstart("speed")
+    speed = speed[(speed["scope"] == "end_to_end") & (speed["backbone"] == backbone)]
+    speed = speed[[architecture in name for name in speed["architecture"]]].set_index("engine")
+    sets = ("procedural/test", "procedural/test-shifted")
+    sad = [of_images("quickstart", [run.run_id], "sad", "whole", name).mean() for name in sets]
+    rates = [1000 / speed.loc[engine, "p50_ms"] for engine in ("eager", "openvino")]
+    [params] = set(speed["params"])
+    assert cells == [f"{params / 1e6:.2f}", *(f"{mean:.3f}" for mean in sad), *(f"{rate:,.0f}" for rate in rates)]
