@@ -224,12 +224,12 @@ def quickstart(table: str) -> pd.DataFrame:
 
 
 def is_one_stage(run: object) -> bool:
-    return said(run.config)["teacher"] == "average" and run.mattes == 40  # type: ignore[attr-defined]
+    return said(run.config)["teacher"] == "average"  # type: ignore[attr-defined]
 
 
 def test_the_readmes_tables_have_every_run_of_the_quickstart() -> None:
     # One run stands in both.
-    assert (len(QUICKSTART), len(NETWORKS), len(quickstart("runs"))) == (6, 4, 9)
+    assert (len(QUICKSTART), len(NETWORKS), len(quickstart("runs"))) == (5, 4, 8)
 
 
 @pytest.mark.parametrize("line", QUICKSTART, ids=lambda line: "-".join(line[:3]))

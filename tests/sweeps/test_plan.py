@@ -30,14 +30,13 @@ def test_quickstart_is_what_the_readme_promises() -> None:
     assert sorted((r.method.name, r.method.blend.teacher, r.budget.mattes) for r in first) == [
         ("joint", "stage", 40),
         ("matte_only", "stage", 40),
-        ("mlb", "average", 10),
         ("mlb", "average", 40),
         ("mlb", "stage", 40),
         ("seg_only", "stage", 40),
     ]
     # The other networks are trained as one of these is, so that they can be compared.
     others = [r for r in runs if r not in first]
-    [alike] = [r for r in first if r.method.blend.teacher == "average" and r.budget.mattes == 40]
+    [alike] = [r for r in first if r.method.blend.teacher == "average"]
     assert len(others) == 3
     assert all(r.model_copy(update={"model": alike.model}) == alike for r in others)
     assert all((r.train, r.data, r.budget.masks) == (alike.train, alike.data, alike.budget.masks) for r in runs)
