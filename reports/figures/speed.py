@@ -27,6 +27,7 @@ from reports.figures.style import INK, MUTED, WIDTH, Point, apart, fit_y, key, l
 from reports.load import settings
 from reports.measures import BY_NAME
 from reports.pareto import front
+from wsshm.models import label_of
 
 MEASURE = "sad"
 PANELS = 4
@@ -154,7 +155,7 @@ def _rows(timed: pd.DataFrame, cells: list[dict], known: list[dict]) -> list[dic
     for row in general.to_dict("records"):
         is_known = (row["architecture"], row["backbone"]) in seen
         if not cells or not is_known:
-            kind = {"kind": "apart" if is_known else "timed", "network": row["model"]}
+            kind = {"kind": "apart" if is_known else "timed", "network": label_of(row["model"])}
             names = {key: row[key] for key in ("architecture", "backbone", "model", "params")}
             rows.append(names | conditions | kind | timings.rates(row))
     return rows
@@ -217,7 +218,7 @@ def trained(comparisons: list[Comparison]) -> list[dict]:
         network = networks[cell["network"]]
         name = network["backbone"]
         if network["architecture"] != usual:
-            name = f"{network['architecture']}/{name}"
+            name = f"{label_of(network['architecture'])}/{name}"
         if weights[network["architecture"], network["backbone"]] > 1:
             name += f" ({shortened(network['weights'], 16)})"
         rows.append({**network, **{key: cell[key] for key in kept}, "network": name, "comparison": cell["network"]})
