@@ -71,11 +71,18 @@ class CostModel:
         """
         flat: dict[str, str] = {}
         for label, value in prices.items():
-            nested = value.items() if isinstance(value, Mapping) else [("", value)]
-            flat |= {f"{label}.{grade}".rstrip(".").removesuffix(f".{DEFAULT}"): price for grade, price in nested}
+            nested = isinstance(value, Mapping)
+            named = {f"{label}.{grade}": price for grade, price in value.items()} if nested else {label: value}
+            for name, price in named.items():
+                name = "mask" if name == f"mask.{DEFAULT}" else name
+                if name in flat:
+                    raise UserError(f"the cost names the price of a {name} twice; give one price for each label")
+                flat[name] = price
         for label in flat:
             if label not in NAMES:
                 raise UserError(f"the cost names an unknown label {label!r}; {nearest(label, NAMES)}")
+        if "mask" not in flat and len(flat) > 1 and "matte" in flat and _price(flat["matte"])[1] == "s":
+            flat["mask"] = f"{cls().mask:g}s"  # as every grade without a price has its default time
         missing = [label for label in LABELS if label not in flat]
         if missing:
             raise UserError(f"the cost has no price for a {missing[0]}; give both, such as {EXAMPLE}")
@@ -156,7 +163,7 @@ class CostModel:
         for grade in used:
             if grade != DEFAULT:
                 source = GIVEN if grade in given else grades.named(grade).time_source
-                said += f" A {grade} mask costs {self.mask_of(grade):g}{unit}: {source}."
+                said += f" A mask of the grade {grade} costs {self.mask_of(grade):g}{unit}: {source}."
         return said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import yaml
 
 from wsshm.grades import GRADES, from_text, in_words
 
@@ -214,6 +216,21 @@ def between(low: float, high: float, places: int, sign: bool = False) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """`1 run`, `2 runs`, `1,200 runs`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def network_name(text: str) -> str:
+    """An architecture with its options, or a network with it, as people read it.
+
+    >>> network_name("{name: fast, downsample: 1}/resnet18"), network_name("unet/resnet18")
+    ('fast (downsample 1)/resnet18', 'unet/resnet18')
+    """
+    found = re.match(r"\{.*?\}(?=/|$)", text)
+    if not found:
+        return text
+    options = yaml.safe_load(found[0])
+    name = options.pop("name")
+    told = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in options.items())
+    return f"{name} ({told}){text[found.end() :]}"
 
 
 def listed(names: Iterable[str], most: int = 0) -> str:

@@ -25,11 +25,11 @@ from reports.document import (
     decimals,
     labels_in_words,
     masks_column,
+    network_name,
     number,
     numbers,
 )
 from reports.measures import BY_NAME, MEASURES, RegionalMeasure
-from wsshm.models import label_of
 
 COMPARED = ("sad", "mse", "grad", "mad_unknown", "mad_boundary")
 PEER_NOTE = "another's model, trained on other data"
@@ -246,9 +246,9 @@ def _chosen(frame: pd.DataFrame, most: int, first: Collection[str]) -> list[int]
 
 def _model(row: Mapping[str, Any]) -> Cell:
     if row["status"] == "ok":
-        return Cell(label_of(row["model"]))
+        return Cell(network_name(row["model"]))
     why = f"{row['status']}: {row['reason']}" if pd.notna(row["reason"]) else row["status"]
-    return Cell(label_of(row["model"]), why, "worse")
+    return Cell(network_name(row["model"]), why, "worse")
 
 
 def _conditions(row: Mapping[str, Any], shared: Collection[str]) -> Cell:

@@ -100,7 +100,7 @@ def _recorded(plan: Plan, place: Place) -> tuple[Plan, dict[str, str]]:
     if known is None:
         return plan, {}
     recorded, weights = known
-    plan = going_on(plan, recorded)
+    plan, recorded = going_on(plan, recorded)
     difference = first_difference(recorded, written(plan), free_keys(plan))
     if difference:
         key, there, here = difference

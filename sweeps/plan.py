@@ -35,15 +35,16 @@ from wsshm.config import (
 )
 from wsshm.documents import load_document
 from wsshm.errors import UserError, nearest
-from wsshm.grades import DEFAULT, shortest
+from wsshm.grades import DEFAULT, GRADES
 from wsshm.keys import explained
 from wsshm.models import text_of
 from wsshm.registry import Registered
 
 SHIPPED = Path(__file__).parent / "plans"
 RESOLVED_WEIGHTS = "resolved_weights"
-EARLIER_TESTS = ("procedural/test",)
-"""What a plan that names no test set is tested on where a release wrote it down that had no other; see `wsshm.config.TESTS`."""
+EARLIER_DATA: dict[str, Any] = {"test": ["procedural/test"], "procedural": {"mask_coarseness": 1.0}}
+"""What a plan means that an earlier release wrote down: its test set, and how its masks were drawn. It names no test set, as
+plans do that are written down now (see `wsshm.config.TESTS`)."""
 TRAINED = "trained"  # of `speed.sizes` and `speed.models`
 
 Choices = Annotated[list[Any], pydantic.Field(min_length=1)]
@@ -202,8 +203,10 @@ class CostPlan(Section):
 
     @pydantic.field_validator("mask")
     @classmethod
-    def _of_the_default_too(cls, mask: str | dict[str, str]) -> str | dict[str, str]:
-        return shortest({DEFAULT: PRICE_OF_MASK, **mask}) if isinstance(mask, dict) else mask
+    def _spelt_once(cls, mask: str | dict[str, str]) -> str | dict[str, str]:
+        if not isinstance(mask, dict):
+            return mask
+        return mask[DEFAULT] if set(mask) == {DEFAULT} else {name: mask[name] for name in GRADES if name in mask}
 
     def model(self) -> CostModel:
         """The prices as reports take them."""
@@ -371,8 +374,8 @@ def load_plan(name: str, assignments: list[str] | None = None) -> Plan:
 def plan_of(document: dict[str, Any], where: str, assignments: list[str] | None = None) -> Plan:
     """A plan from its document, or OUT/plan.yaml's; `where` names it in a UserError."""
     document = override(document, assignments or [])
-    if document.pop(RESOLVED_WEIGHTS, None) is not None:
-        document = with_tests(document, EARLIER_TESTS)
+    if document.pop(RESOLVED_WEIGHTS, None) is not None and of_an_earlier_release(document):
+        document = with_earlier_data(document)
     plan = parse(document, Plan, where)
     parse(plan.base, RunConfig, f"base of {where}")
     check_space(plan)
@@ -380,13 +383,37 @@ def plan_of(document: dict[str, Any], where: str, assignments: list[str] | None 
     return plan
 
 
+def of_an_earlier_release(document: dict[str, Any]) -> bool:
+    """Whether a plan's document that a sweep wrote down is one from before there were two test sets and grades."""
+    data = _data_of(document)
+    return data is not None and "test" not in data
+
+
+def with_earlier_data(document: dict[str, Any]) -> dict[str, Any]:
+    """A plan's document on the data that it had then, as far as it names no others.
+
+    A run's id is of its data too: on others every finished run would be trained once more.
+    """
+    data = _data_of(document)
+    if data is None:
+        return document
+    drawn = {"procedural": EARLIER_DATA["procedural"] | (data.get("procedural") or {})}
+    return document | {"base": document.get("base", {}) | {"data": EARLIER_DATA | data | drawn}}
+
+
 def with_tests(document: dict[str, Any], tests: Iterable[str]) -> dict[str, Any]:
     """A plan's document, on these test sets if its base names none."""
+    data = _data_of(document)
+    if data is None or "test" in data:
+        return document
+    return document | {"base": document.get("base", {}) | {"data": data | {"test": list(tests)}}}
+
+
+def _data_of(document: dict[str, Any]) -> dict[str, Any] | None:
+    """What a document's base says of data; None if that is no mapping."""
     base = document.get("base", {})
     data = base.get("data", {}) if isinstance(base, dict) else None
-    if not isinstance(data, dict) or "test" in data:
-        return document
-    return document | {"base": base | {"data": data | {"test": list(tests)}}}
+    return data if isinstance(data, dict) and isinstance(data.get("procedural") or {}, dict) else None
 
 
 def explained_plan(plan: Plan, width: int) -> str:

@@ -13,7 +13,7 @@ import pydantic
 import yaml
 
 from sweeps.place import Place
-from sweeps.plan import EARLIER_TESTS, RESOLVED_WEIGHTS, Plan, with_tests
+from sweeps.plan import RESOLVED_WEIGHTS, Plan, of_an_earlier_release, with_earlier_data, with_tests
 from wsshm.config import TESTS, RunConfig, parse
 from wsshm.documents import mapping
 from wsshm.errors import UserError, redacted
@@ -72,7 +72,7 @@ def read_plan(place: Place) -> tuple[dict[str, Any], dict[str, str]] | None:
     try:
         document = mapping(content, str(place.plan))
         weights = _WEIGHTS.validate_python(document.pop(RESOLVED_WEIGHTS, None) or {})
-        return with_tests(document, EARLIER_TESTS), weights
+        return document, weights
     except UserError as error:
         raise UserError(f"{error}; {remedy}") from None
     except ValueError:
@@ -89,15 +89,13 @@ def written(plan: Plan) -> dict[str, Any]:
     return with_tests(_without_secrets(plan.model_dump(mode="json")), TESTS)
 
 
-def going_on(plan: Plan, recorded: dict[str, Any]) -> Plan:
-    """The plan on the test set that an earlier release began its sweep with, unless it names others.
-
-    A run's id is of its test sets too: on others every finished run would be run once more beside itself.
-    """
-    match recorded:
-        case {"base": {"data": {"test": [*tests]}}} if tuple(tests) == EARLIER_TESTS:
-            return plan.model_copy(update={"base": with_tests({"base": plan.base}, tests)["base"]})
-    return plan
+def going_on(plan: Plan, recorded: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
+    """The plan and what is recorded of it, both on the data that an earlier release began the sweep with, unless they name
+    others."""
+    if not of_an_earlier_release(recorded):
+        return plan, recorded
+    base = with_earlier_data({"base": plan.base})["base"]
+    return plan.model_copy(update={"base": base}), with_earlier_data(recorded)
 
 
 def free_keys(plan: Plan) -> tuple[str, ...]:

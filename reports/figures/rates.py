@@ -12,6 +12,7 @@ from reports.figures.style import BLUE, INK, OTHER_COLOURS, PAPER, key, log_axis
 
 ROWS = 40
 ONE_WAY, SEVERAL_WAYS = 0.24, 0.36  # inches of a row
+Looks = dict[tuple[str, str], dict[str, object]]
 MARKERS = {"fp32": "o", "bf16": "s", "fp16": "D", "int8": "^"}
 
 
@@ -21,13 +22,12 @@ def height(timed: pd.DataFrame) -> float:
     return 1.0 + rows * (SEVERAL_WAYS if _ways(timed) else ONE_WAY)
 
 
-def panel(axes: Axes, timed: pd.DataFrame) -> None:
-    """Models in the order of their fastest way; engines by colour, precisions by marker, int8 filled with paper."""
+def panel(axes: Axes, timed: pd.DataFrame, looks: Looks) -> None:
+    """Models in the order of their fastest way, each way as it looks in all panels."""
     fastest = timed.groupby("network")["fps"].max().sort_values(kind="stable").tail(ROWS)
     timed = timed[timed["network"].isin(fastest.index)]
-    name_rows(axes, [shortened(name, 40) for name in fastest.index], lines=bool(_ways(timed)))
+    name_rows(axes, [shortened(name, 40) for name in fastest.index], lines=bool(looks))
     places = {name: place for place, name in enumerate(fastest.index)}
-    looks = dict(zip(_ways(timed), _looks(timed), strict=True))
     dots = []
     for name, own in timed.groupby("network", sort=False):
         own = own.sort_values("fps")
@@ -41,8 +41,8 @@ def panel(axes: Axes, timed: pd.DataFrame) -> None:
     log_axis(axes)
 
 
-def legend(timed: pd.DataFrame) -> list[Line2D]:
-    """What colours and markers of the panels of these timings mean; nothing where there is one way."""
+def legend(looks: Looks) -> list[Line2D]:
+    """What colours and markers mean; nothing where there is one way."""
     return [
         key(
             f"{engine}, {precision}",
@@ -51,25 +51,29 @@ def legend(timed: pd.DataFrame) -> list[Line2D]:
             markerfacecolor=look["colour"] if look["filled"] else PAPER,
             linestyle="",
         )
-        for (engine, precision), look in zip(_ways(timed), _looks(timed), strict=True)
+        for (engine, precision), look in looks.items()
     ]
+
+
+def looks_of(timed: pd.DataFrame) -> Looks:
+    """Colour and marker of each (engine, precision) of the timings of all panels; nothing where there is only one way.
+
+    Engines have colours, precisions markers, int8 is filled with paper.
+    """
+    ways = _ways(timed)
+    engines = list(dict.fromkeys(engine for engine, _ in ways))
+    colours = (BLUE, *OTHER_COLOURS, INK)
+    return {
+        (engine, precision): {
+            "colour": colours[engines.index(engine) % len(colours)],
+            "marker": MARKERS.get(precision, "v"),
+            "filled": precision != "int8",
+        }
+        for engine, precision in ways
+    }
 
 
 def _ways(timed: pd.DataFrame) -> list[tuple[str, str]]:
     """(engine, precision) of the timings, in order; none where there is only one."""
     ways = sorted(set(zip(timed["engine"], timed["precision"], strict=True)))
     return ways if len(ways) > 1 else []
-
-
-def _looks(timed: pd.DataFrame) -> list[dict[str, object]]:
-    ways = _ways(timed)
-    engines = list(dict.fromkeys(engine for engine, _ in ways))
-    colours = (BLUE, *OTHER_COLOURS, INK)
-    return [
-        {
-            "colour": colours[engines.index(engine) % len(colours)],
-            "marker": MARKERS.get(precision, "v"),
-            "filled": precision != "int8",
-        }
-        for engine, precision in ways
-    ]

@@ -17,17 +17,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from reports import timings
 from reports.comparison import LABELS, REFERENCE, Comparison
-from reports.document import labels_in_words, shortened
+from reports.document import labels_in_words, network_name, shortened
 from reports.figures import rates
 from reports.figures.labels import name_apart
 from reports.figures.style import INK, MUTED, WIDTH, Point, apart, fit_y, key, legend_below, log_axis
 from reports.load import settings
 from reports.measures import BY_NAME
 from reports.pareto import front
-from wsshm.models import label_of
 
 MEASURE = "sad"
 PANELS = 4
@@ -155,7 +155,7 @@ def _rows(timed: pd.DataFrame, cells: list[dict], known: list[dict]) -> list[dic
     for row in general.to_dict("records"):
         is_known = (row["architecture"], row["backbone"]) in seen
         if not cells or not is_known:
-            kind = {"kind": "apart" if is_known else "timed", "network": label_of(row["model"])}
+            kind = {"kind": "apart" if is_known else "timed", "network": network_name(row["model"])}
             names = {key: row[key] for key in ("architecture", "backbone", "model", "params")}
             rows.append(names | conditions | kind | timings.rates(row))
     return rows
@@ -218,7 +218,7 @@ def trained(comparisons: list[Comparison]) -> list[dict]:
         network = networks[cell["network"]]
         name = network["backbone"]
         if network["architecture"] != usual:
-            name = f"{label_of(network['architecture'])}/{name}"
+            name = f"{network_name(network['architecture'])}/{name}"
         if weights[network["architecture"], network["backbone"]] > 1:
             name += f" ({shortened(network['weights'], 16)})"
         rows.append({**network, **{key: cell[key] for key in kept}, "network": name, "comparison": cell["network"]})
@@ -236,7 +236,9 @@ def draw(frame: pd.DataFrame, target_fps: float | None = None) -> Figure:
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
     figure.get_layout_engine().set(h_pad=0.12)  # type: ignore[union-attr, call-arg]
     most = float(frame["params"].max())
-    waiting, alone = [], []
+    waiting = []
+    alone = [part for _, part in panels if not (part["kind"] == "trained").any()]
+    looks = rates.looks_of(pd.concat(alone)) if alone else {}
     for axes, (name, part) in zip(grid[:, 0], panels, strict=True):
         trained, timed = part[part["kind"] == "trained"], part[part["kind"] != "trained"]
         axes.set_title(name)
@@ -252,12 +254,10 @@ def draw(frame: pd.DataFrame, target_fps: float | None = None) -> Figure:
             _trained_panel(axes, trained, most)
             waiting.append((axes, trained, timed))
         else:
-            rates.panel(axes, timed)
-            alone.append(timed)
-    if waiting and np.isfinite(most):
-        _sizes(figure, most)
-    elif alone:
-        legend_below(figure, rates.legend(pd.concat(alone)))
+            rates.panel(axes, timed, looks)
+    below = _sizes(most) if waiting and np.isfinite(most) else []
+    if below or looks:
+        legend_below(figure, [*below, *rates.legend(looks)])
     if waiting:
         figure.draw_without_rendering()
     for axes, trained, timed in waiting:  # names come last, when it is known where everything is
@@ -315,14 +315,13 @@ def _trained_panel(axes: Axes, trained: pd.DataFrame, most: float) -> None:
     axes.set_ylabel(BY_NAME[MEASURE].axis("logarithmic" if log else ""))
 
 
-def _sizes(figure: Figure, most: float) -> None:
-    """A key to the dots' areas, below the panels."""
+def _sizes(most: float) -> list[Line2D]:
+    """A key to the dots' areas."""
     steps: list[float] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
     reach = next((step for step in steps if step * 1e6 >= most), most / 1e6)  # the largest dot lies within the key
     shown = [*[step for step in steps if step < reach][-3:], reach]
     look = {"marker": "o", "linestyle": "", "color": BEHIND, "markeredgewidth": 0}
-    handles = [key(f"{step:.3g} · 10⁶ parameters", markersize=_area(step * 1e6, most) ** 0.5, **look) for step in shown]
-    figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=len(handles), handletextpad=0.6)
+    return [key(f"{step:.3g} · 10⁶ parameters", markersize=_area(step * 1e6, most) ** 0.5, **look) for step in shown]
 
 
 def _ticks(axes: Axes, timed: pd.DataFrame, room: bool) -> None:

@@ -13,12 +13,11 @@ from bench.cost import CostModel
 from bench.statistics import NOT_SIGNIFICANT
 from reports import shipping, tables, timings
 from reports.comparison import GROUNDS, REFERENCE, Budget, Comparison, by_ground, ground_titles
-from reports.document import Section, between, counted, decimals, listed, number
+from reports.document import Section, between, counted, decimals, listed, network_name, number
 from reports.figures import speed as backbones
 from reports.load import FINISHED, is_peer
 from reports.measures import BY_NAME
 from reports.sections import PageSection, register
-from wsshm.models import label_of
 
 NAMED = 4  # budgets, predictions or conditions in one sentence: more are counted
 FEW_IMAGES = 30  # fewer make a percentile bootstrap's intervals too narrow
@@ -276,7 +275,7 @@ def _fastest(speed: pd.DataFrame, mains: list[Comparison]) -> list[str]:
         best = part.loc[part["fps"].idxmax()]
         of = f"the fastest of {counts[place]} models" if counts[place] > 1 else "the one model timed"
         rate = number(best["fps"], decimals([best["fps"]]))
-        said.append(f"{label_of(best['model'])} is {of} at {rate} frames per second ({best['panel']})")
+        said.append(f"{network_name(best['model'])} is {of} at {rate} frames per second ({best['panel']})")
     rest = f"; {counted(len(counts) - 2, 'further condition')} in Speed" if len(counts) > 2 else ""
     return [f"{'; '.join(said)}{rest}.", *_other_inputs(timed, mains)]
 

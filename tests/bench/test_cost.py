@@ -81,9 +81,10 @@ def test_masks_are_priced_by_grade():
     assert cost.of(40, {"polygon": 1000, "fine": 100}) == pytest.approx(40 * 690 + 1000 * 79.2 + 100 * 200)
     assert cost.of(0, {"clicks": 10}) == pytest.approx(10 * GRADES["clicks"].seconds)
     assert cost.of(1, {"polygon": 7}) == cost.of(1, 7)
-    assert cost.describe(["fine"]).endswith("A fine mask costs 200 s: given by the user.")
-    assert f"A fine mask costs {GRADES['fine'].seconds:g} s: no published time was found; ours" in CostModel().describe(
-        ["fine"]
+    assert cost.describe(["fine"]).endswith("A mask of the grade fine costs 200 s: given by the user.")
+    assert (
+        f"A mask of the grade fine costs {GRADES['fine'].seconds:g} s: no published time was found; ours"
+        in CostModel().describe(["fine"])
     )
     nested = {"matte": "690s", "mask": {"polygon": "79.2s", "fine": "200s"}}
     assert CostModel.from_prices(nested) == cost != CostModel()

@@ -52,7 +52,9 @@ def wsshm(*words: object) -> subprocess.CompletedProcess[str]:
 def test_it_is_imported_and_checked_by_the_commands(root: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "m.parquet"
     done = wsshm("import", "listed", root, "--out", manifest, "--split", "val", "--domain", "natural")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{manifest}: 2 samples (0 train, 2 val, 0 test)\n", "")
+    listing, unstated = done.stdout.splitlines()
+    assert (done.returncode, listing, done.stderr) == (0, f"{manifest}: 2 samples (0 train, 2 val, 0 test)", "")
+    assert unstated.startswith("2 masks of unstated grade, which counts as polygon")
     a, b = Manifest.read(manifest).samples
     assert a.files == {"image": "day 1/a.png", "mask": "drawn/7.png"}
     assert (b.files["mask"], b.split, b.domain, b.width, b.height) == ("drawn/x/8.png", "val", "natural", 30, 40)

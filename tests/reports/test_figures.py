@@ -139,7 +139,8 @@ def test_a_damaged_picture_does_not_lose_the_sheet(example):
 def test_every_method_has_its_own_colour_whatever_else_is_shown():
     own = [method.name for method in listed() if method.colour]
     everything = style.colours(own)
-    assert len({everything[name] for name in own if name not in ("mlb_masklabel", "oracle")}) == 5
+    rivals = [name for name in own if name not in ("mlb_masklabel", "oracle")]
+    assert len({everything[name] for name in rivals}) == len(rivals) > 5
     assert style.colours(["joint", "new_method", "mlb"])["mlb"] == everything["mlb"]
     assert len(set(style.colours(["mlb, band=1", "mlb, band=2", "mlb, band=3"]).values())) == 3
 

@@ -30,7 +30,7 @@ SEVERAL = timed(
 
 def test_a_model_has_one_row_and_a_dot_for_each_way() -> None:
     axes = Figure().subplots()
-    rates.panel(axes, SEVERAL)
+    rates.panel(axes, SEVERAL, rates.looks_of(SEVERAL))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["fast/b", "unet/a"]  # 60 is above 40
     dots = {
         round(float(line.get_xdata()[0])): float(line.get_ydata()[0])
@@ -43,7 +43,7 @@ def test_a_model_has_one_row_and_a_dot_for_each_way() -> None:
 
 
 def test_the_legend_tells_engines_by_colour_and_precisions_by_marker() -> None:
-    look = {entry.get_label(): entry for entry in rates.legend(SEVERAL)}
+    look = {entry.get_label(): entry for entry in rates.legend(rates.looks_of(SEVERAL))}
     assert list(look) == ["eager, fp32", "openvino, fp32", "openvino, int8"]
     full, quantised = look["openvino, fp32"], look["openvino, int8"]
     assert full.get_color() == quantised.get_color() != look["eager, fp32"].get_color()
@@ -53,5 +53,5 @@ def test_the_legend_tells_engines_by_colour_and_precisions_by_marker() -> None:
 
 @pytest.mark.parametrize(("rows", "lower"), [(SEVERAL.head(1), True), (SEVERAL, False)])
 def test_one_way_needs_no_legend_and_less_room(rows: pd.DataFrame, lower: bool) -> None:
-    assert (rates.legend(rows) == []) is lower
+    assert (rates.legend(rates.looks_of(rows)) == []) is lower
     assert rates.height(rows) == pytest.approx(1.24 if lower else 1.72)

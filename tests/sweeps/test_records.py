@@ -145,11 +145,13 @@ def test_a_sweep_of_an_earlier_release_goes_on_with_its_test_set(tmp_path: Path)
     early = Place(Location.of(made_up.record(tmp_path / "early", plan)))
     going_on, _ = _recorded(plan, early)
     assert {config.data.test for config in configurations(going_on)} == {("procedural/test",)}
+    assert {config.data.procedural.masks for config in configurations(going_on)} == {1.0}
     opened = open_plan(str(tmp_path / "early" / "plan.yaml"))[0]
     assert configurations(opened) == configurations(going_on) == configurations(open_sweep(early.out)[0])
     new = Place(Location.of(tmp_path / "new"))
     write_plan(new, plan, {})
     assert {config.data.test for config in configurations(_recorded(plan, new)[0])} == {tuple(both)}
+    assert {config.data.procedural.masks for config in configurations(_recorded(plan, new)[0])} == {"polygon"}
     assert configurations(open_plan(str(tmp_path / "new" / "plan.yaml"))[0]) == configurations(plan)
     named = made_up.plan_of(base=plan.base | {"data": {"size": 64, "test": both}})
     assert _recorded(named, new)[0] == named

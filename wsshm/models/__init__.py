@@ -36,7 +36,6 @@ options or its network are needed.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -114,20 +113,6 @@ def text_of(choice: Choice) -> str:
     return (
         choice if isinstance(choice, str) else yaml.safe_dump(choice, default_flow_style=True, sort_keys=False).strip()
     )
-
-
-def label_of(text: str) -> str:
-    """A choice's text, or that of a network with it, as people read it.
-
-    >>> label_of("{name: fast, downsample: 1}/resnet18"), label_of("unet")
-    ('fast (downsample 1)/resnet18', 'unet')
-    """
-    found = re.match(r"\{.*?\}(?=/|$)", text)
-    if not found:
-        return text
-    choice = yaml.safe_load(found[0])
-    options = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in _given(choice).items())
-    return f"{name_of(choice)} ({options}){text[found.end() :]}"
 
 
 def _given(choice: Choice) -> dict[str, Any]:
