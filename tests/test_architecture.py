@@ -25,22 +25,22 @@ ALLOWED = {
     "wsshm": {"wsshm"},
     "bench": {"bench", "wsshm"},
     "reports": {
-        *(
-            "reports",
-            "bench.store",
-            "bench.graded",
-            "bench.comparable",
-            "bench.cost",
-            "bench.statistics",
-            "wsshm.methods",
-        )
+        *("reports", "bench.store", "bench.graded", "bench.comparable", "bench.cost", "bench.statistics"),
+        "wsshm.methods",
     },
     "sweeps": {"sweeps", "reports", "bench", "wsshm"},
 }
 # `python -m wsshm` is a program that nothing imports, so it may be the door, which only the top room can build.
 PROGRAMS = {"wsshm/__main__.py": "sweeps.door.app"}
 OPEN_TO_ALL = {
-    *("wsshm.files.whole", "wsshm.console", "wsshm.data.manifest", "wsshm.errors", "wsshm.files.tables"),
+    *(
+        "wsshm.files.whole",
+        "wsshm.console",
+        "wsshm.data.manifest",
+        "wsshm.data.sample",
+        "wsshm.errors",
+        "wsshm.files.tables",
+    ),
     *("wsshm.keys", "wsshm.measures", "wsshm.plugins", "wsshm.registry", "wsshm.__version__", "wsshm.grades"),
 }
 

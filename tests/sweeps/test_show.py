@@ -114,7 +114,7 @@ def test_masks_of_several_grades_are_told_priced_and_stored_by_grade(
     store = Store(tmp_path / "store")
     store.write("runs", [row | {"status": "finished"} for row in rows])
     told = with_grades(store.read("runs"))["masks"]
-    assert sorted(map(str, told)) == ["4 polygon, 3 fine", "5", "5 polygon, 3 fine"]
+    assert sorted(set(map(str, told))) == ["4 polygon, 3 fine", "5", "5 polygon, 3 fine"]
 
 
 def test_without_rows_it_names_what_makes_some(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
