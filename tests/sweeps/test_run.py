@@ -52,7 +52,10 @@ def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
     assert set(runs["workers"]) == {1}
     assert set(runs.loc["mlb", ["mattes", "masks"]]) == {4, 8}
     scores = store.read("scores")
-    assert set(scores.groupby("run_id")["image"].nunique()) == {8}
+    students = scores[scores["run_id"].isin(runs["run_id"])]
+    pictures = students.groupby(["run_id", "dataset"])["image"].nunique()
+    assert set(pictures[runs["run_id"].iloc[0]].index) >= {"procedural/test", "procedural/test-shifted"}
+    assert set(pictures) == {8}
     assert set(scores["region"]) == {"whole", "unknown", "boundary", "foreground", "background"}
     kinds = store.read("samples").groupby("run_id")["kind"].agg(set)
     assert kinds[runs.loc["mlb", "run_id"]] == {"photo", "mask", "truth", "matte", "teacher", "label"}
@@ -68,7 +71,9 @@ def test_a_sweep_leaves_rows_models_and_a_report(finished: Path) -> None:
         card = (finished / "models" / run_id / "README.md").read_text()
         assert f"| run | `{run_id}` |" in card
         whole = scores[(scores["run_id"] == run_id) & (scores["region"] == "whole")]
-        assert f"| 8 | {whole['protocol'].iloc[0]} | SAD ↓ | {whole['sad'].mean():.4g} 10³ px |" in card
+        for name in ("procedural/test", "procedural/test-shifted"):
+            own = whole[whole["dataset"] == name]
+            assert f"| 8 | {own['protocol'].iloc[0]} | SAD ↓ | {own['sad'].mean():.4g} 10³ px |" in card
     page = (finished / "report" / "index.html").read_text()
     assert "mlb" in page
     assert "seg_only" in page
