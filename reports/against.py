@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ from reports.measures import RegionalMeasure
 from reports.per_image import paired_differences
 from reports.tables import by_cell, kind_of, measure_column, method_column
 from wsshm.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = [
     *("cell", "label", "kind", "measure", "images", "mean", "mean_against", "difference", "low", "high"),
@@ -59,6 +63,13 @@ def tables(
     raise UserError(f"nothing beside {method} has a value of {asked} with labels that the same budget pays for")
 
 
+def figure(made: list[Table]) -> Figure:
+    """These tables, drawn."""
+    from reports.figures.against import draw  # only now: tables need no matplotlib
+
+    return draw(pd.concat([table.frame.assign(table=table.name) for table in made], ignore_index=True))
+
+
 def _table(
     comparison: Comparison,
     cells: pd.DataFrame,
@@ -76,7 +87,7 @@ def _table(
         return None
     own = own.iloc[0]
     method = own["label"]
-    found = [_differences(comparison.values(measure), heads, own.name, measure, seed_of) for measure in measures]
+    found = [differences(comparison.values(measure), heads, own.name, measure, seed_of) for measure in measures]
     if not (found := [rows for rows in found if len(rows)]):
         return None
     rival = {"against": method, "against_method": own["method"], "against_settings": _settings(own)}
@@ -105,10 +116,14 @@ def _table(
     )
 
 
-def _differences(
+def differences(
     values: pd.DataFrame, heads: pd.DataFrame, reference: int, measure: RegionalMeasure, seed_of: dict[str, Hashable]
 ) -> pd.DataFrame:
-    """A row for each cell but the reference that has a value for every image, in the order of `heads`."""
+    """A row (`COLUMNS`) for each cell but the reference that has a value for every image, in the order of `heads`.
+
+    `values` are `Comparison.values` of the measure, `heads` the rows of `Comparison.heads` that are compared; the intervals
+    hold for all of them together.
+    """
     values = values.dropna(how="all")
     by_seed = {
         cell: {seed_of[run_id]: values[run_id] for run_id in ids}

@@ -1,4 +1,4 @@
-"""`wsshm report build | table | leaderboard | compare | labels | plan-budget`."""
+"""`wsshm report build | table | leaderboard | compare | gains | labels | plan-budget`."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def print_table(
         frames = load(store)
         made = differences.tables(frames, scored(frames, _prices(cost)), against, wanted, variants)
         if figure is not None:
-            picture(made, figure)
+            picture(lambda: differences.figure(made), figure)
         show(made, format, out, notes=True)
         return
     if variants or figure is not None:
@@ -194,6 +194,51 @@ def compare_stores(
     tables, notes = compared(load(store_a), load(store_b), chosen, any_data)
     show(tables, format, out)
     _say(notes)
+
+
+@app.command("gains")
+def print_gains(
+    settings: Annotated[
+        Path, typer.Argument(help="YAML file of the settings: their stores, masks and test sets.", show_default=False)
+    ],
+    measure: Annotated[
+        str, typer.Option("--measure", help="The error: sad, mse, mad, grad, conn, sad_unknown, ...")
+    ] = "sad",
+    region: Annotated[
+        str | None,
+        typer.Option("--region", help="Where it is taken: whole, unknown, boundary; default: as it is named."),
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Also draw it, to this .png, .svg or .pdf file.")
+    ] = None,
+    format: FormatOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the table (CSV and Markdown), the figure and what it is drawn from."),
+    ] = None,
+) -> None:
+    """Compare every method with the best baseline of each setting: drawn or real pictures, masks of one grade or another.
+
+    A setting's best baseline is the one with the lowest error on validation. Differences are paired image by image, on test
+    sets like the training pictures and unlike them; the figure has them over the masks' IoU.
+
+    Example: wsshm report gains reports/findings/settings.yaml --figure gains.png
+    """
+    from reports import gains, gains_table
+    from reports.terminal import format_of, picture, show
+
+    kind = format_of(format)
+    found = gains.gains(settings, gains.measure_of(measure, region))
+    if figure is not None:
+        picture(lambda: gains_table.figure(found), figure)
+    if out is not None:
+        gains_table.write(found, out)
+    if kind == "markdown":
+        typer.echo(gains_table.markdown(found))
+        return
+    show(gains_table.tables(found, None if kind == "csv" else gains_table.WIDEST), kind, notes=True)
+    if kind == "terminal":
+        typer.echo("\n\n".join(gains_table.sentences(found)))
 
 
 @app.command("labels")

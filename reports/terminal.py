@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import io
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import rich.console
@@ -23,6 +25,9 @@ from reports.measures import RegionalMeasure
 from wsshm.errors import UserError, nearest, printable
 from wsshm.files.tables import csv_text
 from wsshm.files.whole import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLES = {"best": "bold", "better": "green", "worse": "red", "muted": "dim"}
 FORMATS = ("terminal", "markdown", "csv")
@@ -41,7 +46,7 @@ def show(made: list[Table], format: str | None = None, out: Path | None = None, 
     always does, CSV and Parquet hold the unrounded values. Raises UserError for an unknown format, and if
     `out` cannot be written.
     """
-    kind = _kind(format, out)
+    kind = format_of(format, out)
     console = rich.console.Console()
     if out is None and kind == "terminal" and console.is_terminal:
         notes = notes or all(_needs(console, rendered(table, True)).maximum <= console.width for table in made)
@@ -69,16 +74,20 @@ def methods(store_root: str, measures: list[RegionalMeasure], cost: CostModel) -
     return made
 
 
-def picture(made: list[Table], out: Path) -> None:
-    """Draw tables of `against` into `out`. Raises UserError where its ending is not a picture's, or it cannot be written."""
+def picture(draw: Callable[[], Figure], out: Path) -> None:
+    """Draw a figure into `out`. Raises UserError where its ending is not a picture's, or it cannot be written."""
     if out.suffix.lower() not in PICTURES:
         raise UserError(f"--figure {out} does not say what to draw; end it in {', '.join(PICTURES)}")
-    from reports.figures.against import draw
     from reports.figures.style import png_svg_pdf, theme
 
     with theme():
-        drawn = draw(pd.concat([table.frame.assign(table=table.name) for table in made], ignore_index=True))
+        drawn = draw()
     _write(out, png_svg_pdf(drawn)[out.suffix.lower()], "--figure")
+
+
+def width(table: Table) -> int:
+    """How many characters wide a terminal must be for a table with its second lines."""
+    return _needs(rich.console.Console(), rendered(table, True)).maximum
 
 
 def rendered(table: Table, notes: bool = False) -> rich.table.Table:
@@ -130,7 +139,8 @@ def _needs(console: rich.console.Console, drawn: rich.table.Table) -> rich.measu
     return rich.measure.Measurement.get(console, console.options.update(max_width=10_000), drawn)
 
 
-def _kind(format: str | None, out: Path | None) -> str:
+def format_of(format: str | None, out: Path | None = None) -> str:
+    """The format that is asked for, by name or by a file's ending. Raises UserError for an unknown one."""
     if format is not None and format not in FORMATS:
         raise UserError(f"there is no format {format!r}; {nearest(format, FORMATS)}")
     if out is None:

@@ -41,6 +41,7 @@ OPEN_TO_ALL = {
         "wsshm.errors",
         "wsshm.files.tables",
     ),
+    *("wsshm.config", "wsshm.documents"),  # typed documents: plans, and the settings that a table is made of
     *("wsshm.keys", "wsshm.measures", "wsshm.plugins", "wsshm.registry", "wsshm.__version__", "wsshm.grades"),
 }
 

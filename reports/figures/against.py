@@ -24,7 +24,7 @@ FAR = 3
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """The figure of the tables of `reports.against`, joined: a row of panels for each of them (column `table`)."""
+    """The figure of the frames of `reports.against`, joined: a row of panels for each of them (column `table`)."""
     measures = list(dict.fromkeys(frame["measure"]))
     blocks = [part for _, part in frame.groupby("table", sort=False)]
     names = [_names(block) for block in blocks]
@@ -44,7 +44,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         places = dict(zip(of_block, ends - np.array(room) / 2, strict=True))
         panels = part.subplots(1, len(measures), squeeze=False, sharey=True)[0]
         for axes, name in zip(panels, measures, strict=True):
-            scale = _scale(frame[frame["measure"] == name])
+            scale = near(frame[frame["measure"] == name])
             axes.set_xlim(*scale)
             name_rows(axes, list(of_block.values()), list(places.values()))
             axes.tick_params(axis="y", labelsize=8.5)
@@ -61,7 +61,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _scale(rows: pd.DataFrame) -> tuple[float, float]:
+def near(rows: pd.DataFrame) -> tuple[float, float]:
     """One measure's limits: zero and all intervals, but for those of rows that are `FAR` times farther than most."""
     rows = rows[np.isfinite(rows["percent"])]
     ends = rows[["percent", "percent_low", "percent_high"]]
