@@ -98,13 +98,14 @@ def print_table(
 ) -> None:
     """Print the comparison of methods, one table per budget; with --by, the errors grouped by what the pictures show.
 
-    With --against, print paired differences to a method, with intervals and verdicts. Measures of yours are printed where
-    WSSHM_PLUGINS names their file.
+    With --against, print paired differences to a method, with intervals and verdicts, and on stderr which verdicts differ
+    between test sets. Measures of yours are printed where WSSHM_PLUGINS names their file.
 
     Example: wsshm report table runs/quickstart/store --by hair --manifest test.parquet --measure sad
     """
     from reports import against as differences
     from reports import slices
+    from reports.agreement import gathered, in_words
     from reports.comparison import scored
     from reports.load import load
     from reports.measures import WITH_FURTHER
@@ -124,6 +125,7 @@ def print_table(
         if figure is not None:
             picture(lambda: differences.figure(made), figure)
         show(made, format, out, notes=True)
+        _say(in_words(gathered(table.frame for table in made)))
         return
     if variants or figure is not None:
         option = "--variants" if variants else "--figure"
