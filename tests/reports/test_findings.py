@@ -35,12 +35,10 @@ HELD = [(name, rival) for name, (store, *_) in TABLES.items() for rival in RIVAL
 WAYS = {("methods", "mlb"): ("mlb_masklabel", "oracle")}
 WAYS |= {(store, "mlb, one stage"): ("joint", "oracle, one stage") for store in ("methods", "larger")}
 # The plans of the stores that hold runs on the embedded set, as `wsshm sweep run` takes them.
-PLANS = {name: name for name in ("methods", "quickstart")}
-# Its shipped plan draws masks of today's default grade unless it is asked for the findings' own.
-THEIR_MASKS = {"methods": ["base.data.procedural.mask_coarseness=1"]}
+PLANS = {"quickstart": "quickstart"}
 PLANS |= {
     name: str(HERE / "findings" / f"{name}.yaml")
-    for name in ("schedules", "coarse", "shares", "larger", "larger-finer", "between")
+    for name in ("methods", "schedules", "coarse", "shares", "larger", "larger-finer", "between")
 }
 
 
@@ -64,7 +62,7 @@ def test_a_sweep_knows_the_runs_of_a_copied_store(store: str, undrawn: None, mon
     monkeypatch.setattr(planning, "RECIPE_VERSION", recipe)
     # The other rows are of a release that had no other test set.
     tests = [] if store == "quickstart" else ["base.data.test=[procedural/test]"]
-    plan = load_plan(PLANS[store], [*tests, *THEIR_MASKS.get(store, [])])
+    plan = load_plan(PLANS[store], tests)
     weights = dict.fromkeys(PACKAGES, "package")
     planned = {run.run_id: run.data_fingerprint for run in expand(plan, weights)}
     kept = pd.read_parquet(HERE / "findings" / store / "runs")
