@@ -1,12 +1,14 @@
-"""What `plan-budget` is asked in: an amount to spend, ratios of prices, labels that are there already."""
+"""What `plan-budget` is asked in: an amount to spend, ratios of prices, labels that are or can be there."""
 
 from __future__ import annotations
 
 import math
 import re
 
-from bench.cost import LABELS, SECONDS, CostModel
+from bench.cost import SECONDS, CostModel
+from reports.comparison import Budget
 from wsshm.errors import UserError, nearest
+from wsshm.grades import DEFAULT, GRADES, text_of
 
 NUMBER = r"[0-9][0-9,_]*\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+"
 
@@ -46,15 +48,39 @@ def ratios(text: str) -> list[float]:
     return result
 
 
-def owned(text: str) -> dict[str, int]:
-    """Labels that are there already, as `mattes=40,masks=1000`; a kind that is not named counts 0."""
-    kinds = [f"{label}s" for label in LABELS]
-    result = dict.fromkeys(kinds, 0)
+def owned(text: str) -> Budget:
+    """Labels that are there already, as `mattes=40,masks=1000` or, by grade, `mattes=40,masks.fine=100`.
+
+    `masks` is short for those of the default grade; a kind that is not named counts 0. Raises UserError naming the part that
+    is wrong.
+    """
+    counts = _counts(text, "--have", ["mattes", "masks", *(f"masks.{grade}" for grade in GRADES)], "masks.")
+    masks = {grade: counts[name] for grade in GRADES if (name := f"masks.{grade}") in counts}
+    return Budget(counts.get("mattes", 0), sum(masks.values()), text_of(masks))
+
+
+def most_masks(text: str) -> dict[str, int]:
+    """Most masks there can be, by grade: `2000` of the default grade, or `polygon=2000,fine=300`.
+
+    Raises UserError naming the part that is wrong.
+    """
+    if text.strip().isdecimal():
+        return {DEFAULT: int(text)}
+    return _counts(text, "--most-masks", list(GRADES))
+
+
+def _counts(text: str, option: str, names: list[str], before: str = "") -> dict[str, int]:
+    """Whole numbers by name; `before` begins the names of grades, without a grade the default one."""
+    example = "mattes=40,masks=1000" if before else "polygon=2000,fine=300"
+    result: dict[str, int] = {}
     for part in text.split(","):
-        kind, _, count = (piece.strip() for piece in part.partition("="))
-        if kind not in kinds:
-            raise UserError(f"--have names {kind!r}; {nearest(kind, kinds)}")
+        name, _, count = (piece.strip() for piece in part.partition("="))
+        if name not in names:
+            raise UserError(f"{option} names {name!r}; {nearest(name, names)}")
         if not count.isdecimal():
-            raise UserError(f"--have {part.strip()!r} names no whole number; write for example mattes=40,masks=1000")
-        result[kind] = int(count)
+            raise UserError(f"{option} {part.strip()!r} names no whole number; write for example {example}")
+        name = f"{before}{DEFAULT}" if f"{name}." == before else name
+        if name in result:
+            raise UserError(f"{option} names {name} twice; give one number for each")
+        result[name] = int(count)
     return result

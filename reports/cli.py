@@ -281,13 +281,15 @@ def plan_labels(
     ] = None,
     method: Annotated[str, typer.Option("--method", help="The method to be trained.")] = "mlb",
     have: Annotated[
-        str | None, typer.Option("--have", help="Labels that you already have: mattes=40,masks=1000.")
+        str | None,
+        typer.Option("--have", help="Labels that you already have: mattes=40,masks=1000 or mattes=40,masks.fine=100."),
     ] = None,
     most_mattes: Annotated[
         int | None, typer.Option("--most-mattes", min=0, help="Most mattes there can be in all.")
     ] = None,
     most_masks: Annotated[
-        int | None, typer.Option("--most-masks", min=0, help="Most masks there can be in all.")
+        str | None,
+        typer.Option("--most-masks", help="Most masks there can be in all: 2000, or by grade polygon=2000,fine=300."),
     ] = None,
     on: Annotated[
         str | None, typer.Option("--on", help="Title of a comparison, if the store holds several data sets.")
@@ -297,22 +299,23 @@ def plan_labels(
 ) -> None:
     """Plan which labels to buy with a budget, from a fit of the error over the numbers of labels, with its uncertainty.
 
-    Example: wsshm report plan-budget runs/annotation-cost/store --budget 5000EUR --cost matte=23EUR,mask=2EUR
+    Masks of every grade that enough runs have are planned with, and what more of each kind would bring is printed.
+
+    Example: wsshm report plan-budget runs/annotation-cost/store --budget 60h --cost matte=690s,mask.fine=155s --have mattes=40
     """
     from reports import amounts
-    from reports.comparison import Budget
     from reports.planner import plan_budget
 
-    prices, owned = _prices(cost), amounts.owned(have or "mattes=0")
+    prices = _prices(cost)
     plan_budget(
         store,
         amounts.budget(budget, prices),
         prices,
         ratios=amounts.ratios(ratio) if ratio else (),
         method=method,
-        have=Budget(owned["mattes"], owned["masks"]),
+        have=amounts.owned(have or "mattes=0"),
         most_mattes=most_mattes,
-        most_masks=most_masks,
+        most_masks=amounts.most_masks(most_masks) if most_masks else None,
         on=on,
         out=out,
     )

@@ -12,18 +12,23 @@ them they matter: p = q = 1 unless the runs say otherwise, and the bootstrap's r
 For given exponents the law is linear, so its least squares under the signs are exact: the best of all subsets of terms
 that come out positive. Exponents are searched on a grid, which has no local minima to fall into, and polished by
 scipy. Errors are weighted relative to the fitted value, as by logarithms but without their bias.
+
+`reports.worth` adds masks of further grades to a fitted law: s is then a sum of effective masks, and each grade has a
+floor of its own.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import scipy.optimize
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
+
+from wsshm.grades import DEFAULT
 
 Array = NDArray[np.float64]
 
@@ -39,22 +44,46 @@ LEAST_SHARE = 0.05  # of the fitted error, that a drawn one keeps: errors are po
 
 @dataclass(frozen=True)
 class Law:
-    """Laws: `terms` (n, 4) floor, a, b, c; `exponents` (n, 2) α, β; `offsets` (n, 2) p, q; `middle` (m̄, s̄)."""
+    """Laws: `terms` (n, 4) floor, a, b, c; `exponents` (n, 2) α, β; `offsets` (n, 2) p, q; `middle` (m̄, s̄).
+
+    Of masks of several `grades` the first is the one that the terms are of; `worth` (n, G) is how many of those a mask of
+    each grade makes up for (1 for the first), `floors` (n, G) the error that each leaves however many there are.
+    """
 
     terms: Array
     exponents: Array
     offsets: Array
     middle: tuple[float, float]
+    grades: tuple[str, ...] = (DEFAULT,)
+    worth: Array | None = None
+    floors: Array | None = None
 
     def at(self, mattes: ArrayLike, masks: ArrayLike) -> Array:
-        """Errors (n, k) of every law at k pairs of counts."""
-        x, y = (
-            ((np.atleast_1d(np.asarray(counts, np.float64)) + self.offsets[:, [kind]]) / self.middle[kind])
-            ** -self.exponents[:, [kind]]
-            for kind, counts in enumerate((mattes, masks))
-        )
-        floor, a, b, c = (self.terms[:, [term]] for term in range(4))
-        return floor + a * x + b * y + c * x * y
+        """Errors (n, k) of every law at k numbers of mattes and of masks: (k,) of the first grade, or (k, G) by grade."""
+        x = self.power(0, np.atleast_1d(np.asarray(mattes, np.float64)))
+        counts = np.atleast_1d(np.asarray(masks, np.float64))
+        _, a, b, c = (self.terms[:, [term]] for term in range(4))
+        y = self.power(1, counts if counts.ndim == 1 else self.effective(counts))
+        return self.floor(counts) + a * x + b * y + c * x * y
+
+    def power(self, kind: int, counts: Array) -> Array:
+        """x (kind 0) or y (kind 1) of every law (n, k), at the same counts (k,) or each at its own (n, k)."""
+        return ((counts + self.offsets[:, [kind]]) / self.middle[kind]) ** -self.exponents[:, [kind]]
+
+    def effective(self, counts: Array) -> Array:
+        """How many masks of the first grade make up for those of all grades: (n, k) of counts (k, G)."""
+        return np.ones((len(self.terms), 1)) * counts[:, 0] if self.worth is None else self.worth @ counts.T
+
+    def floor(self, counts: Array) -> Array:
+        """The error that no number of labels removes, (n, k): the grades' floors by their shares of the masks.
+
+        Without masks no grade's errors are learnt, and it is the least of the floors.
+        """
+        if self.floors is None or counts.ndim == 1:
+            return self.terms[:, [0]]
+        total = counts.sum(axis=1)
+        shares = np.divide(counts, total[:, None], out=np.zeros_like(counts), where=total[:, None] > 0)
+        return np.where(total > 0, self.floors @ shares.T, self.floors.min(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -75,13 +104,21 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A law fitted to runs. `cells`: mattes, masks, runs, mean, fitted, residual ((mean - fitted) / fitted)."""
+    """A law fitted to runs. `cells`: mattes, masks, runs, mean, fitted, residual ((mean - fitted) / fitted).
+
+    `of_seeds` has a column for each seed of the runs, and in the order of `draws` what every round gave all its runs.
+    `runs` and `cells` are those of the law's first grade; `further` are the cells of others, with a column for each grade,
+    and `misfits` their (misfit, p_misfit) by grade, as `Scatter` has those of the first.
+    """
 
     runs: pd.DataFrame
     cells: pd.DataFrame
     law: Law
     draws: Law
     scatter: Scatter
+    of_seeds: pd.DataFrame
+    further: pd.DataFrame = field(default_factory=pd.DataFrame)
+    misfits: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def interval(self, mattes: ArrayLike, masks: ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
         """The law's bootstrap interval at k pairs of counts: for the mean over seeds on the same test images."""
@@ -122,13 +159,15 @@ def fit(runs: pd.DataFrame, rounds: int = ROUNDS, seed: int = 0) -> Fitted:
     scatter = _scatter(runs["sad"].to_numpy() / fitted[cell] - 1, cell, counts, seeds, len(names))
 
     rng = np.random.default_rng(seed)
-    noise = rng.choice(scatter.run, (rounds, len(runs))) + rng.choice(scatter.seed, (rounds, len(names)))[:, seeds]
+    of_runs, of_seeds = rng.choice(scatter.run, (rounds, len(runs))), rng.choice(scatter.seed, (rounds, len(names)))
+    noise = of_runs + of_seeds[:, seeds]
     averaging = np.zeros((len(runs), len(cells)))
     averaging[np.arange(len(runs)), cell] = 1 / counts[cell]
     drawn = fitted * np.maximum(1 + noise @ averaging, LEAST_SHARE)
     draws = [_solved(cells, drawn[i :: len(offsets)], weights, pair) for i, pair in enumerate(offsets)]
     cells = cells.assign(fitted=fitted, residual=cells["mean"] / fitted - 1)
-    return Fitted(runs, cells, law, _joined(draws), scatter)
+    of_seeds = np.concatenate([of_seeds[i :: len(offsets)] for i in range(len(offsets))])
+    return Fitted(runs, cells, law, _joined(draws), scatter, pd.DataFrame(of_seeds, columns=names))
 
 
 def _offsets(errors: Array, cell: NDArray, cells: pd.DataFrame) -> list[tuple[float, float]]:

@@ -10,26 +10,25 @@ from typing import Any
 import pandas as pd
 
 from bench.cost import CostModel
-from reports import printed
+from reports import marginal, printed
+from reports.affordable import NONE
 from reports.comparison import LABELS, Comparison, scored
-from reports.document import ABSENT, Cell, Column, Picture, Table, by_grade, counted, decimals, listed, numbers, texts
+from reports.document import Block, Picture, Table, counted
+from reports.figures import grades as by_grade
+from reports.figures import marginal as figure_of_gains
 from reports.figures import planner as figure
 from reports.figures.style import png_svg_pdf, theme
-from reports.laws import fit
 from reports.load import REFERENCE, Frames, load
 from reports.measures import BY_NAME
-from reports.splits import Plan, plan
-from reports.support import fittable
+from reports.plan_table import NAME, table
+from reports.plans import Plan
+from reports.remedies import more_of
+from reports.splits import plan
+from reports.support import CELLS_OF_GRADE, COUNTS_OF_GRADE, fittable, usable
+from reports.worth import fit
 from reports.write import check_outside, put
 from wsshm.errors import UserError, nearest
 from wsshm.files.tables import csv_text
-from wsshm.grades import DEFAULT
-
-NAME = "plan-budget"
-COLUMNS = [
-    *("ratio", "budget", "unit", "status", "buy_mattes", "buy_masks", "mattes", "masks"),
-    *("mattes_low", "mattes_high", "masks_low", "masks_high", "sad", "low", "high", "regret", "reasons"),
-]
 
 
 def plan_budget(store: str | Path, budget: float, cost: CostModel, out: Path | None = None, **asked: Any) -> list[Plan]:
@@ -47,6 +46,8 @@ def plan_budget(store: str | Path, budget: float, cost: CostModel, out: Path | N
         show([table(plans)], notes=True)
     # What holds at every ratio is said once.
     print(*dict.fromkeys([*(sentence for each in plans for sentence in each.sentences()), *notes]), sep="\n")
+    if len(plans[0].grades) > 1 and plans[0].answer:
+        show([marginal.table(plans[0])], notes=True)
     if out is not None:
         print(f"Written to {_written(plans, Path(out))}")
     return plans
@@ -74,22 +75,13 @@ def plans_of(
 def measured(
     frames: Frames, comparison: Comparison, method: str = REFERENCE
 ) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
-    """One row per run of `method` (a method or a variant's label): run_id, mattes, masks, seed, sad over the same images.
+    """One row per run of `method` (a method or a variant's label): run_id, mattes, masks, seed, sad over the same images,
+    grades (of its masks, as of `reports.comparison.Budget`).
 
     Of several variants the one with most numbers of labels is taken, then the one with the lowest error on the
-    validation set. Also returns what `reports.splits.plan` is told of these runs, and notes on what was left out.
+    validation set. Also returns what `reports.splits.plan` is told of these runs, and notes on what is left out.
     """
-    every = named(comparison, method)
-    own, notes = every[every["grades"] == ""], []
-    if graded := sorted(set(every["grades"]) - {""}):
-        notes.append(
-            f"Left out: runs of {method} with masks of another grade than {DEFAULT} ({listed(map(by_grade, graded), 3)}); this"
-            f" plan is of {DEFAULT} masks alone."
-        )
-    if own.empty:
-        raise UserError(
-            f"all runs of {method} have masks of another grade than {DEFAULT}; this plan needs some of {DEFAULT}"
-        )
+    own, notes = named(comparison, method), []
     if len(own["label"].unique()) > 1:
         rank = own.groupby("label", sort=False)["val_sad"].agg(["size", "mean"])
         chosen = rank.sort_values(["size", "mean"], ascending=[False, True], kind="stable").index[0]
@@ -100,14 +92,23 @@ def measured(
         own = own[own["label"] == chosen]
     ids = list(own["run_ids"].explode())
     means = comparison.values(BY_NAME["sad"])[ids].dropna().mean().rename("sad")  # over the images that all runs have
-    frame = frames.runs.set_index("run_id").loc[ids, ["mattes", "masks", "seed"]].join(means)
+    grades = own[["run_ids", "grades"]].explode("run_ids").set_index("run_ids")["grades"]
+    frame = frames.runs.set_index("run_id").loc[ids, ["mattes", "masks", "seed"]].join(means).join(grades)
     about = {"method": own["label"].iloc[0], "where": comparison.where, "base": printed.base_of(frames.runs, ids)}
-    return frame.astype({"mattes": int, "masks": int}).reset_index(names="run_id"), about, notes
+    frame = frame.astype({"mattes": int, "masks": int}).reset_index(names="run_id")
+    for grade, lacking in usable(frame).short.items():
+        notes.append(
+            f"Left out: {grade} masks. The runs have {lacking}, and it takes {CELLS_OF_GRADE} with {COUNTS_OF_GRADE} numbers"
+            f" of {grade} masks to say what these are worth: {more_of(frame, grade, about['method'], about['base'])}"
+        )
+    return frame, about, notes
 
 
 def picture(plans: list[Plan]) -> Picture:
     """The figure of plans with the same runs."""
     first = plans[0]
+    if len(first.grades) > 1:
+        return _picture_by_grade(first)
     caption = (
         f"Predicted SAD of {first.method} over numbers of labels; hatched outside the measured range. Dots are the "
         f"{counted(len(first.runs.drop_duplicates(['mattes', 'masks'])), 'pair')} of numbers that were "
@@ -120,54 +121,43 @@ def picture(plans: list[Plan]) -> Picture:
     return Picture(NAME, first.where or first.method, caption, figure.draw(frame), frame)
 
 
-def table(plans: list[Plan]) -> Table:
-    """The best split at each ratio of prices."""
-    first = plans[0]
-    answers = [each.answer for each in plans if each.answer]
-    places = decimals(answer.best.sad for answer in answers)
-    records: list[dict[str, Any]] = []
-    for each in plans:
-        record = {"ratio": each.ratio, "budget": each.budget, "unit": each.cost.unit, "status": each.status}
-        record["supported"] = f"{each.status}, extrapolated" if each.extrapolated else each.status
-        if answer := each.answer:
-            best, (few, many) = answer.best, answer.interval
-            for kind, low, high in (("mattes", few, many), ("masks", many, few)):  # more of one are fewer of the other
-                ends = {
-                    f"{kind}_low": getattr(low, kind),
-                    f"{kind}_high": getattr(high, kind),
-                    kind: getattr(best, kind),
-                }
-                record |= ends | {f"buy_{name}": count - getattr(each.have, kind) for name, count in ends.items()}
-            record |= {"sad": best.sad, "low": best.low, "high": best.high}
-            record |= {"regret": answer.regret, "reasons": "; ".join(each.reasons)}
-        records.append(record)
-
-    def tone(row: dict) -> str:
-        return "" if row["status"] == "supported" else "muted"
-
-    columns = [
-        Column("matte : mask", lambda row: f"{row['ratio']:.3g}", True, "ratio of prices"),
-        numbers("mattes to buy", "buy_mattes", interval=("buy_mattes_low", "buy_mattes_high"), tone=tone),
-        numbers("masks to buy", "buy_masks", interval=("buy_masks_low", "buy_masks_high"), tone=tone),
-        numbers("predicted SAD", "sad", places, "10³ px", interval=("low", "high"), tone=tone),
-        Column(
-            "SAD above the minimum, at most",
-            lambda row: Cell(f"{100 * row['regret']:.2g} %", tone=tone(row)) if "regret" in row else ABSENT,
-            True,
-        ),
-        texts("supported by the data", "supported", tone=tone),
-    ]
+def _picture_by_grade(plan: Plan) -> Picture:
+    beside = " beside the labels already there" if plan.have != NONE else ""
     caption = (
-        f"Best split of {first.cost.format(first.budget)} for {first.method}; below each number its 95 % interval. A "
-        f"mask costs {first.cost.mask:,.6g} {first.cost.unit} throughout."
+        f"Predicted SAD of {plan.method} over mattes and masks of each grade{beside}, with the same contours; hatched outside"
+        " of what was measured with the grade. Dots are the numbers that were measured, coloured by how far they lie from the"
+        f" law. Lines are what {plan.cost.format(plan.budget)} buys ({plan.prices}), marks the splits with the lowest"
+        " predicted SAD. Below: the same lines over the share of the money spent on mattes; the grey band is the best mixture"
+        " of grades, the star the proposed split."
     )
-    frame = pd.DataFrame(records)
-    return Table(NAME, caption, columns, frame[[name for name in COLUMNS if name in frame]], records)
+    frame = by_grade.data(plan)
+    return Picture(NAME, plan.where or plan.method, caption, by_grade.draw(frame), frame)
+
+
+def picture_of_gains(plan: Plan) -> Picture:
+    """The figure of what more of each kind would bring."""
+    whose = "the proposed split" if plan.have == NONE else "the labels already there"
+    caption = (
+        f"Left: predicted SAD of {plan.method} over further money, from {whose} ({marginal.start(plan)}), all of it on one"
+        " kind; thin where that is far outside of what was measured; the grey band is the best split of it. Right: how far"
+        f" the SAD falls at the beginning, over {plan.cost.format(marginal.STEP * plan.budget)}, with 95 % intervals."
+    )
+    frame = figure_of_gains.data(plan)
+    return Picture(marginal.NAME, plan.where or plan.method, caption, figure_of_gains.draw(frame), frame)
+
+
+def blocks(plans: list[Plan]) -> list[Block]:
+    """The figures and tables of plans over one fit; with several grades of masks also what more of each kind would bring."""
+    first = plans[0]
+    if len(first.grades) == 1 or first.answer is None:
+        return [picture(plans), table(plans)] if first.answer else [table(plans)]
+    return [picture(plans), table(plans), picture_of_gains(first), marginal.table(first)]
 
 
 def plans_at(runs: pd.DataFrame, prices: list[CostModel], budget: float, **about: Any) -> list[Plan]:
     """One plan per price over a single fit: the law does not depend on prices."""
-    fitted = fit(runs) if fittable(runs) else None
+    used = usable(runs)
+    fitted = fit(used.runs, used.grades) if fittable(used.first) else None
     return [plan(runs, cost, budget, fitted=fitted, **about) for cost in prices]
 
 
@@ -201,12 +191,15 @@ def priced(cost: CostModel, ratios: Sequence[float]) -> list[CostModel]:
 
 
 def _written(plans: list[Plan], out: Path) -> Path:
-    """Write the table and, where there is a fit, the figure and its data; each file whole or not there."""
-    files = {f"{NAME}.csv": csv_text(table(plans).frame).encode()}
-    if plans[0].answer:
-        with theme():
-            shown = picture(plans)
-            files |= {f"{NAME}{ending}": content for ending, content in png_svg_pdf(shown.figure).items()}
-        files[f"{NAME}-figure.csv"] = csv_text(shown.frame).encode()
+    """Write the tables and, where there is a fit, the figures and their data; each file whole or not there."""
+    files: dict[str, bytes] = {}
+    with theme():
+        for block in blocks(plans):
+            name = block.name
+            if isinstance(block, Table):
+                files[f"{name}.csv"] = csv_text(block.frame).encode()
+            elif isinstance(block, Picture):
+                files |= {f"{name}{ending}": content for ending, content in png_svg_pdf(block.figure).items()}
+                files[f"{name}-figure.csv"] = csv_text(block.frame).encode()
     put(out, files, "the plan")
     return out

@@ -1,4 +1,4 @@
-"""The split of a budget between mattes and masks with the lowest predicted error.
+"""The split of a budget between mattes and masks of every grade with the lowest predicted error.
 
 The law of `reports.laws` is fitted to one method's runs; every split that the budget pays for is then predicted, with
 every round of the bootstrap, so that the answer carries its interval and what choosing it may cost.
@@ -6,147 +6,29 @@ every round of the bootstrap, so that the answer carries its interval and what c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.cost import CostModel
+from bench.graded import column_of
 from reports import support
+from reports.affordable import NONE, affordable, masks_in
 from reports.comparison import Budget
-from reports.document import between, counted, decimals, listed, number
-from reports.laws import ROUNDS, Fitted, fit
-from wsshm.errors import UserError
+from reports.laws import ROUNDS, Array, Fitted
+from reports.plans import MATTES, Answer, Plan, Split, Spread
+from reports.remedies import remedy
+from reports.worth import fit
+from wsshm.grades import text_of
 
 NEAR = 0.01  # splits predicted to be this close to the best are as good
+ALIKE = 1e-4  # of splits this close to the best, the one with masks of the fewest grades is proposed
 LEVEL = 0.95
-CANDIDATES = 400
-UNIT = "thousand pixels"
-NONE = Budget(0, 0)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Labels in all, those already there included, what the new ones cost, and the SAD predicted for them."""
-
-    mattes: int
-    masks: int
-    cost: float
-    sad: float
-    low: float
-    high: float
-
-    @property
-    def budget(self) -> Budget:
-        return Budget(self.mattes, self.masks)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a fitted law says of one budget.
-
-    `line`: every split considered: mattes, masks, cost, share (of the spending, that goes to mattes), sad, low, high.
-    `interval` is the 95 % interval of the best split and `near` the splits within 1 % of the least predicted SAD, both
-    as (fewest mattes, most mattes). `regret`: in 95 % of the bootstrap's rounds the SAD of the proposed split is at
-    most this share above the least there is.
-    """
-
-    fitted: Fitted = field(repr=False)
-    line: pd.DataFrame = field(repr=False)
-    best: Split
-    interval: tuple[Split, Split]
-    near: tuple[Split, Split]
-    all_masks: Split
-    all_mattes: Split
-    regret: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The answer for one budget and one pair of prices, and whether the data support it.
-
-    `answer` is None where no law could be fitted. `reasons` say why the data support none, `cautions` what to bear in
-    mind where they do, `remedy` what would fill the gap.
-    """
-
-    method: str
-    where: str
-    cost: CostModel
-    budget: float
-    have: Budget
-    runs: pd.DataFrame = field(repr=False)
-    answer: Answer | None
-    reasons: tuple[str, ...]
-    cautions: tuple[str, ...]
-    remedy: str
-
-    @property
-    def status(self) -> str:
-        return "unsupported" if self.reasons else "supported"
-
-    @property
-    def extrapolated(self) -> bool:
-        """Whether the proposed split, though supported, lies outside of what was measured."""
-        supported = self.answer if not self.reasons else None
-        return supported is not None and support.outside(self.runs, supported.best.budget) > support.BEYOND
-
-    @property
-    def ratio(self) -> float:
-        """The price of a matte in masks."""
-        return self.cost.matte / self.cost.mask
-
-    @property
-    def prices(self) -> str:
-        return f"a matte at {self.cost.matte:,.6g} {self.cost.unit}, a mask at {self.cost.mask:,.6g} {self.cost.unit}"
-
-    @property
-    def buy(self) -> Budget | None:
-        """The labels to buy next; None where there is no answer at all."""
-        if self.answer is None:
-            return None
-        return Budget(self.answer.best.mattes - self.have.mattes, self.answer.best.masks - self.have.masks)
-
-    def sentences(self) -> list[str]:
-        """The answer in plain words, one finding a sentence."""
-        money = f"For {self.cost.format(self.budget)} ({self.prices})"
-        if not self.reasons and self.answer:
-            return [
-                f"{money}, {self._proposal(self.answer)}",
-                *_sureness(self.answer),
-                _ends(self.answer, self.have),
-                self._basis(self.answer.fitted),
-                *self.cautions,
-            ]
-        said = [f"{money}, the data do not support an answer: {'; '.join(self.reasons)}."]
-        if self.answer:
-            best = self.answer.best
-            said.append(f"Not reliable: the fit puts the lowest SAD at {best.budget} ({_predicted(best)}).")
-        return [*said, *self.cautions, f"To fill the gap: {self.remedy}"]
-
-    def _proposal(self, answer: Answer) -> str:
-        best = answer.best
-        if self.have == NONE:
-            text = f"the lowest SAD is predicted with {_labels(best.budget)}: {_predicted(best)}."
-        else:
-            text = (
-                f"with {_labels(self.have)} already there, buy {_labels(self.buy or NONE)} next. That makes "
-                f"{_labels(best.budget)}, with a predicted SAD of {_predicted(best)}."
-            )
-        over = self.budget - best.cost
-        return f"{text} {self.cost.format(over)} remain unspent." if over >= self.cost.mask else text
-
-    def _basis(self, fitted: Fitted) -> str:
-        where = f" on {self.where}" if self.where else ""
-        counts = (
-            f"{counted(len(fitted.cells), 'pair')} of numbers of labels, {counted(self.runs['seed'].nunique(), 'seed')}"
-        )
-        chance = f"; the SAD of one run scatters by {_percent(fitted.scatter.sd)}" if fitted.scatter.sd > 0 else ""
-        return (
-            f"From {counted(len(self.runs), 'run')} of {self.method}{where} ({counts}){chance}. Intervals are for the "
-            "mean over seeds on these test images."
-        )
+TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+AT_ONCE = 4_000_000  # predictions held in memory
 
 
 def plan(
@@ -155,7 +37,7 @@ def plan(
     budget: float,
     have: Budget = NONE,
     most_mattes: int | None = None,
-    most_masks: int | None = None,
+    most_masks: int | Mapping[str, int] | None = None,
     method: str = "mlb",
     where: str = "",
     fitted: Fitted | None = None,
@@ -164,137 +46,126 @@ def plan(
 ) -> Plan:
     """The best split of `budget` (in `cost.unit`) by one method's runs: `frame` with mattes, masks, seed, sad.
 
-    `have` is already there and costs nothing more; `most_*` is how many labels there can be in all. `fitted` saves the
-    fit where several budgets or prices are asked of the same runs. `base` is what the runs were configured with, for the
-    sweep that would fill a gap. Raises UserError for a budget that buys nothing; runs that cannot carry an answer make an
-    unsupported plan, not an error.
+    Masks are of the default grade, or of those that a column `grades` says (as of `Budget`). `have` is already there and
+    costs nothing more; `most_*` is how many labels there can be in all. `fitted` saves the fit where several budgets or
+    prices are asked of the same runs. `base` is what the runs were configured with, for the sweep that would fill a gap.
+    Raises UserError for a budget that buys nothing; runs that cannot carry an answer make an unsupported plan, not an error.
     """
-    line = affordable(cost, budget, have, most_mattes, most_masks)
-    runs = frame[["mattes", "masks", "seed", "sad"]]
-    reasons, answer, beyond = support.gaps(runs), None, NONE
+    used = support.usable(frame)
+    runs, grades = used.runs, used.grades
+    line = affordable(cost, budget, have, most_mattes, most_masks, grades)
+    reasons, answer, beyond = support.gaps(used.first), None, NONE
     cautions: list[str] = []
-    if fitted is None and support.fittable(runs):
-        fitted = fit(runs, rounds)
+    if fitted is None and support.fittable(used.first):
+        fitted = fit(runs, grades, rounds)
     if fitted is not None:
-        answer, spanned = _answered(fitted, line)
+        answer, spanned = _answered(fitted, line, have)
         doubts, cautions = support.doubts(fitted, answer.best.budget, spanned, answer.regret)
         reasons, beyond = reasons + doubts, answer.best.budget if doubts else NONE
-    remedy = support.remedy(runs, method, base, have, beyond)
-    return Plan(method, where, cost, budget, have, runs, answer, tuple(reasons), tuple(cautions), remedy)
+    filled = remedy(runs, method, base, have, beyond, grades)
+    return Plan(method, where, cost, budget, have, runs, answer, tuple(reasons), tuple(cautions), filled, grades)
 
 
-def _answered(fitted: Fitted, line: pd.DataFrame) -> tuple[Answer, float]:
+def _answered(fitted: Fitted, line: pd.DataFrame, have: Budget) -> tuple[Answer, float]:
     """The answer among the splits of `line`, and which part of them, by share, the best one's interval spans."""
-    counts = line["mattes"], line["masks"]
-    drawn = fitted.draws.at(*counts)
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    low, high = np.quantile(drawn, tails, axis=0)
-    line = line.assign(sad=fitted.law.at(*counts)[0], low=low, high=high)
-    best = int(line["sad"].to_numpy().argmin())
-    few, many = (int(row) for row in np.quantile(drawn.argmin(axis=1), tails, method="nearest"))  # mattes rise
-    near = np.flatnonzero(line["sad"] <= (1 + NEAR) * line["sad"].min())
+    grades = fitted.law.grades
+    mattes, masks = line["mattes"].to_numpy(np.float64), masks_in(line, grades)
+    columns = ["masks"] if len(grades) == 1 else [column_of(grade) for grade in grades]
+    predicted = fitted.law.at(mattes, masks)[0]
+    best = _simplest(predicted, line, grades)
+    low, high, least, own, found = _drawn(fitted, mattes, masks, best)
+    line = line.assign(sad=predicted, low=low, high=high)
+    order = np.argsort(line["mattes"].to_numpy(), kind="stable")
+    rank = np.empty(len(line), int)
+    rank[order] = np.arange(len(line))
+    few, many = (int(order[row]) for row in np.quantile(rank[found], TAILS, method="nearest"))  # by rising mattes
+    if rank[few] > rank[best]:
+        few = best
+    if rank[many] < rank[best]:
+        many = best
+    near = order[line["sad"].to_numpy()[order] <= (1 + NEAR) * line["sad"].min()]
     share = line["share"].to_numpy()
+    spanned_low, spanned_high = np.quantile(share[found], TAILS, method="nearest")
     answer = Answer(
         fitted=fitted,
         line=line,
-        best=_split(line, best),
-        interval=(_split(line, min(few, best)), _split(line, max(many, best))),
-        near=(_split(line, int(near[0])), _split(line, int(near[-1]))),
-        all_masks=_split(line, 0),
-        all_mattes=_split(line, len(line) - 1),
-        regret=float(np.quantile(drawn[:, best] / drawn.min(axis=1) - 1, LEVEL)),
+        best=_split(line, best, grades),
+        interval=(_split(line, few, grades), _split(line, many, grades)),
+        near=(_split(line, int(near[0]), grades), _split(line, int(near[-1]), grades)),
+        ends={kind: _split(line, row, grades) for kind, row in _ends(line, grades).items()},
+        spreads=tuple(
+            _spread(kind, line[column], there, best, found, near)
+            for kind, column, there in zip((MATTES, *grades), (MATTES, *columns), _counts(have, grades), strict=True)
+        ),
+        total=_spread("masks", line["masks"], have.masks, best, found, near),
+        regret=float(np.quantile(own / least - 1, LEVEL)),
     )
-    return answer, float((share[many] - share[few]) / max(share[-1] - share[0], 1e-9))
+    return answer, float((spanned_high - spanned_low) / max(share.max() - share.min(), 1e-9))
 
 
-def affordable(
-    cost: CostModel, budget: float, have: Budget, most_mattes: int | None = None, most_masks: int | None = None
-) -> pd.DataFrame:
-    """Splits that spend `budget` as far as there are labels: mattes, masks (in all), cost, share; mattes rise.
-
-    Every number of mattes up to `CANDIDATES`, more of them in as many steps. Raises UserError where nothing can be
-    bought.
-    """
-    if not np.isfinite(budget) or budget <= 0:
-        raise UserError(f"the budget must be a positive number, not {budget:g}")
-    for kind, there, most in (("mattes", have.mattes, most_mattes), ("masks", have.masks, most_masks)):
-        if most is not None and most < there:
-            raise UserError(
-                f"there are already {there:,} {kind}, more than the most there can be ({most:,}); raise --most-{kind}"
-            )
-    if budget < min(cost.matte, cost.mask):
-        cheapest = min(cost.matte, cost.mask)
-        raise UserError(
-            f"the budget of {cost.format(budget)} buys no label: the cheapest costs {cost.format(cheapest)}; raise "
-            f"--budget, which is in {cost.unit}, or give other prices with --cost"
-        )
-    mattes = int(_whole(budget / cost.matte))
-    if most_mattes is not None:
-        mattes = min(mattes, most_mattes - have.mattes)
-    new = np.arange(mattes + 1)
-    if mattes > CANDIDATES:
-        even, fine = np.linspace(0, mattes, CANDIDATES + 1), np.geomspace(1, mattes, CANDIDATES // 4)
-        new = np.unique(np.concatenate([even, fine]).round().astype(int))
-    masks = _whole((budget - cost.matte * new) / cost.mask)
-    if most_masks is not None:
-        masks = np.minimum(masks, most_masks - have.masks)
-    spent = cost.matte * new + cost.mask * masks
-    if not spent.any():
-        raise UserError(
-            "nothing can be bought: you already have the most labels there can be; raise --most-mattes or --most-masks"
-        )
-    share = np.divide(cost.matte * new, spent, out=np.zeros(len(new)), where=spent > 0)
-    line = {"mattes": have.mattes + new, "masks": have.masks + masks, "cost": spent, "share": share}
-    return pd.DataFrame(line)
+def _simplest(predicted: Array, line: pd.DataFrame, grades: tuple[str, ...]) -> int:
+    """The split with the lowest SAD; of several grades, of those as good to a ten-thousandth that with the fewest."""
+    if len(grades) == 1:
+        return int(predicted.argmin())
+    alike = np.flatnonzero(predicted <= (1 + ALIKE) * predicted.min())
+    different = (masks_in(line, grades)[alike] > 0).sum(axis=1)
+    fewest = alike[different == max(1, different.min())] if (different > 0).all() else alike
+    return int(fewest[predicted[fewest].argmin()])
 
 
-def _whole(counts: ArrayLike) -> NDArray[np.int64]:
-    """Whole labels; money that is short by rounding alone still buys the last one."""
-    return np.maximum(np.floor(np.asarray(counts) + 1e-9), 0).astype(np.int64)
+def _drawn(
+    fitted: Fitted, mattes: Array, masks: Array, best: int
+) -> tuple[Array, Array, Array, Array, NDArray[np.int64]]:
+    """Every split's interval, and of every round the least SAD, that of the split `best`, and which split has the least."""
+    own = fitted.draws.at(mattes[[best]], masks[[best]])[:, 0]
+    low, high = np.empty(len(mattes)), np.empty(len(mattes))
+    least, found = np.full(len(own), np.inf), np.zeros(len(own), np.int64)
+    step = max(1, AT_ONCE // len(own))
+    for start in range(0, len(mattes), step):
+        part = slice(start, start + step)
+        drawn = fitted.draws.at(mattes[part], masks[part])
+        low[part], high[part] = np.quantile(drawn, TAILS, axis=0)
+        at = drawn.argmin(axis=1)
+        values = drawn[np.arange(len(own)), at]
+        better = values < least
+        least[better], found[better] = values[better], start + at[better]
+    return low, high, least, own, found
 
 
-def _split(line: pd.DataFrame, row: int) -> Split:
+def _ends(line: pd.DataFrame, grades: tuple[str, ...]) -> dict[str, int]:
+    """The rows that spend all they can on one kind, and what is left on the first grade (mattes: on theirs)."""
+    rows = {MATTES: int(line["mattes"].to_numpy().argmax())}  # the first of them: what is left goes to one grade
+    fewest = line["mattes"] == line["mattes"].min()
+    for grade in grades:
+        count = line["masks" if len(grades) == 1 else column_of(grade)].where(fewest, -1).to_numpy()
+        most = np.flatnonzero(count == count.max())
+        rows[grade] = int(most[line["masks"].to_numpy()[most].argmin()])
+    return rows
+
+
+def _spread(
+    kind: str, counts: pd.Series, there: float, best: int, found: NDArray[np.int64], near: NDArray[np.int64]
+) -> Spread:
+    """One kind's numbers in the splits that were best in the bootstrap's rounds, and in those near the best."""
+    every = counts.to_numpy()
+    low, high = (int(count) for count in np.quantile(every[found], TAILS, method="nearest"))
+    return Spread(
+        kind=kind,
+        low=min(low, int(every[best])),
+        high=max(high, int(every[best])),
+        near_low=int(every[near].min()),
+        near_high=int(every[near].max()),
+        bought=float((every[found] > there).mean()),
+    )
+
+
+def _counts(labels: Budget, grades: tuple[str, ...]) -> list[float]:
+    return [labels.mattes, *(labels.by_grade.get(grade, 0) for grade in grades)]
+
+
+def _split(line: pd.DataFrame, row: int, grades: tuple[str, ...]) -> Split:
     values = line.iloc[row]
     sad, low, high = (float(values[name]) for name in ("sad", "low", "high"))
-    return Split(int(values["mattes"]), int(values["masks"]), float(values["cost"]), sad, low, high)
-
-
-def _labels(budget: Budget) -> str:
-    parts = [(budget.mattes, "matte"), (budget.masks, "mask")]
-    return listed([counted(count, name) for count, name in parts if count]) or "no labels"
-
-
-def _predicted(split: Split) -> str:
-    places = decimals([split.sad])
-    return f"{number(split.sad, places)} {UNIT}, 95 % interval {between(split.low, split.high, places)}"
-
-
-def _sureness(answer: Answer) -> list[str]:
-    few, many = answer.interval
-    if few.mattes == many.mattes:
-        said = ["Every round of the bootstrap finds this split the best."]
-    else:
-        said = [f"95 % interval of the best split: from {few.budget} to {many.budget}."]
-    alike, most = answer.near
-    if alike.mattes != most.mattes:
-        said.append(f"Any split from {alike.budget} to {most.budget} is predicted to be within 1 % of the lowest SAD.")
-    regret = "0.1 %" if answer.regret < 1e-3 else _percent(answer.regret)
-    return [
-        *said,
-        f"How sure: with 95 % confidence, no other split of this budget has an SAD lower by more than {regret}.",
-    ]
-
-
-def _ends(answer: Answer, have: Budget) -> str:
-    said = []
-    for name, split, rest in (("masks", answer.all_masks, "mattes"), ("mattes", answer.all_mattes, "masks")):
-        far = support.outside(answer.fitted.runs, split.budget) > support.FAR
-        how = "As much as possible" if getattr(split, rest) > getattr(have, rest) else "All of it"
-        said.append(
-            f"{how} on {name} ({split.budget}): {_predicted(split)}{', far outside of what was measured' * far}."
-        )
-    return " ".join(said)
-
-
-def _percent(part: float) -> str:
-    return f"{100 * part:.2g} %"
+    masks = {grade: int(values["masks" if len(grades) == 1 else column_of(grade)]) for grade in grades}
+    labels = int(values["mattes"]), int(values["masks"])
+    return Split(*labels, float(values["cost"]), sad, low, high, text_of(masks))

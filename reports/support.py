@@ -1,20 +1,24 @@
-"""Whether runs carry an answer to which labels to buy; where not: why, and the sweep that would fill the gap."""
+"""Whether runs carry an answer to which labels to buy, and of which grades of masks; where not: why."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import scipy.stats
 
-from reports import printed
 from reports.comparison import Budget
 from reports.document import counted, listed
 from reports.laws import FEWEST_CELLS, KINDS, OFFSET, Fitted, cells_of
+from reports.worth import by_grade, of_first
+from wsshm.grades import DEFAULT, GRADES
 
 FEWEST_COUNTS = 3  # of a kind: two points cannot bend
-SEEDS = 3
+CELLS_OF_GRADE, COUNTS_OF_GRADE = (
+    3,
+    2,
+)  # one more than the two numbers of a further grade, which one count cannot separate
 SIGNIFICANT = 0.01
 MISFIT, MISFIT_P = 0.03, 0.01  # a law of another form that missed by 4 % proposed splits 11 % above the least
 FAR, BEYOND = 4.0, 1.05  # factors outside of the measured counts: too far to answer; far enough to say
@@ -26,7 +30,7 @@ def gaps(runs: pd.DataFrame) -> list[str]:
     reasons = []
     cells = cells_of(runs)
     for kind in KINDS:
-        counts = _counts(runs, kind)
+        counts = counts_of(runs, kind)
         if len(counts) < FEWEST_COUNTS:
             shown = f" ({listed([f'{count:,}' for count in counts])})" if counts else ""
             reasons.append(
@@ -55,8 +59,57 @@ def gaps(runs: pd.DataFrame) -> list[str]:
 
 def fittable(runs: pd.DataFrame) -> bool:
     """Whether the law can be fitted at all."""
-    enough = all(len(_counts(runs, kind)) >= FEWEST_COUNTS for kind in KINDS)
+    enough = all(len(counts_of(runs, kind)) >= FEWEST_COUNTS for kind in KINDS)
     return enough and len(cells_of(runs)) >= FEWEST_CELLS and bool((runs["sad"] > 0).all())
+
+
+@dataclass(frozen=True)
+class Usable:
+    """The runs that a law can be fitted to: of `grades`, the first of which it is of. `short` says what others lack."""
+
+    runs: pd.DataFrame
+    grades: tuple[str, ...]
+    short: dict[str, str]
+
+    @property
+    def first(self) -> pd.DataFrame:
+        """The runs whose masks are all of the first grade."""
+        return of_first(self.runs, self.grades)
+
+
+def usable(runs: pd.DataFrame) -> Usable:
+    """The grades of `runs` (mattes, masks, grades, seed, sad) that have enough cells.
+
+    The first is the default grade, or where its runs carry no law the one with most cells that do. A further one needs
+    three cells with two numbers of its masks.
+    """
+    counts = by_grade(runs, tuple(GRADES))
+    used = [grade for grade in GRADES if (counts[grade] > 0).any()] or [DEFAULT]
+    alone = {grade: runs[(counts.drop(columns=grade) == 0).all(axis=1)] for grade in used}
+    order = [DEFAULT, *(grade for grade in used if grade != DEFAULT)]
+    cells = {grade: len(cells_of(alone[grade])) for grade in used}
+    fit_alone = [grade for grade in used if fittable(alone[grade])]
+    first = min(fit_alone or used, key=lambda grade: (grade != DEFAULT, -cells[grade], order.index(grade)))
+    further, short = [grade for grade in used if grade != first], dict[str, str]()
+    while True:  # a cell with a grade that is left out says nothing of the others
+        others = [grade for grade in GRADES if grade not in (first, *further)]
+        kept = (counts[others] == 0).all(axis=1)
+        lacking = {grade: said for grade in further if (said := _lacks(runs[kept], counts[kept], grade))}
+        if not lacking:
+            return Usable(runs[kept].reset_index(drop=True), (first, *further), short)
+        short |= lacking
+        further = [grade for grade in further if grade not in lacking]
+
+
+def _lacks(runs: pd.DataFrame, counts: pd.DataFrame, grade: str) -> str:
+    """What a grade has too few of, in words; empty where it has enough."""
+    own = counts[grade] > 0
+    if (runs.loc[own, "sad"] <= 0).any():
+        return "a run with an SAD of 0, to which no law can be fitted"
+    cells = runs.loc[own, ["mattes"]].join(counts).drop_duplicates()
+    if len(cells) >= CELLS_OF_GRADE and cells[grade].nunique() >= COUNTS_OF_GRADE:
+        return ""
+    return f"{counted(len(cells), 'combination')} of labels with {counted(cells[grade].nunique(), 'number')} of them"
 
 
 def doubts(fitted: Fitted, proposed: Budget, spanned: float, regret: float) -> tuple[list[str], list[str]]:
@@ -73,17 +126,23 @@ def doubts(fitted: Fitted, proposed: Budget, spanned: float, regret: float) -> t
             reasons.append(f"the law misses the runs' means by {size}, more than chance explains")
         else:
             cautions.append(f"The law misses the runs' means by {size}, a little more than chance explains.")
-    factors = _factors(fitted.runs, proposed)
-    if max(factors.values()) > FAR:
-        far = [kind for kind in KINDS if factors[kind] > FAR]
-        where = listed([f"{_place(fitted.runs, proposed, kind)}, a factor of {factors[kind]:.1f})" for kind in far])
+    for grade, (missed, p) in fitted.misfits.items():
+        if p < MISFIT_P:
+            percent = f"{missed:.1%}".replace("%", " %")
+            said = f"the law misses the means of the runs with {grade} masks by {percent}"
+            if missed > MISFIT:
+                reasons.append(f"{said}, more than chance explains")
+            else:
+                cautions.append(f"{said[0].upper()}{said[1:]}, a little more than chance explains.")
+    reaches = _reaches(fitted, proposed)
+    if far := [each for each in reaches if each.factor > FAR]:
+        where = listed([f"{each}, a factor of {each.factor:.1f})" for each in far])
         reasons.append(
             f"the best split lies far outside of what was measured, at {where}: train runs closer to it, or plan a "
             "smaller budget first and train with that"
         )
-    elif max(factors.values()) > BEYOND:
-        where = listed([f"{_place(fitted.runs, proposed, kind)})" for kind in KINDS if factors[kind] > BEYOND])
-        cautions.append(f"The law is extrapolated, to {where}.")
+    elif some := [each for each in reaches if each.factor > BEYOND]:
+        cautions.append(f"The law is extrapolated, to {listed([f'{each})' for each in some])}.")
     if regret > REGRET or (regret > VAGUE_REGRET and spanned > VAGUE_SHARE):
         percent = f"{regret:.0%}".replace("%", " %")
         text = f"another split may have an SAD lower by {percent}"
@@ -97,69 +156,57 @@ def doubts(fitted: Fitted, proposed: Budget, spanned: float, regret: float) -> t
     return reasons, cautions
 
 
-def outside(runs: pd.DataFrame, proposed: Budget) -> float:
+def outside(fitted: Fitted, proposed: Budget) -> float:
     """By which factor a split lies outside of what was measured; 1 within."""
-    return max(_factors(runs, proposed).values())
+    return max(each.factor for each in _reaches(fitted, proposed))
 
 
-def _factors(runs: pd.DataFrame, proposed: Budget) -> dict[str, float]:
-    return {kind: beyond(int(getattr(proposed, kind)), _counts(runs, kind)) for kind in KINDS}
+@dataclass(frozen=True)
+class Reach:
+    """A proposed number of labels of a kind beside those that were measured; `factor`: how far outside, 1 within."""
+
+    kind: str
+    count: float
+    low: int
+    high: int
+    factor: float
+
+    def __str__(self) -> str:
+        """The caller closes the bracket."""
+        return f"{self.count:,.0f} {self.kind} ({self.low:,} to {self.high:,} were measured"
 
 
-def _place(runs: pd.DataFrame, proposed: Budget, kind: str) -> str:
-    """A proposed count beside the measured ones; the caller closes the bracket."""
-    counts = _counts(runs, kind)
-    return f"{getattr(proposed, kind):,} {kind} ({counts[0]:,} to {counts[-1]:,} were measured"
+def _reaches(fitted: Fitted, proposed: Budget) -> list[Reach]:
+    """Mattes, masks, and of several grades each that is proposed.
+
+    Several grades stand for as many masks of the first as they make up for; a few of one beside others are nothing that
+    was not measured, many are.
+    """
+    mattes, masks = (counts_of(fitted.runs, kind) for kind in KINDS)
+    result = [Reach("mattes", proposed.mattes, mattes[0], mattes[-1], beyond(proposed.mattes, mattes))]
+    grades = fitted.law.grades
+    if len(grades) == 1:
+        return [*result, Reach("masks", proposed.masks, masks[0], masks[-1], beyond(proposed.masks, masks))]
+    wanted = np.array([[proposed.by_grade.get(grade, 0) for grade in grades]], np.float64)
+    own = float(fitted.law.effective(wanted)[0, 0])
+    measured = fitted.law.effective(fitted.further[list(grades)].to_numpy(np.float64))[0]
+    span = [min(masks[0], int(measured.min())), max(masks[-1], int(measured.max()))]
+    result.append(Reach(f"{grades[0]} masks or their like", own, span[0], span[1], beyond(own, span)))
+    for place, grade in enumerate(grades):
+        if count := int(wanted[0, place]):
+            seen = fitted.further.loc[fitted.further[grade] > 0, grade].tolist() + (masks if place == 0 else [])
+            low, high = int(min(seen)), int(max(seen))
+            result.append(Reach(f"{grade} masks", count, low, high, max(1.0, (count + OFFSET) / (high + OFFSET))))
+    return result
 
 
-def beyond(count: int, measured: list[int]) -> float:
+def beyond(count: float, measured: list[int]) -> float:
     """By which factor `count` lies outside of the measured counts; 1 within."""
     return max(1.0, (count + OFFSET) / (measured[-1] + OFFSET), (measured[0] + OFFSET) / (count + OFFSET))
 
 
-def remedy(
-    runs: pd.DataFrame, method: str, base: dict[str, Any] | None, have: Budget, wanted: Budget = Budget(0, 0)
-) -> str:
-    """What would fill the gap: the sweep, on the runs' own data, that measures a grid which the law can be fitted to.
-
-    It asks for no more labels than a run has used or `have` counts; where the grid is the one that was measured already,
-    for more seeds. In words where there are too few labels for a grid, where `base`, what the runs were configured with,
-    is not known, or where `wanted` labels would have to be bought first.
-    """
-    measured = {kind: _counts(runs, kind) for kind in KINDS}
-    there = {kind: max([getattr(have, kind), *measured[kind]]) for kind in KINDS}
-    grid = {kind: _levels(measured[kind], there[kind]) for kind in KINDS}
-    if short := [kind for kind in KINDS if len(grid[kind]) < FEWEST_COUNTS]:
-        few = listed([f"{there[kind]:,} {kind}" for kind in short])
-        return f"annotate more labels first: runs with three numbers of each kind are needed, and there are only {few}"
-    complete = len(cells_of(runs)) == len(measured["mattes"]) * len(measured["masks"])
-    seeds = max(SEEDS, runs["seed"].nunique() + 2) if grid == measured and complete else SEEDS
-    if beyond_all := [kind for kind in KINDS if getattr(wanted, kind) > BEYOND * there[kind]]:
-        more = listed([f"{kind} (now {there[kind]:,})" for kind in beyond_all])
-        first = f"buy more {more} first, about twice as many, and train with them; with the labels at hand: "
-    else:
-        first = ""
-    if base is None:
-        counts = listed([f"{listed([f'{level:,}' for level in grid[kind]])} {kind}" for kind in KINDS])
-        return f"{first}train {method} on the same data with each of {counts}, and {seeds} seeds each"
-    changes = {
-        "space": {"method.name": [base["method"].get("name", method)]},
-        "budgets": [grid],
-        "seeds": list(range(seeds)),
-    }
-    return first + printed.sweep("annotation-cost", base, **changes)
-
-
-def _levels(measured: list[int], most: int) -> list[int]:
-    """Counts to measure: those there were where they are enough, else four up to `most` in even steps of their logarithm."""
-    if len(measured) >= FEWEST_COUNTS and beyond(most, measured) <= BEYOND:
-        return measured if len(measured) <= 5 else [measured[round(i)] for i in np.linspace(0, len(measured) - 1, 5)]
-    low = min([count for count in measured if count] or [most])
-    steps = np.geomspace(max(1, min(low, most // 8)), max(1, most), 4)[:-1]
-    return sorted({*(int(float(f"{step:.1g}")) for step in steps if step < most), most} - {0})
-
-
-def _counts(runs: pd.DataFrame, kind: str) -> list[int]:
+def counts_of(runs: pd.DataFrame, kind: str) -> list[int]:
+    """The numbers of a kind of label that runs have, rising."""
     return sorted(int(count) for count in runs[kind].unique())
 
 

@@ -93,14 +93,14 @@ def _map(axes: Axes, frame: pd.DataFrame, looks: dict) -> PathCollection:
     ground, cells = frame[frame["kind"] == "map"], frame[frame["kind"] == "cell"]
     y, x = (np.unique(ground[kind].to_numpy()) for kind in ("mattes", "masks"))
     values = ground["sad"].to_numpy().reshape(len(y), len(x))
-    levels = _levels(values.min(), values.max())
+    levels = levels_between(values.min(), values.max())
     axes.contourf(x, y, values, levels=levels, cmap="cividis", norm="log", alpha=0.5)
     lines = axes.contour(x, y, values, levels=levels, colors=INK, linewidths=0.6)
     axes.set_xlim(x[0], x[-1])
     axes.set_ylim(y[0], y[-1])
     log_axis(axes, "x")
     log_axis(axes, "y")
-    _hatch(axes, cells)
+    hatch(axes, cells)
     outline = [matplotlib.patheffects.withStroke(linewidth=3.5, foreground=PAPER)]
     for ratio, (style, mark) in looks.items():
         part = frame[frame["ratio"] == ratio]
@@ -114,7 +114,7 @@ def _map(axes: Axes, frame: pd.DataFrame, looks: dict) -> PathCollection:
         np.maximum(cells["masks"], x[0]), np.maximum(cells["mattes"], y[0]), c=100 * cells["residual"], cmap="PuOr_r",
         vmin=-span, vmax=span, s=62, edgecolors=INK, linewidths=1.0, zorder=5, clip_on=False,
     )  # fmt: skip
-    _label_contours(axes, lines, frame)
+    label_contours(axes, lines, frame)
     axes.grid(False)
     axes.set_title(f"Predicted SAD of {frame['method'].iloc[0]} ({BY_NAME['sad'].unit}); hatched: not measured")
     axes.set_xlabel("masks (logarithmic)")
@@ -131,7 +131,7 @@ def _line(
     axes.plot(x[likely], y[likely], color=INK, linewidth=4, solid_capstyle="butt", zorder=4)
 
 
-def _levels(low: float, high: float) -> list[float]:
+def levels_between(low: float, high: float) -> list[float]:
     """Contours in even steps of the logarithm, as round as they can be and still differ; their ends hold all values."""
     even = np.geomspace(low, high, CONTOURS)
     for digits in (2, 3, 4):
@@ -141,7 +141,7 @@ def _levels(low: float, high: float) -> list[float]:
     return [low * (1 - 1e-9), *(value for value in inner if low < value < high), high * (1 + 1e-9)]
 
 
-def _hatch(axes: Axes, cells: pd.DataFrame) -> None:
+def hatch(axes: Axes, cells: pd.DataFrame) -> None:
     """Hatching around the rectangle of measured counts."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     low, high = cells[["masks", "mattes"]].min(), cells[["masks", "mattes"]].max()
@@ -158,7 +158,7 @@ def _hatch(axes: Axes, cells: pd.DataFrame) -> None:
         )
 
 
-def _label_contours(axes: Axes, lines: object, frame: pd.DataFrame) -> None:
+def label_contours(axes: Axes, lines: object, frame: pd.DataFrame) -> None:
     """Each contour's value where it is farthest from dots, marks, lines and other labels."""
     drawn = frame[frame["kind"].isin(["cell", "split", "line"])]
     to_axes = axes.transData + axes.transAxes.inverted()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bench.cost import CostModel
-from reports import printed, support
+from reports import printed, remedies, support
+from reports.affordable import NONE
 from reports.comparison import Comparison
 from reports.document import Section
 from reports.figures.cost import RATIOS
 from reports.load import REFERENCE, Frames
-from reports.planner import measured, named, picture, plans_at, priced, table
+from reports.planner import blocks, measured, named, plans_at, priced
 from reports.sections import PageSection, register
-from reports.splits import NONE
 
 MISSING = "The runs cover too few label budgets to say which labels to buy next"
 
@@ -23,15 +23,17 @@ def section(frames: Frames, comparisons: list[Comparison], cost: CostModel, budg
     """
     result = Section("planner", "Which labels to buy")
     for comparison in comparisons:
-        if not (named(comparison, REFERENCE)["grades"] == "").any():  # it is planned for masks of the default grade
+        if named(comparison, REFERENCE).empty:
             continue
         runs, about, notes = measured(frames, comparison)
-        if not support.fittable(runs):
-            remedy = support.remedy(runs, about["method"], about["base"], NONE)
+        used = support.usable(runs)
+        if not support.fittable(used.first):
+            remedy = remedies.remedy(used.runs, about["method"], about["base"], NONE, NONE, used.grades)
             command = remedy if remedy.startswith("wsshm ") else ""
             result.missing = result.missing or printed.missing(MISSING, command, remedy)
             continue
-        money = budget or cost.of(runs["mattes"].max(), runs["masks"].max())
+        most = used.first[["mattes", "masks"]].max()
+        money = budget or cost.of(most["mattes"], {used.grades[0]: most["masks"]})
         own = cost.matte / cost.mask
         prices = [cost, *priced(cost, [ratio for ratio in RATIOS if abs(ratio / own - 1) > 0.02])]
         plans = plans_at(runs, prices, money, **about)
@@ -39,7 +41,7 @@ def section(frames: Frames, comparisons: list[Comparison], cost: CostModel, budg
         first, *others = plans[0].sentences()
         result.text = [first + why, *others]
         result.notes = [*notes, "For another budget, or labels you already have: wsshm report plan-budget --help"]
-        result.blocks = [picture(plans), table(plans)]
+        result.blocks = blocks(plans)
         return result
     if not result.missing and frames.runs["external"].all():
         result.missing = printed.missing(MISSING, printed.fill("annotation-cost", frames))

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.graded import column_of
 from bench.store import Store
 from tests.reports.example_store import run_row
+from wsshm.grades import GRADES, from_text
 
 Truth = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -49,12 +51,19 @@ def simulated(
 
 
 def fill(root: Path, runs: pd.DataFrame, images: int = 6, method: str = "mlb") -> Store:
-    """A store in which each run's mean SAD over the images of `procedural/test` is that of `runs`."""
+    """A store in which each run's mean SAD over the images of `procedural/test` is that of `runs`.
+
+    Masks are of the default grade, or of those in a column `grades` of `runs`.
+    """
     store = Store(root)
     hardness = np.linspace(0.5, 1.5, images)
     rows, scores = [], []
     for run in runs.itertuples():
         row = run_row(method, int(run.mattes), int(run.masks), int(run.seed))
+        if grades := getattr(run, "grades", ""):
+            counts = from_text(grades, 0)
+            row |= {column_of(grade): int(counts.get(grade, 0)) for grade in GRADES}
+            row |= {"run_id": f"{row['run_id']}-{grades}"}
         rows.append(row)
         for dataset, scale in (("procedural/test", 1.0), ("other/test", 3.0)):
             shared = {

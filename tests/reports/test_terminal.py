@@ -10,6 +10,7 @@ import rich.console
 
 from bench.cost import CostModel
 from reports import amounts, terminal
+from reports.comparison import Budget
 from reports.document import Cell, Column, Table
 from tests.reports.commands import mistake
 from wsshm.errors import UserError
@@ -111,8 +112,11 @@ def test_another_budget_is_refused(text: str, cost: CostModel, named: str) -> No
 
 def test_ratios_and_labels_that_are_there() -> None:
     assert amounts.ratios("5, 10,20.5") == [5, 10, 20.5]
-    assert amounts.owned("mattes=40,masks=1000") == {"mattes": 40, "masks": 1000}
-    assert amounts.owned("masks=7") == {"mattes": 0, "masks": 7}
+    assert amounts.owned("mattes=40,masks=1000") == Budget(40, 1000)
+    assert amounts.owned("masks=7") == amounts.owned("masks.polygon=7") == Budget(0, 7)
+    assert amounts.owned("masks.fine=100, mattes=4, masks=10") == Budget(4, 110, "polygon=10,fine=100")
+    assert amounts.most_masks("2000") == amounts.most_masks("polygon=2000") == {"polygon": 2000}
+    assert amounts.most_masks("polygon=0,fine=300") == {"polygon": 0, "fine": 300}
     for text in ("5,x", "0", "inf"):
         with pytest.raises(UserError, match="no positive number"):
             amounts.ratios(text)

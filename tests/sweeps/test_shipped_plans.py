@@ -23,6 +23,7 @@ from wsshm.data.cli import app as data_app
 from wsshm.data.manifest import Manifest, Sample
 from wsshm.data.sources import Sources
 from wsshm.errors import UserError
+from wsshm.grades import ATTRIBUTE, GRADES
 from wsshm.methods import stages_of
 from wsshm.models.encoder import Encoder
 from wsshm.models.weights import PACKAGES
@@ -40,11 +41,18 @@ COMMANDS = {
 }
 
 
-def distinct(name: str) -> int:
+def distinct(name: str, changes: list[str] | None = None) -> int:
     """How many different runs a plan holds; the plan names all its budgets, so that any data will do."""
-    many = Manifest("", (Sample(f"{i}", "train", "photo", image="i", matte="m", mask="k") for i in range(1000)))
+    drawn = ((grade, i) for grade in GRADES for i in range(1000))
+    label = {"image": "i", "matte": "m", "mask": "k"}
+    many = Manifest("", (Sample(f"{g}-{i}", "train", "photo", **label, attributes={ATTRIBUTE: g}) for g, i in drawn))
     sources = Sources(many, many, many, many, {"test": many})
-    return len({plan_run(c, sources).run_id for c in configurations(load_plan(name, ["base.model.weights=none"]))})
+    return len(
+        {
+            plan_run(c, sources).run_id
+            for c in configurations(load_plan(name, ["base.model.weights=none", *(changes or [])]))
+        }
+    )
 
 
 def test_they_are_valid_and_say_what_they_do() -> None:
@@ -133,9 +141,31 @@ def test_the_backbones_of_a_hub_are_pyramidal_and_light() -> None:
 
 
 def test_annotation_cost_runs_equal_runs_once() -> None:
-    assert len(configurations(load_plan("annotation-cost"))) == 4 * 4 * 3 * 3
-    # mlb and joint everywhere; seg_only by masks, matte_only by mattes alone
-    assert distinct("annotation-cost") == 3 * (2 * 12 + 3 + 4) == 93
+    assert len(configurations(load_plan("annotation-cost"))) == (4 * 4 * 3 + 3 * 4 + 1) * 3
+    # mlb and joint everywhere; seg_only by masks, matte_only by mattes alone; mlb at each further grade, and at two of them
+    assert distinct("annotation-cost") == 3 * (2 * 12 + 3 + 4 + 3 * 4 + 1) == 132
+    assert "132 runs" in load_plan("annotation-cost").about
+    [without] = re.findall(
+        r"# Without the further grades \((\d+) runs\)", (SHIPPED / "annotation-cost.yaml").read_text()
+    )
+    assert int(without) == distinct("annotation-cost", ["also=[]"]) == 93
+
+
+def test_budgets_may_be_grids_over_grades() -> None:
+    plan = load_plan(
+        "annotation-cost", ["also=[]", "seeds=[0]", "budgets=[{mattes: [10, 80], masks: {polygon: [100, 1000]}}]"]
+    )
+    assert [(each.mattes, each.masks) for each in plan.label_budgets()] == [
+        (10, 100),
+        (10, 1000),
+        (80, 100),
+        (80, 1000),
+    ]
+    grid = "budgets=[{mattes: 10, masks: {polygon: [0, 100], fine: [30, 300]}}]"
+    plan = load_plan("annotation-cost", ["also=[]", "seeds=[0]", grid])
+    asked = [each.masks for each in plan.label_budgets()]
+    assert asked == [{"fine": 30}, {"fine": 300}, {"polygon": 100, "fine": 30}, {"polygon": 100, "fine": 300}]
+    assert plan.num_runs == 4 * 4
 
 
 def test_paper_takes_manifests_and_names_a_missing_one(tmp_path: Path) -> None:
