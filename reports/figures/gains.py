@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.statistics import NOT_SIGNIFICANT
-from reports.document import counted, listed, number, shortened
+from reports.document import counted, listed, number
 from reports.figures.against import near
 from reports.figures.style import BLUE, INK, MUTED, OTHER_COLOURS, PAPER, WIDTH, apart, key, legend_below
 from reports.measures import WITH_FURTHER
@@ -20,7 +21,7 @@ from reports.measures import WITH_FURTHER
 LOOKS = ((BLUE, "o"), (OTHER_COLOURS[0], "s"), (INK, "^"), (OTHER_COLOURS[2], "D"))  # of the series, in their order
 PANELS = {"like": "test pictures like the training ones", "unlike": "test pictures unlike them"}
 ASIDE, GAP, MARGIN = 0.018, 0.075, 0.07  # in panels' widths: between series of a setting, between settings, at the ends
-TITLE = 48  # letters in a line of a panel's title
+KEY = 124  # letters in a line of the key of settings
 VISIBLY = 0.001  # of IoU
 NARROWEST = 0.05  # of IoU that an axis spans
 HEIGHT, LINE = 3.9, 0.175  # inches: of the panels, of a line of the key of settings
@@ -31,7 +32,9 @@ def draw(frame: pd.DataFrame) -> Figure:
     settings = frame.drop_duplicates("setting").sort_values("iou", kind="stable")
     names = dict(zip(settings["setting"], string.ascii_uppercase, strict=False))
     looks = dict(zip(dict.fromkeys(frame["series"]), LOOKS, strict=False))
-    below = LINE * (len(names) + 1)
+    said = {name: textwrap.wrap(_about(frame[frame["setting"] == name]), KEY) for name in names}
+    lines = sum(map(len, said.values())) + 1
+    below = LINE * lines
     figure = Figure(figsize=(WIDTH, HEIGHT + below), layout="constrained")
     above, listing = figure.subfigures(2, 1, squeeze=False, height_ratios=[HEIGHT, below])[:, 0]
     roles = [role for role in PANELS if role in set(frame["role"])]
@@ -43,18 +46,20 @@ def draw(frame: pd.DataFrame) -> Figure:
         axes.set_xlim(*span)
         _panel(axes, part, looks, places)
         _name(axes, {names[name]: places[name] for name in dict.fromkeys(part["setting"])})
-        sets = shortened(listed(dict.fromkeys(part["dataset"])), TITLE)
-        axes.set_title(f"{PANELS[role]}:\n{sets}", pad=16)
+        sets = list(dict.fromkeys(part["dataset"]))
+        axes.set_title(f"{PANELS[role]}:\n{sets[0] if len(sets) == 1 else counted(len(sets), 'test set')}", pad=16)
     moved = any(
         abs(places[name] - iou) > VISIBLY for name, iou in zip(settings["setting"], settings["iou"], strict=True)
     )
     note = "\n(settings of nearly the same IoU are moved apart; the key has the numbers)" if moved else ""
     above.supxlabel(f"IoU of the masks with the true person, from coarse to exact →{note}", fontsize=9.5)
     _scale(panels[0], frame["measure"].iloc[0])
-    for place, (name, letter) in enumerate(names.items()):
-        y = 1 - (place + 0.5) / (len(names) + 1)
-        listing.text(0.02, y, letter, fontsize=8.5, fontweight="bold", va="center")
-        listing.text(0.045, y, _about(frame[frame["setting"] == name]), fontsize=8.5, va="center")
+    place = 0.5
+    for name, letter in names.items():
+        listing.text(0.02, 1 - place / lines, letter, fontsize=8.5, fontweight="bold", va="center")
+        for line in said[name]:
+            listing.text(0.045, 1 - place / lines, line, fontsize=8.5, va="center")
+            place += 1
     entries = [key(name, color=colour, marker=mark, markersize=6) for name, (colour, mark) in looks.items()]
     if (frame["verdict"] == NOT_SIGNIFICANT).any():
         entries.append(key(NOT_SIGNIFICANT, color=MUTED, marker="o", markersize=6, markerfacecolor=PAPER))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports import printed
 from reports.agreement import IN_FULL, from_comparisons, in_words, of_same_runs
 from reports.comparison import Comparison
 from reports.document import Section, Table, counted, listed
@@ -53,12 +52,11 @@ def _missing(frames: Frames, comparisons: list[Comparison]) -> str:
         titles = listed(dict.fromkeys(each.ground["dataset"] for each in comparisons), 4)
         return (
             f"Every run was scored on one test set ({titles}), so there is no second one to agree with; name more under"
-            " data.test of the plan, or score finished models on another with"
-            f" `wsshm bench accuracy MODEL --data M --store {printed.store(frames)}`"
+            " data.test of the plan, or score finished models on another (`wsshm bench accuracy --help`)"
         )
     return (
         "On no two test sets that runs share is there anything beside mlb to compare with it;"
-        f" `wsshm report table {printed.store(frames)} --against METHOD` compares with another method"
+        " `wsshm report table --help` says how to compare with another method (--against)"
     )
 
 

@@ -486,7 +486,7 @@ README = (HERE / "README.md").read_text()
 
 
 def test_the_readmes_command_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command as the page shows it, but for where it writes; and its file is one that the shipped file begins with."""
+    """The command as the page shows it, but for where it writes; its file is one that `findings/earlier.yaml` begins with."""
     [command] = re.findall(r"^wsshm (report gains .*)$", README, re.MULTILINE)
     monkeypatch.chdir(ROOT)
     said = wsshm(*shlex.split(command.replace("gains.png", str(tmp_path / "gains.png"))))
@@ -496,7 +496,7 @@ def test_the_readmes_command_and_file(tmp_path: Path, monkeypatch: pytest.Monkey
         r"```yaml\n(.*?)```", README.partition("## Several settings")[2].partition("\n## ")[0], re.DOTALL
     )
     shown = parse(yaml.safe_load(text), settings.Settings).settings[0]
-    shipped = settings.read(HERE / "findings" / "settings.yaml").settings[0]
+    shipped = settings.read(HERE / "findings" / "earlier.yaml").settings[0]
     assert (shown.name, shown.masks, shown.tests) == (shipped.name, shipped.masks, shipped.tests)
     keys = set(re.findall(r"`(\w+)`", README.partition("`runs` takes ")[2].partition(". A setting")[0]))
     assert keys == set(settings.Runs.model_fields)
@@ -504,7 +504,7 @@ def test_the_readmes_command_and_file(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_shipped_settings_are_those_of_the_findings() -> None:
     """Where joint is the best baseline, a column has the numbers of the findings' own table, and the masks their IoU."""
-    file = HERE / "findings" / "settings.yaml"
+    file = HERE / "findings" / "earlier.yaml"
     found = gains.gains(file, BY_NAME["sad"]).frame.set_index(["setting", "role", "label"])
     stores = {each.name: Path(each.store).name for each in settings.read(file).settings}
     of_masks = {cells[0] for cells in table("by masks", "one stage").values()}

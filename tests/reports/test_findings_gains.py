@@ -1,0 +1,84 @@
+"""The first page of `reports/findings.md`: its tables are what the command prints, its sentences say what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from bench.cost import CostModel
+from reports import against, gains, gains_table
+from reports.comparison import scored
+from reports.load import load
+from reports.measures import WITH_FURTHER
+from reports.per_image import measures
+from tests.reports.stored_findings import HERE, TEXT
+
+SETTINGS = HERE / "findings" / "settings.yaml"
+PAGE = TEXT.partition("## On one page")[2].partition("\n## ")[0]
+
+RIVAL = TEXT.partition("<!-- rival: confident_masks -->")[2].partition("```")[0]
+NUMBER = r"[−+]\d+\.\d"
+TESTS = {
+    "photos": ("photos-grades", "photos.parquet"),
+    "photos, second truth": ("photos-grades", "second/second.parquet"),
+    "composites": ("photos-grades", "composites/composites.parquet"),
+    "painted characters (unlike)": ("photos-grades", "painted/painted.parquet"),
+    "drawn people": ("drawn-polygon", "procedural/test"),
+    "drawn people (unlike)": ("drawn-polygon", "procedural/test-shifted"),
+}
+
+
+def minuses(text: str) -> str:
+    """Hyphens before digits as minus signs."""
+    return re.sub(r"-(?=\d)", "−", text)
+
+
+def block(region: str) -> str:
+    """What stands between a table's marker and its end."""
+    found = re.search(rf"^<!-- gains: {region} -->\n\n(.*?)\n\n<!-- end -->$", TEXT, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("region", ["whole", "unknown"])
+def test_the_tables_are_what_the_command_prints(region: str) -> None:
+    found = gains.gains(SETTINGS, gains.measure_of("sad", region))
+    assert gains_table.markdown(found).strip() == block(region)
+
+
+def test_every_number_of_the_sentences_stands_in_a_table() -> None:
+    numbered = re.findall(r"^\d+\. .*", PAGE, re.MULTILINE)
+    assert len(numbered) == 10
+    cells = re.findall(rf"({NUMBER})(?: better| worse)? \(({NUMBER} to {NUMBER}), ", block("whole") + block("unknown"))
+    shown = re.findall(rf"({NUMBER})% \[({NUMBER})%, ({NUMBER})%\]", minuses(RIVAL))
+    cells += [(number, f"{low} to {high}") for number, low, high in shown]
+    said = re.findall(r"([−+]\d+\.\d) % \(([−+]\d+\.\d to [−+]\d+\.\d)\)", "\n".join(numbered))
+    assert len(said) >= 15
+    assert set(said) <= set(cells)
+
+
+@pytest.mark.parametrize("store", ["photos-grades", "drawn-polygon", "drawn-fine"])
+def test_runs_differ_from_joint_only_in_their_method(store: str) -> None:
+    """Labels, data, network, steps and learning rate are those of `joint`; masks of photos are of two kinds."""
+    runs = [json.loads(text) for text in pd.read_parquet(HERE / "findings" / store / "runs")["config"]]
+    masks = {run["data"]["masks"] for run in runs}
+    alike = {json.dumps(run | {"method": None, "train": run["train"] | {"seed": 0}}, sort_keys=True) for run in runs}
+    assert len(alike) == len(masks)
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_mlb_beside_the_confident_areas_is_as_the_command_prints_it(name: str) -> None:
+    store, dataset = TESTS[name]
+    frames = load(HERE / "findings" / store)
+    wanted = measures("sad,mse,sad_unknown", None, (), WITH_FURTHER)
+    frame = pd.concat(
+        table.frame for table in against.tables(frames, scored(frames, CostModel()), "confident_masks", wanted)
+    )
+    rows = frame[(frame["dataset"] == dataset) & (frame["method"] == "mlb") & ~frame["label"].str.contains("stage")]
+    [line] = re.findall(rf"^\| {re.escape(name)} \|(.*)\|$", RIVAL, re.MULTILINE)
+    assert [cell.strip() for cell in line.split("|")] == [
+        f"{row.percent:+.1f}% [{row.percent_low:+.1f}%, {row.percent_high:+.1f}%]" for row in rows.itertuples()
+    ]
