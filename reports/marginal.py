@@ -48,7 +48,7 @@ def amount(cost: CostModel) -> tuple[float, str]:
 
 
 def start(plan: Plan) -> Budget:
-    """The labels that are already there; where there are none, those that the plan proposes."""
+    """The labels that are already there; if none are, those that the plan proposes."""
     assert plan.answer is not None
     return plan.answer.best.budget if plan.have == NONE else plan.have
 

@@ -1,4 +1,4 @@
-"""The sweeps that would fill a gap of what runs say about labels, as commands; in words where there is none."""
+"""The sweeps that would fill a gap in what runs say about labels, as commands; in words if no sweep would."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def read(path: Path) -> Settings:
 def comparisons(frames: Frames, setting: Setting, measure: RegionalMeasure) -> dict[str, Comparison]:
     """By role of test set the one comparison of the store that a setting means.
 
-    Only what `measure` needs is compared. Raises UserError where there is none, or several.
+    Only what `measure` needs is compared. Raises UserError if none matches, or several do.
     """
     tested, wanted = setting.tests.named, _given(setting.runs, SAME)
     if setting.runs.size is not None:

@@ -12,8 +12,17 @@ from matplotlib.figure import Figure
 
 from bench.graded import column_of
 from reports.figures.kinds import look
-from reports.figures.planner import HIGHEST, MARGIN, MOST_MISSED, STEPS, hatch, label_contours, levels_between
-from reports.figures.style import INK, MUTED, PAPER, WIDTH, key, legend_below, log_axis
+from reports.figures.planner import (
+    HIGHEST,
+    MARGIN,
+    MOST_MISSED,
+    STEPS,
+    ground_of,
+    hatch,
+    label_contours,
+    levels_between,
+)
+from reports.figures.style import INK, MUTED, PAPER, WIDTH, key, legend_below
 from reports.measures import BY_NAME
 
 if TYPE_CHECKING:
@@ -102,14 +111,7 @@ def _line(grade: str) -> dict[str, Any]:
 def _map(axes: Axes, frame: pd.DataFrame, grade: str, levels: list[float], span: float) -> Any:
     ground, cells = frame[frame["kind"] == "map"], frame[frame["kind"] == "cell"]
     line, split = frame[frame["kind"] == "line"], frame[frame["kind"] == "split"].iloc[0]
-    y, x = (np.unique(ground[kind].to_numpy()) for kind in ("mattes", "masks"))
-    values = ground["sad"].to_numpy().reshape(len(y), len(x))
-    axes.contourf(x, y, values, levels=levels, cmap="cividis", norm="log", alpha=0.5)
-    lines = axes.contour(x, y, values, levels=levels, colors=INK, linewidths=0.6)
-    axes.set_xlim(x[0], x[-1])
-    axes.set_ylim(y[0], y[-1])
-    log_axis(axes, "x")
-    log_axis(axes, "y")
+    x, y, lines = ground_of(axes, ground, levels)
     if len(cells):
         hatch(axes, cells)
     outline = [matplotlib.patheffects.withStroke(linewidth=3.5, foreground=PAPER)]

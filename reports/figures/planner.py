@@ -91,15 +91,7 @@ def _name(frame: pd.DataFrame, ratio: float) -> str:
 
 def _map(axes: Axes, frame: pd.DataFrame, looks: dict) -> PathCollection:
     ground, cells = frame[frame["kind"] == "map"], frame[frame["kind"] == "cell"]
-    y, x = (np.unique(ground[kind].to_numpy()) for kind in ("mattes", "masks"))
-    values = ground["sad"].to_numpy().reshape(len(y), len(x))
-    levels = levels_between(values.min(), values.max())
-    axes.contourf(x, y, values, levels=levels, cmap="cividis", norm="log", alpha=0.5)
-    lines = axes.contour(x, y, values, levels=levels, colors=INK, linewidths=0.6)
-    axes.set_xlim(x[0], x[-1])
-    axes.set_ylim(y[0], y[-1])
-    log_axis(axes, "x")
-    log_axis(axes, "y")
+    x, y, lines = ground_of(axes, ground, levels_between(ground["sad"].min(), ground["sad"].max()))
     hatch(axes, cells)
     outline = [matplotlib.patheffects.withStroke(linewidth=3.5, foreground=PAPER)]
     for ratio, (style, mark) in looks.items():
@@ -120,6 +112,19 @@ def _map(axes: Axes, frame: pd.DataFrame, looks: dict) -> PathCollection:
     axes.set_xlabel("masks (logarithmic)")
     axes.set_ylabel("mattes (logarithmic)")
     return dots
+
+
+def ground_of(axes: Axes, ground: pd.DataFrame, levels: list[float]) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Draw the law's map over both axes; returns the numbers of masks and of mattes that it has, and its contours."""
+    y, x = (np.unique(ground[kind].to_numpy()) for kind in ("mattes", "masks"))
+    values = ground["sad"].to_numpy().reshape(len(y), len(x))
+    axes.contourf(x, y, values, levels=levels, cmap="cividis", norm="log", alpha=0.5)
+    lines = axes.contour(x, y, values, levels=levels, colors=INK, linewidths=0.6)
+    axes.set_xlim(x[0], x[-1])
+    axes.set_ylim(y[0], y[-1])
+    log_axis(axes, "x")
+    log_axis(axes, "y")
+    return x, y, lines
 
 
 def _line(
