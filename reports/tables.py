@@ -185,12 +185,14 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
     measured += [column for key, column in OPTIONAL.items() if frame[key].notna().any()]
     measured += [Column("calls", _calls, True)]
     # What all rows share is said once.
-    shared = {key for key in ("layout", "device") if len(set(frame[key])) == 1}
+    said = {"device": frame["device"], "layout": frame["layout"]}
+    said |= {"size": frame.apply(_size, axis=1) + " px", "batch": frame["batch"].map("batch {:.0f}".format)}
+    shared = {key: str(own.iloc[0]) for key, own in said.items() if len(set(own)) == 1}
     columns = [
         Column("model", _model),
         Column("conditions", partial(_conditions, shared=shared)),
-        Column("size", lambda row: f"{row['width']:.0f}×{row['height']:.0f}", True, "px"),
-        numbers("batch"),
+        *([] if "size" in shared else [Column("size", _size, True, "px")]),
+        *([] if "batch" in shared else [numbers("batch")]),
         numbers("params", "params", 2, "10⁶", scale=1e-6),
         numbers("GMACs", "gmacs", 2),
         *(replace(column, show=_unless_failed(column.show)) for column in measured),
@@ -205,8 +207,7 @@ def speed(frame: pd.DataFrame, most: int = 0, first: Collection[str] = ()) -> Ta
         "leaves out reading, resizing and copying; end to end counts them."
     )
     if shared:
-        told = [str(frame[key].iloc[0]) for key in ("device", "layout") if key in shared]
-        caption += f" All rows: {', '.join(told)}."
+        caption += f" All rows: {', '.join(shared.values())}."
     shown = frame
     if most and len(frame) > most:
         shown = frame.iloc[_chosen(frame, most, first)]
@@ -249,6 +250,10 @@ def _model(row: Mapping[str, Any]) -> Cell:
         return Cell(network_name(row["model"]))
     why = f"{row['status']}: {row['reason']}" if pd.notna(row["reason"]) else row["status"]
     return Cell(network_name(row["model"]), why, "worse")
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    return f"{row['width']:.0f}×{row['height']:.0f}"
 
 
 def _conditions(row: Mapping[str, Any], shared: Collection[str]) -> Cell:

@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from reports.document import Listing, Picture, Section, Table
-from reports.figures import style
+from reports.figures import hover, style
 from wsshm import __version__
 from wsshm.errors import UserError
 from wsshm.files.tables import csv_text
@@ -124,7 +124,7 @@ def _add_figure(picture: Picture, files: dict[str, bytes]) -> Markup:
     if picture.photographic:
         encoded = base64.b64encode(drawn[".png"]).decode()
         return Markup('<img src="data:image/png;base64,{}" alt="{}">').format(Markup(encoded), picture.caption)
-    return Markup(style.inline(drawn[".svg"].decode(), picture.name))
+    return Markup(style.inline(drawn[".svg"].decode(), picture.name, hover.overlay(picture.figure)))
 
 
 def _add_table(table: Table | Listing, files: dict[str, bytes]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from reports.figures.hover import tell
 from reports.figures.style import GRID, PAPER
 from reports.load import REFERENCE
 
@@ -17,9 +18,9 @@ SIZE = 6.5  # of a dot, in typographic points
 def forest(axes: Axes, frame: pd.DataFrame, size: float = SIZE) -> None:
     """A dot for each row of `frame` at its `value` and `y`, in its `colour`, with the interval from `low` to `high` if finite.
 
-    Its `marker` is a circle and it is `filled` if the frame has no such column.
+    Its `marker` is a circle and it is `filled` if the frame has no such column. A dot says its `said`, if that is there.
     """
-    for row in frame.assign(**{"marker": "o", "filled": True} | dict(frame.items())).itertuples():
+    for row in frame.assign(**{"marker": "o", "filled": True, "said": ""} | dict(frame.items())).itertuples():
         if np.isfinite(row.low):
             axes.plot([row.low, row.high], [row.y] * 2, color=row.colour, solid_capstyle="butt", zorder=3)
         axes.plot(
@@ -30,6 +31,8 @@ def forest(axes: Axes, frame: pd.DataFrame, size: float = SIZE) -> None:
             markersize=1.4 * size if row.marker == "*" else size,
             zorder=4,
         )
+        if row.said:
+            tell(axes, row.value, row.y, row.said)
 
 
 def embolden(axes: Axes, methods: Sequence[str]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.comparison import Comparison, method_order
-from reports.document import shortened
+from reports.document import counted, labels_in_words, shortened
 from reports.figures.forest import embolden, forest, name_rows
+from reports.figures.hover import of_runs, with_interval
 from reports.figures.style import INK, MUTED, PAPER, WIDTH, colours, key, legend_below, marker
 from reports.measures import BY_NAME
 
@@ -25,8 +27,8 @@ def data(comparison: Comparison) -> pd.DataFrame:
         part.groupby(["label", "measure"])["cost"].rank(method="first", ascending=False).fillna(1).astype(int) - 1
     )
     columns = ["label", "control", "external", "peer", "mattes", "masks", "grades", "measure", "rank"]
-    columns += ["mean", "low", "high", "seeds", "images"]
-    return part[columns].reset_index(drop=True)
+    columns += ["mean", "low", "high", "seeds", "images", "variant_label", "run_ids"]
+    return part[columns].assign(run_ids=part["run_ids"].map(" ".join)).reset_index(drop=True)
 
 
 def draw(frame: pd.DataFrame) -> Figure:
@@ -48,6 +50,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         colour=frame["label"].map(colour),
         marker=frame["label"].map(marker),
         filled=frame["rank"] == 0,
+        said=[_said(row) for row in frame.itertuples()],
     )
     for axes, name in zip(panels, measures, strict=True):
         measure = BY_NAME[name]
@@ -70,3 +73,21 @@ def _kind(row: Any) -> str:
     if row.peer:
         return " (other's model)"
     return " (elsewhere)" if row.external else " (control)" if row.control else ""
+
+
+def _said(row: Any) -> str:
+    """What a dot says to who points at it."""
+    measure = BY_NAME[row.measure]
+    trained = (
+        ""
+        if np.isnan(row.mattes)
+        else f"{labels_in_words(row.mattes, row.masks, row.grades)}, {counted(row.seeds, 'seed')}, "
+    )
+    return "\n".join(
+        [
+            f"{row.variant_label}{_kind(row)}",
+            with_interval(f"{measure.title}, {measure.where}", row.mean, row.low, row.high),
+            f"{trained}{counted(row.images, 'image')}",
+            of_runs(row.run_ids.split()),
+        ]
+    )

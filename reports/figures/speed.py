@@ -10,8 +10,9 @@ the network was scored in it, else that of eager PyTorch in fp32. Area shows par
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from reports import timings
 from reports.comparison import LABELS, REFERENCE, Comparison
 from reports.document import labels_in_words, network_name, shortened
 from reports.figures import rates
+from reports.figures.hover import RADIUS, of_runs, tell, with_interval
 from reports.figures.labels import name_apart
 from reports.figures.style import INK, MUTED, WIDTH, Point, apart, fit_y, key, legend_below, log_axis
 from reports.load import settings
@@ -34,12 +36,13 @@ PANELS = 4
 NAMED = 12  # more timed-only backbones than this stay unnamed ticks: the table names them
 FRONT_NAMED, OTHERS_NAMED = 14, 6  # of a crowded panel
 CROWDED = 60  # networks: more are drawn smaller
+RING = 14  # square points, of a slower way of execution
 ON_FRONT, BEHIND, TARGET = "#0072b2", "#8fa9bf", "#d55e00"
 COLUMNS = [
     *("panel", "scope", "setting", "way", "kind", "network", "name", "model", "architecture", "backbone"),
     *("engine", "precision", "layout", "label", "mattes", "masks", "grades"),
     *("seeds", "params", "fps", "fps_low", "fps_high", "fastest", "mean", "low", "high", "error_of"),
-    "on_front",
+    *("on_front", "run_ids"),
 ]
 WAY = ["engine", "precision", "layout"]
 EAGER = "eager, fp32"
@@ -98,7 +101,7 @@ def data(comparisons: list[Comparison], speed: pd.DataFrame, executed: pd.DataFr
     `name` is the network, with the way where ways differ; `fastest` of a network's ways of one precision.
     Panels of the scored input come first. Empty where nothing was timed at batch 1. `executed` are scores in engines and
     precisions: `error_of` says whether the error is of the timed one, as where all of a network's runs have it (such a mean
-    has no interval).
+    has no interval). `run_ids`, a text, names the runs behind an error, else the run whose weights were timed, if any.
     """
     timed = timings.usable(speed)
     if timed.empty:
@@ -127,6 +130,7 @@ def data(comparisons: list[Comparison], speed: pd.DataFrame, executed: pd.DataFr
         ]
         frame = pd.DataFrame(rows, columns=COLUMNS).assign(panel=part["place"].iloc[0], on_front=False)
         frame["name"] = _names(frame)
+        frame["run_ids"] = [" ".join(own) if isinstance(own, list) else "" for own in frame["run_ids"]]
         alike = frame.groupby(["network", "architecture", "backbone", "precision"], dropna=False)["fps"]
         frame["fastest"] = frame.index.isin(alike.idxmax())
         points = frame.loc[frame["kind"] == "trained", ["fps", "mean"]].to_numpy(float) * (-1, 1)
@@ -157,7 +161,8 @@ def _rows(timed: pd.DataFrame, cells: list[dict], known: list[dict]) -> list[dic
         if not cells or not is_known:
             kind = {"kind": "apart" if is_known else "timed", "network": network_name(row["model"])}
             names = {key: row[key] for key in ("architecture", "backbone", "model", "params")}
-            rows.append(names | conditions | kind | timings.rates(row))
+            runs = {"run_ids": [row["run_id"]] if pd.notna(row["run_id"]) else []}
+            rows.append(names | conditions | kind | runs | timings.rates(row))
     return rows
 
 
@@ -261,7 +266,13 @@ def draw(frame: pd.DataFrame, target_fps: float | None = None) -> Figure:
     if waiting:
         figure.draw_without_rendering()
     for axes, trained, timed in waiting:  # names come last, when it is known where everything is
-        _ticks(axes, timed[timed["fastest"].astype(bool)], len(trained) <= NAMED)
+        fastest = timed[timed["fastest"].astype(bool)]
+        _ticks(axes, fastest, len(trained) <= NAMED)
+        for row in trained.to_dict("records"):
+            size = _area(row["params"], most) if row["fastest"] else RING
+            tell(axes, row["fps"], row["mean"], said(row), max(RADIUS, size**0.5 / 2 + 2))
+        for row in fastest.to_dict("records"):
+            tell(axes, row["fps"], axes.get_ylim()[0], said(row))
         chosen = named(trained[trained["fastest"].astype(bool)])
         points = [Point(row.fps, row.mean, row.name, INK) for row in chosen.rename(columns=str).itertuples(index=False)]
         bold = tuple(trained.loc[trained["on_front"].astype(bool), "name"])
@@ -281,6 +292,27 @@ def named(trained: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([best, others.head(max(0, room))])
 
 
+def said(row: Mapping[str, Any]) -> str:
+    """What a point says to who points at it: the network, how it was executed, error and rate with intervals, its runs."""
+    lines = [row["network"], timings.way(row)]
+    if row["kind"] == "trained":
+        lines.append(with_interval(BY_NAME[MEASURE].title, row["mean"], row["low"], row["high"]))
+        if row["error_of"] != f"{row['engine']}, {row['precision']}":
+            lines[-1] += f" (scored in {row['error_of']})"
+    lines.append(with_interval("frames per second", row["fps"], row["fps_low"], row["fps_high"]))
+    if np.isfinite(row["params"]):
+        lines.append(f"{row['params'] / 1e6:.3g} · 10⁶ parameters")
+    runs = of_runs(row["run_ids"].split())
+    if row["kind"] == "trained":
+        lines.append(runs)
+    else:
+        lines.append(
+            "no finished run was trained with it" if row["kind"] == "timed" else "timed at another size than was scored"
+        )
+        lines[-1] += f"; weights of {runs}" if runs else ""
+    return "\n".join(lines)
+
+
 def _area(params: float, most: float) -> float:
     """Area of a dot in square points, in proportion to parameters but never too small to be seen; 40 if not known."""
     return max(9.0, 240 * params / most) if np.isfinite(params) else 40.0
@@ -288,7 +320,7 @@ def _area(params: float, most: float) -> float:
 
 def _trained_panel(axes: Axes, trained: pd.DataFrame, most: float) -> None:
     slower = trained[~trained["fastest"].astype(bool)]
-    axes.scatter(slower["fps"], slower["mean"], s=14, facecolor="none", edgecolor=BEHIND, linewidth=0.8, zorder=3)
+    axes.scatter(slower["fps"], slower["mean"], s=RING, facecolor="none", edgecolor=BEHIND, linewidth=0.8, zorder=3)
     trained = trained[trained["fastest"].astype(bool)]
     on_front = trained["on_front"].astype(bool)
     best = trained[on_front].sort_values("fps")

@@ -183,8 +183,11 @@ def png_svg_pdf(figure: Figure) -> dict[str, bytes]:
     return {".png": raster.getvalue(), ".svg": drawing.getvalue(), ".pdf": page.getvalue()}
 
 
-def inline(svg_text: str, name: str) -> str:
-    """An SVG made to stand in a page: no header, ids that no other figure has, neutral colours as CSS variables."""
+def inline(svg_text: str, name: str, overlay: str = "") -> str:
+    """An SVG made to stand in a page: no header, ids that no other figure has, neutral colours as CSS variables.
+
+    `overlay` is SVG that lies above all else.
+    """
     body = svg_text[svg_text.index("<svg") :]
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)
@@ -192,4 +195,5 @@ def inline(svg_text: str, name: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     for colour, variable in CSS_VARIABLES.items():
         body = body.replace(colour, variable)
-    return body.strip()
+    drawing, end, _ = body.rpartition("</svg>")
+    return drawing + overlay + end

@@ -1,4 +1,5 @@
-// A click on a heading sorts its table, a second one the other way round; without scripts the page is whole.
+// A click on a heading (or Enter, or Space) sorts its table, a second one the other way round. The style sheet marks headings
+// that can be clicked, by the tabindex that only this script gives them; without scripts the page is whole.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   if (body.rows.length < 3) continue;
@@ -20,7 +21,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
       body.append(...rows);
     };
     head.tabIndex = 0;
+    head.title = "sort by this column";
     head.addEventListener("click", sort);
-    head.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
+    head.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      sort();
+    });
   });
 }
