@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.store import document
 from reports.load import ELSEWHERE, GROUND, NETWORK, Frames
 
 Matrix = NDArray[np.float64]
@@ -87,7 +88,11 @@ class Part:
 
 
 def parts(frames: Frames) -> list[Part]:
-    """The scores by ground and network; grounds, and networks within each, with most runs first."""
+    """The scores by ground and network; grounds, and networks within each, with most runs first.
+
+    Of test sets with as many runs the photos that the runs' masks are of come first, then the others as the plan lists
+    them: see `sets_tested`.
+    """
     scores = frames.scores
     if scores.empty:
         return []
@@ -100,11 +105,32 @@ def parts(frames: Frames) -> list[Part]:
     for part in found:
         owners.setdefault(tuple(part.ground.values()), set()).update(part.runs.tolist())
 
+    listed = {name: place for place, name in enumerate(sets_tested(frames.runs))}
+
     def rank(part: Part) -> tuple:
         ground, network = tuple(part.ground.values()), tuple(part.network.values())
-        return -len(owners[ground]), ground, -len(part.runs), network
+        place = listed.get(part.ground["dataset"], len(listed))
+        return -len(owners[ground]), place, ground, -len(part.runs), network
 
     return sorted(found, key=rank)
+
+
+def sets_tested(runs: pd.DataFrame) -> list[str]:
+    """The test sets that the runs' configurations name: photos of one's own, then the others in the plan's order.
+
+    A set is of one's own photos if it is the manifest that the runs' masks or their validation photos come from too. No
+    score says of which domain its picture is, and no name of a set does.
+    """
+    once = runs[~runs["external"]].drop_duplicates(["plan", "data_fingerprint"])
+    own: dict[str, None] = {}
+    others: dict[str, None] = {}
+    for text in once["config"]:
+        data = document(text).get("data")
+        if not isinstance(data, dict) or not isinstance(data.get("test"), list):
+            continue
+        for name in filter(lambda name: isinstance(name, str), data["test"]):
+            (own if name in (data.get("masks"), data.get("val")) else others)[name] = None
+    return list(own | others)
 
 
 def _groups(scores: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.int64]:

@@ -210,6 +210,33 @@ def test_what_was_made_or_scored_otherwise_is_never_averaged_together(tmp_path, 
     assert first.slug != second.slug
 
 
+@pytest.mark.parametrize(
+    ("data", "order"),
+    [
+        ({"test": ["a", "b", "c"], "masks": "c", "val": "v"}, "cab"),
+        ({"test": ["a", "b", "c"], "masks": "m", "val": "b"}, "bac"),
+        ({"test": ["c", "b", "a"], "masks": "m", "val": "v"}, "cba"),
+        ({"test": ["b"]}, "bac"),  # those that were scored later come last, by name
+        ({"test": "cba"}, "abc"),
+        ("x", "abc"),
+        ({"test": [["c"], None, "b"], "masks": ["c"]}, "bac"),
+    ],
+)
+def test_photos_of_ones_own_come_before_other_test_sets_and_these_as_the_plan_lists_them(tmp_path, data, order):
+    store = Store(tmp_path)
+    row = run_row("mlb", 40, 1000, 0, config=json.dumps({"data": data}))
+    store.write("runs", [row])
+    for name in "abc":
+        rows = score_rows(row["run_id"], 1.0, np.ones(2), np.random.default_rng(0), dataset=name)
+        store.write("scores", rows)
+    add_run(store, method="joint", images=2, dataset="c")
+    without = [comparison.ground["dataset"] for comparison in compared(store)]
+    assert without[0] == "c"  # the set of most runs comes first
+    add_run(store, method="seg_only", images=2, dataset="a", mattes=0)
+    add_run(store, method="matte_only", images=2, dataset="b", masks=0)
+    assert [comparison.ground["dataset"] for comparison in compared(store)] == list(order)
+
+
 def test_a_run_without_some_images_is_left_out_and_named(tmp_path):
     store = Store(tmp_path)
     for seed in (0, 1):
