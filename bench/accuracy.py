@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import typing
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,9 @@ from wsshm.prediction.forward import pick_device, predict_matte
 from wsshm.prediction.protocols import Prediction, Protocol, Short
 
 SAMPLE_IMAGES = 8
-"""Test pictures of each set that are kept to look at."""
+"""Test pictures of each set that are kept to look at, whatever their errors."""
+WORST_IMAGES = 3
+"""Pictures of each set with a model's largest errors, which are kept as well."""
 
 
 class HasMatte(typing.Protocol):
@@ -75,6 +79,16 @@ class Teacher:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """A test picture that may be kept, with its label and the model's matte."""
+
+    sample: Sample
+    image: NDArray[np.uint8]
+    label: NDArray[np.float32]
+    matte: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Measured:
     """Rows of the tables `scores` and `samples`."""
 
@@ -92,13 +106,15 @@ def measure(
 ) -> Measured:
     """Score what mattes on every test picture, against its matte, or with `masks` against its mask.
 
-    Predictions are scored as floats, not quantised, at the label's own size; masks give IoU and boundary F alone.
-    Raises UserError where a label's size is not its picture's.
+    Predictions are scored as floats, not quantised, at the label's own size; masks give IoU and boundary F alone. `samples`
+    are those of `SAMPLE_IMAGES` pictures spread over each set, and against mattes those of the `WORST_IMAGES` with the
+    largest SAD, marked `worst` where they are no others. Raises UserError where a label's size is not its picture's.
     """
     executed = {name: getattr(model, name) for name in ("engine", "precision") if hasattr(model, name)}
     scores, samples = [], []
     for dataset, manifest in tests.items():
         shown = {s.id for s in manifest.samples[:: max(1, len(manifest) // SAMPLE_IMAGES)][:SAMPLE_IMAGES]}
+        worst: list[tuple[float, _Seen]] = []
         for sample in track(manifest.in_turn(), len(manifest), f"scoring {dataset}"):
             with manifest.told_by_address(sample):
                 image = pictures.read_image(manifest.path(sample, "image"))
@@ -116,17 +132,30 @@ def measure(
                     regions = metrics.score(said.matte, metrics.exact_levels(label), trimap)
                 except UserError as error:  # of a measure that was added from outside
                     raise UserError(f"{error} (of the image {sample.id} of {dataset})") from error
-            scores += [common | region.as_row() for region in regions]
+            rows = [region.as_row() for region in regions]
+            scores += [common | row for row in rows]
+            seen = _Seen(sample, image, label, said.matte)
             if sample.id in shown:
-                kept: dict[str, NDArray] = {"photo": image, "truth": label, "matte": said.matte}
-                if sample.mask:
-                    mask = pictures.read_mask(manifest.path(sample, "mask")).astype(np.float32)
-                    kept["mask"] = mask
-                    if teacher:
-                        taught = teacher.model(image)
-                        kept |= {"teacher": taught.matte, "label": _blended(mask, taught, teacher.blend)}
-                samples += [{**key, "kind": kind, "png": _png(picture)} for kind, picture in kept.items()]
+                samples += _pictures(manifest, seen, teacher, key)
+            if not masks:
+                sad = next(row["sad"] for row in rows if row["region"] == "whole")
+                worst = heapq.nlargest(WORST_IMAGES, [*worst, (sad, seen)], key=itemgetter(0))
+        for _, seen in worst:
+            if seen.sample.id not in shown:
+                key = {"run_id": run_id, "dataset": dataset, "image": seen.sample.id, "worst": True}
+                samples += _pictures(manifest, seen, teacher, key)
     return Measured(scores, samples)
+
+
+def _pictures(manifest: Manifest, seen: _Seen, teacher: Teacher | None, key: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of `samples` of one test picture; `key` begins each."""
+    kept: dict[str, NDArray] = {"photo": seen.image, "truth": seen.label, "matte": seen.matte}
+    if seen.sample.mask:
+        kept["mask"] = mask = pictures.read_mask(manifest.path(seen.sample, "mask")).astype(np.float32)
+        if teacher:
+            taught = teacher.model(seen.image)
+            kept |= {"teacher": taught.matte, "label": _blended(mask, taught, teacher.blend)}
+    return [{**key, "kind": kind, "png": _png(picture)} for kind, picture in kept.items()]
 
 
 def _label(manifest: Manifest, sample: Sample, masks: bool) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from wsshm.errors import UserError, first_line, nearest, redacted
 from wsshm.grades import DEFAULT, GRADES
 from wsshm.measures import MEASURES, ROUNDED
 
-SCHEMA_VERSION = "1.2"  # a new column raises the minor number, anything that breaks a reader the major one
+SCHEMA_VERSION = "1.3"  # a new column raises the minor number, anything that breaks a reader the major one
 MOST = 1e12  # no measured number is larger, in any column's unit
 SHORTEST_MS, SLOWEST = 1e-6, 1e-6  # no call takes less time, nothing that was timed is slower
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # what times may lie between
@@ -199,6 +199,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("image", _text, "id of the picture in its manifest", key=True),
         _field("kind", _text, "photo | mask | teacher | label | matte | truth | error", key=True),
         _field("png", pa.binary(), "the picture, PNG"),
+        _field("worst", _bool, "whether it is kept for its error, as one of the run's largest; null is false"),
     ),
 }
 

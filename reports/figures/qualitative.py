@@ -9,6 +9,8 @@ import io
 import math
 import textwrap
 import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import matplotlib.image
 import numpy as np
@@ -28,6 +30,7 @@ CELL = 1.25  # inches
 MOST_PIXELS = 2**24  # of a sample picture that is decoded
 SHOWN = 1024  # px of its longer side that are kept: a cell shows fewer
 SHARED = {"photo": "photo", "mask": "mask", "truth": "truth"}
+COLUMNS = ["image", "column", "label", "run_id", "png", "sad"]
 OF_A_BLEND = {"teacher": "teacher matte", "label": "blended label"}
 
 
@@ -39,12 +42,11 @@ def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, samples: pd
     """
     cells = comparison.shown()
     cells = cells[cells["cell"].isin(comparison.at(budget))]
-    seeds = runs.sort_values(["seed", "run_id"])["run_id"]
     once = cells.drop_duplicates("cell").head(METHODS)
-    chosen = {cell.label: seeds[seeds.isin(cell.run_ids)].iloc[0] for cell in once.itertuples()}
+    chosen = {cell.label: lowest_seed(runs, cell.run_ids) for cell in once.itertuples()}
     every = set(comparison.cells["run_ids"].explode())
-    part = samples[(samples["dataset"] == comparison.ground["dataset"]) & samples["run_id"].isin(every)]
-    part = part[part["png"].notna()]
+    part = kept(comparison, samples)
+    part = part[part["run_id"].isin(every) & ~part["worst"].eq(True)]
     blends = set(part.loc[part["kind"] == "label", "run_id"])
     first = sorted(chosen, key=lambda label: label != REFERENCE)
     teacher = next((chosen[label] for label in first if chosen[label] in blends), None)
@@ -55,34 +57,48 @@ def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, samples: pd
         erring = sad.loc[sad["mean"].idxmin(), "label"]
     values = comparison.values(BY_NAME["sad"])
     pictures: list[dict] = []
-
-    def add(rows: pd.DataFrame, heading: str, **further: object) -> None:
-        for row in rows.head(1).itertuples():
-            pictures.append({"image": row.image, "column": heading, "run_id": row.run_id, "png": row.png, **further})
-
     mattes = part[part["run_id"].isin(chosen.values()) & (part["kind"] == "matte")]
     for image in sorted(mattes["image"].unique())[:ROWS]:
         here = part[part["image"] == image]
         for kind, heading in SHARED.items():
-            add(here[here["kind"] == kind], heading)
+            pictures += shown(here[here["kind"] == kind], heading)
         for kind, heading in OF_A_BLEND.items():
-            add(here[(here["run_id"] == teacher) & (here["kind"] == kind)], heading)
+            pictures += shown(here[(here["run_id"] == teacher) & (here["kind"] == kind)], heading)
         for label, run_id in chosen.items():
             own = here[(here["run_id"] == run_id) & (here["kind"] == "matte")]
-            add(own, label, label=label, sad=float(values[run_id].get(image, np.nan)))
+            pictures += shown(own, label, label=label, sad=float(values[run_id].get(image, np.nan)))
         if erring is not None:
-            add(_error(here[here["run_id"] == chosen[erring]], here), f"error of {erring}")
-    return pd.DataFrame(pictures, columns=["image", "column", "label", "run_id", "png", "sad"])
+            pictures += shown(error_map(here[here["run_id"] == chosen[erring]], here), f"error of {erring}")
+    return pd.DataFrame(pictures, columns=COLUMNS)
 
 
-def _error(own: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+def lowest_seed(runs: pd.DataFrame, run_ids: list[str]) -> str:
+    """Of some runs the one with the lowest seed."""
+    seeds = runs.sort_values(["seed", "run_id"])["run_id"]
+    return str(seeds[seeds.isin(run_ids)].iloc[0])
+
+
+def kept(comparison: Comparison, samples: pd.DataFrame) -> pd.DataFrame:
+    """The sample pictures of a comparison's test set."""
+    return samples[(samples["dataset"] == comparison.ground["dataset"]) & samples["png"].notna()]
+
+
+def shown(rows: pd.DataFrame, heading: str, **further: object) -> list[dict]:
+    """The first of some sample pictures as a row of a sheet; nothing if there is none."""
+    return [
+        {"image": row.image, "column": heading, "run_id": row.run_id, "png": row.png, **further}
+        for row in rows.head(1).itertuples()
+    ]
+
+
+def error_map(own: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
     """The run's own error map, else the difference of its matte to the truth, where both are whole and of one size."""
-    kept, matte, truth = own[own["kind"] == "error"], own[own["kind"] == "matte"], here[here["kind"] == "truth"]
-    if len(kept) or matte.empty or truth.empty:
-        return kept
+    stored, matte, truth = own[own["kind"] == "error"], own[own["kind"] == "matte"], here[here["kind"] == "truth"]
+    if len(stored) or matte.empty or truth.empty:
+        return stored
     first, second = (_grey(_picture(rows["png"].iloc[0])) for rows in (matte, truth))
     if first is None or second is None or first.shape != second.shape:
-        return kept
+        return stored
     content = io.BytesIO()
     matplotlib.image.imsave(content, np.abs(first - second), format="png", cmap="gray", vmin=0, vmax=1)
     return matte.head(1).assign(png=[content.getvalue()])
@@ -92,8 +108,8 @@ def _grey(picture: np.ndarray | None) -> np.ndarray | None:
     return picture if picture is None or picture.ndim == 2 else picture[..., :3].mean(axis=-1)
 
 
-def draw(frame: pd.DataFrame) -> Figure:
-    """The sheet of `data`'s frame: a row a picture, a column a kind or method."""
+def draw(frame: pd.DataFrame, said: Mapping[str, str] = MappingProxyType({})) -> Figure:
+    """The sheet of `data`'s frame: a row a picture, a column a kind or method; below photos what is `said` of them."""
     images = list(dict.fromkeys(frame["image"]))
     present = list(dict.fromkeys(frame["column"]))
     methods = method_order([label for label in frame["label"] if isinstance(label, str)])
@@ -123,10 +139,11 @@ def draw(frame: pd.DataFrame) -> Figure:
                 axes.imshow(_grey(picture), cmap="magma", norm=PowerNorm(0.5, 0, 1))  # small errors are seen too
                 continue
             axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            text = said.get(image, "") if column == SHARED["photo"] else ""
             if isinstance(row.label, str):
                 axes.axhline(-0.5, color=colour[row.label], linewidth=4)
                 text = f"SAD {row.sad:.2f}" if np.isfinite(row.sad) else ""
-                axes.text(0.5, -0.02, text, transform=axes.transAxes, ha="center", va="top", fontsize=7.5, color=MUTED)
+            axes.text(0.5, -0.02, text, transform=axes.transAxes, ha="center", va="top", fontsize=7.5, color=MUTED)
     return figure
 
 

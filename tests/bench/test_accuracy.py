@@ -121,6 +121,24 @@ def test_samples_hold_the_teachers_label(root: Path, model: Path) -> None:
     assert np.array_equal(photo[..., ::-1], image)
 
 
+def test_pictures_of_the_largest_errors_are_kept_beside_those_spread_over_the_set(
+    root: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accuracy, "SAMPLE_IMAGES", 1)
+    monkeypatch.setattr(accuracy, "WORST_IMAGES", 2)
+    tests = Manifest.read(root / "test.parquet")
+    saved = accuracy.SavedModel(model, device="cpu")
+    measured = accuracy.measure(saved, {"tiny": tests}, "r", teacher=accuracy.Teacher(saved, BlendConfig()))
+    sad = {row["image"]: row["sad"] for row in measured.scores if row["region"] == "whole"}
+    first = tests.samples[0].id
+    expected = {image for image in sorted(sad, key=lambda image: -sad[image])[:2] if image != first}
+    assert {row["image"] for row in measured.samples if "worst" not in row} == {first}
+    worst = [row for row in measured.samples if row.get("worst")]
+    assert {row["image"] for row in worst} == expected
+    assert {row["kind"] for row in worst} == {"photo", "mask", "truth", "matte", "teacher", "label"}
+    assert not any(row.get("worst") for row in accuracy.measure(saved, {"tiny": tests}, "r", masks=True).samples)
+
+
 def test_the_command_prints_means_and_fills_a_store(root: Path, model: Path, tmp_path: Path) -> None:
     data = str(root / "test.parquet")
     result = CliRunner().invoke(
