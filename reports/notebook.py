@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,41 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from reports.document import Picture, Section
+    from reports.plans import Plan
+
+
+@dataclass(frozen=True)
+class LabelPlan:
+    """Which labels to buy: `print` says it in sentences, `table` and `figure()` show it."""
+
+    plans: list[Plan]
+    notes: list[str]
+
+    def __str__(self) -> str:
+        said = [sentence for plan in self.plans for sentence in plan.sentences()]
+        return "\n".join(dict.fromkeys([*said, *self.notes]))
+
+    @property
+    def supported(self) -> bool:
+        """Whether the runs support an answer; if not, the text says why and which sweep would give one."""
+        return all(plan.status == "supported" for plan in self.plans)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The best split at each ratio of prices; where no law could be fitted, only that there is none."""
+        from reports.plan_table import table
+
+        return table(self.plans).frame
+
+    def figure(self) -> Figure:
+        """Predicted errors over numbers of labels, as on the page. Raises UserError where no law could be fitted."""
+        from reports.figures.style import theme
+        from reports.planner import picture
+
+        if self.plans[0].answer is None:
+            raise UserError(f"there is nothing to draw: {'; '.join(self.plans[0].reasons)}")
+        with theme():
+            return picture(self.plans).figure
 
 
 class Report:
@@ -62,6 +99,16 @@ class Report:
         """Paired differences to `mlb` with verdicts: a row a cell, budget and measure; `against` is mlb's cell."""
         return _stacked([(comparison, comparison.differences) for comparison in self._comparisons])
 
+    def against(self, method: str, measures: str = "sad", variants: bool = False) -> pd.DataFrame:
+        """Every method minus `method`, in percent with 95 % intervals: a row a method, budget and test set.
+
+        As `wsshm report table --against` has it, `measures` and `variants` too.
+        """
+        from reports import against, per_image
+
+        tables = against.tables(self._frames, self._comparisons, method, per_image.measures(measures), variants)
+        return pd.concat([table.frame for table in tables], ignore_index=True)
+
     def cost(self) -> pd.DataFrame:
         """What labels cost and what they came to: a row a cell, by cost, with SAD's mean and interval."""
         frame = self.methods()
@@ -99,9 +146,43 @@ class Report:
 
         return rank(self.store, Path(manifest), matted=matted).frame
 
-    def figures(self) -> list[str]:
-        """Names of the page's figures that this store can fill."""
-        return sorted(self._pictures)
+    def plan(
+        self,
+        budget: str,
+        method: str = "mlb",
+        have: str = "mattes=0",
+        most_mattes: int | None = None,
+        most_masks: str = "",
+        ratios: str = "",
+    ) -> LabelPlan:
+        """Which labels to buy with a budget: `60h`, or `5000EUR` where this report's `cost` is money.
+
+        All else is as in `wsshm report plan-budget`: `have="mattes=40,masks=1000"`, `most_masks="polygon=2000,fine=300"`,
+        `ratios="5,10,20"`.
+        """
+        from reports import amounts
+        from reports.planner import plans_of
+
+        asked = {
+            "have": amounts.owned(have),
+            "most_mattes": most_mattes,
+            "most_masks": amounts.most_masks(most_masks) if most_masks else None,
+            "ratios": amounts.ratios(ratios) if ratios else (),
+        }
+        return LabelPlan(
+            *plans_of(self._frames, amounts.budget(budget, self.prices), self.prices, method=method, **asked)
+        )
+
+    def shipping(self, target_fps: float | None = None) -> list[str]:
+        """Which network to ship at a frame rate, else up to which rate which one: a sentence a test set."""
+        from reports.shipping import advice
+
+        drawn = [picture for name, picture in self._pictures.items() if re.fullmatch(r"speed(-\d+)?", name)]
+        return [f"{picture.title}: {sentence}" for picture in drawn for sentence in advice(picture.frame, target_fps)]
+
+    def figures(self) -> dict[str, str]:
+        """The page's figures that this store can fill: their names, and what each is of."""
+        return {name: self._pictures[name].title for name in sorted(self._pictures)}
 
     def figure(self, name: str) -> Figure:
         """One of the page's figures, as drawn there. Raises UserError for a name that is not in `figures()`."""

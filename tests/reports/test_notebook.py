@@ -14,9 +14,12 @@ import reports
 from bench.cost import CostModel
 from bench.store import Store
 from reports.notebook import Report
+from tests.reports import commands, simulated_runs
 from tests.reports.commands import pictured
 from tests.reports.example_store import fill
 from wsshm.errors import UserError
+
+QUICKSTART = Path(__file__).parents[2] / "reports" / "findings" / "quickstart"
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +75,56 @@ def test_slices_are_those_of_the_command(report: Report, tmp_path: Path) -> None
 
 
 def test_figures_are_those_of_the_page_by_name(report: Report) -> None:
-    assert {"methods", "cost", "speed", "qualitative"} <= set(report.figures())
+    shown = report.figures()
+    assert {"methods", "cost", "speed", "qualitative"} <= set(shown)
+    assert shown["methods"].startswith("procedural/test")
     assert isinstance(report.figure("methods"), matplotlib.figure.Figure)
     assert isinstance(report.figure_data("methods"), pd.DataFrame)
     with pytest.raises(UserError, match="'methods'"):
         report.figure("method")
+
+
+def test_differences_are_to_whichever_method_is_asked_for(report: Report) -> None:
+    means = report.methods().query("measure == 'sad' and mattes == 40").set_index("label")["mean"]
+    against = report.against("joint").query("budget == '40 mattes + 1,000 masks'").set_index("label")
+    assert "joint" not in against.index
+    assert against.loc["mlb", "percent"] == pytest.approx(100 * (means["mlb"] / means["joint"] - 1))
+    assert (against["percent_low"] <= against["percent"]).all()
+    assert set(report.against("joint", measures="mse,grad")["measure"]) == {"mse", "grad"}
+    with pytest.raises(UserError, match="no finished runs of the method 'joind'"):
+        report.against("joind")
+
+
+def test_it_says_which_network_to_ship(report: Report) -> None:
+    (dot,) = set(report.figure_data("speed").query("kind == 'trained'")["network"])
+    assert report.shipping(30) == [], f"one network, {dot}, is no choice"
+    several = reports.open(QUICKSTART)
+    said = several.shipping(30)
+    assert [sentence.split(",")[0] for sentence in said] == ["procedural/test", "procedural/test-shifted"]
+    assert all("to hold 30 frames per second" in sentence for sentence in said)
+    assert all("depends on the rate" in sentence or "the fastest" in sentence for sentence in several.shipping())
+
+
+def test_labels_are_planned_as_by_the_command(tmp_path: Path) -> None:
+    simulated_runs.fill(tmp_path / "store", simulated_runs.simulated("sum", seeds=2))
+    plan = reports.open(tmp_path / "store", cost="matte=20EUR,mask=2EUR").plan("2000EUR", have="mattes=10,masks=100")
+    assert plan.supported, str(plan)
+    asked = ["--budget", "2000EUR", "--cost", "matte=20EUR,mask=2EUR", "--have", "mattes=10,masks=100"]
+    assert commands.reports("plan-budget", tmp_path / "store", *asked).out == f"{plan}\n"
+    assert plan.table["mattes"].iloc[0] == plan.table["buy_mattes"].iloc[0] + 10
+    assert isinstance(plan.figure(), matplotlib.figure.Figure)
+
+
+def test_a_store_that_carries_no_plan_says_what_would(report: Report) -> None:
+    plan = report.plan("500EUR")
+    assert not plan.supported
+    assert "the data do not support an answer" in str(plan)
+    assert "To fill the gap: wsshm sweep run annotation-cost" in str(plan)
+    assert list(plan.table["status"]) == ["unsupported"]
+    with pytest.raises(UserError, match="there is nothing to draw: the runs have only"):
+        plan.figure()
+    with pytest.raises(UserError, match="is in h but labels are priced in EUR"):
+        report.plan("60h")
 
 
 def test_mistakes_are_said_when_they_can_be_known(tmp_path: Path) -> None:
