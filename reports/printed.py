@@ -48,8 +48,11 @@ def base_of(runs: pd.DataFrame, run_ids: Iterable[str] = ()) -> dict[str, Any] |
         key: dict(chosen[key]) for key in ("data", "model", "method", "train") if isinstance(chosen.get(key), dict)
     }
     data, method, train = (sections.get(key, {}) for key in ("data", "method", "train"))
-    if not _is_embedded(data):
+    parts = _embedded(data)
+    if not any(parts):
         data.pop("procedural", None)
+    if parts and all(parts):
+        data.pop("root", None)  # of whichever machine that was: no manifest is read from it
     for key in ELSEWHERE:
         train.pop(key, None)
     name = str(method.get("name"))
@@ -160,8 +163,8 @@ def _most(values: pd.Series) -> str:
     return str(values.mode().iloc[0]) if values.notna().any() else ""
 
 
-def _is_embedded(data: dict[str, Any]) -> bool:
-    """Whether a part of the data is of the set that the suite draws."""
+def _embedded(data: dict[str, Any]) -> list[bool]:
+    """Of each part of the data that is named, whether it is of the set that the suite draws."""
     values = [data.get(key) for key in SOURCES]
     names = [name for value in values for name in (value if isinstance(value, list) else [value])]
-    return any(str(name).startswith(EMBEDDED) for name in names)
+    return [str(name).startswith(EMBEDDED) for name in names if name is not None]

@@ -215,3 +215,17 @@ def test_a_command_that_does_not_run_would_be_found(tmp_path):
         typed(f"wsshm bench speed --model a --store {shlex.quote(root)}", root)
     with pytest.raises(AssertionError, match="nobody would find"):
         commands("Try wsshm sweep run")
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        (example_store.DATA | {"root": "/machine/folder"}, False),
+        (PHOTOS | {"root": "/machine/folder"}, True),
+        (example_store.DATA | {"root": "/machine/folder", "test": ["procedural/test", "photos.parquet"]}, True),
+    ],
+)
+def test_a_folder_that_nothing_is_read_from_is_not_printed(tmp_path: Path, data: dict, kept: bool) -> None:
+    base = printed.base_of(load(made(tmp_path, data)).runs)
+    assert base is not None
+    assert ("/machine/folder" in str(base)) is kept
