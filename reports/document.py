@@ -164,9 +164,31 @@ class Listing:
 Block = Table | Picture | Listing
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the store answers to one question: a box of the page's first screen.
+
+    `text` is the answer in one short sentence, `why` its reason in one or two, `sure` how sure it is, a line each; `picture`
+    is drawn for a box that is 350 px wide. `section` is the key of the section with the tables that it is made of. `remedy`
+    says what would answer what the store does not.
+    """
+
+    name: str
+    question: str
+    text: str
+    why: str = ""
+    sure: Sequence[str] = ()
+    picture: Picture | None = None
+    section: str = ""
+    remedy: str = ""
+
+
 @dataclass
 class Section:
-    """A part of the page; without blocks and text it is left out, and `missing` says why and what would fill it."""
+    """A part of the page; without content it is left out, and `missing` says why and what would fill it.
+
+    `answers` are boxes side by side above all else. Where `points` is true, its text is a list of points.
+    """
 
     key: str
     title: str
@@ -174,10 +196,18 @@ class Section:
     blocks: list[Block] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     missing: str = ""
+    answers: list[Answer] = field(default_factory=list)
+    points: bool = False
 
     @property
     def filled(self) -> bool:
-        return bool(self.blocks or self.text)
+        return bool(self.blocks or self.text or self.answers)
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """Its figures, those of answers first."""
+        found = [answer.picture for answer in self.answers if answer.picture]
+        return found + [block for block in self.blocks if isinstance(block, Picture)]
 
 
 def decimals(values: Iterable[float], significant: int = 3) -> int:

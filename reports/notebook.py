@@ -202,13 +202,12 @@ class Report:
 
     @cached_property
     def _pictures(self) -> dict[str, Picture]:
-        from reports.document import Picture
         from reports.figures.style import theme
         from reports.page import sections
 
         with theme():
             made: list[Section] = sections(self._frames, self.prices)
-        return {block.name: block for section in made for block in section.blocks if isinstance(block, Picture)}
+        return {picture.name: picture for section in made for picture in section.pictures}
 
     def _picture(self, name: str) -> Picture:
         if name not in self._pictures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from reports.document import Block, Picture, Table, counted
 from reports.figures import grades as by_grade
 from reports.figures import marginal as figure_of_gains
 from reports.figures import planner as figure
+from reports.figures.cost import RATIOS
 from reports.figures.style import png_svg_pdf, theme
 from reports.load import REFERENCE, Frames, load
 from reports.measures import BY_NAME
 from reports.plan_table import NAME, table
 from reports.plans import Plan
-from reports.remedies import more_of
+from reports.remedies import more_of, remedy
 from reports.splits import plan
 from reports.support import CELLS_OF_GRADE, COUNTS_OF_GRADE, fittable, usable
 from reports.worth import fit
@@ -180,6 +181,44 @@ def named(comparison: Comparison, name: str) -> pd.DataFrame:
     cells = comparison.of("sad", own=True)
     variant = cells[cells["label"] == name]
     return variant if len(variant) else cells[cells["method"] == name]
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """Which labels to buy by a whole store: `plans` at the prices given, then at other ratios of prices, or why there are none.
+
+    `command` is the sweep that would make a plan possible, `otherwise` says in words what to do where there is none.
+    """
+
+    plans: list[Plan]
+    notes: list[str]
+    command: str = ""
+    otherwise: str = ""
+
+
+def purchase(frames: Frames, comparisons: list[Comparison], cost: CostModel, budget: float | None = None) -> Purchase:
+    """By the first comparison with runs of `mlb` that a law can be fitted to, for `budget`.
+
+    Without a budget for what the largest measured labels cost: what would have been the best use of that.
+    """
+    lacking: Purchase | None = None
+    for comparison in comparisons:
+        if named(comparison, REFERENCE).empty:
+            continue
+        runs, about, notes = measured(frames, comparison)
+        used = usable(runs)
+        if fittable(used.first):
+            most = used.first[["mattes", "masks"]].max()
+            money = budget or cost.of(most["mattes"], {used.grades[0]: most["masks"]})
+            own = cost.matte / cost.mask
+            prices = [cost, *priced(cost, [ratio for ratio in RATIOS if abs(ratio / own - 1) > 0.02])]
+            return Purchase(plans_at(runs, prices, money, **about), notes)
+        if lacking is None:
+            said = remedy(used.runs, about["method"], about["base"], NONE, NONE, used.grades)
+            lacking = Purchase([], [], *((said, "") if said.startswith("wsshm ") else ("", said)))
+    if lacking is None and frames.runs["external"].all():
+        lacking = Purchase([], [], printed.fill("annotation-cost", frames))
+    return lacking or Purchase([], [], "", f"train {REFERENCE} with three numbers of mattes and three of masks")
 
 
 def priced(cost: CostModel, ratios: Sequence[float]) -> list[CostModel]:

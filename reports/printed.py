@@ -28,6 +28,7 @@ from wsshm.methods import is_unread
 ELSEWHERE = (*EXECUTION_KEYS, "seed")
 SOURCES = ("mattes", "backgrounds", "masks", "val", "test")
 EMBEDDED = "procedural/"
+FILL, ANSWER = "To fill this section", "To answer it"
 
 
 def base_of(runs: pd.DataFrame, run_ids: Iterable[str] = ()) -> dict[str, Any] | None:
@@ -148,9 +149,22 @@ def whole(frames: Frames, run_id: str) -> str:
     return f"wsshm sweep show {shlex.quote(str(plan))} --store {store(frames)} --run {run_id}"
 
 
-def missing(what: str, command: str, otherwise: str = "") -> str:
+def missing(what: str, command: str, otherwise: str = "", to: str = FILL) -> str:
     """A section's `missing`: what is absent, and the command that would fill it, else what to do in words."""
-    return f"{what}. To fill this section: {command}" if command else f"{what}{f': {otherwise}' if otherwise else ''}"
+    return f"{what}. {to}: {command}" if command else f"{what}{f': {otherwise}' if otherwise else ''}"
+
+
+def to_answer(command: str, otherwise: str) -> str:
+    """What would answer a question: a command, else what to do in words; empty where neither is known."""
+    return f"{ANSWER}: {command or otherwise}{'' if command else '.'}" if command or otherwise else ""
+
+
+def seeds(counts: Iterable[float]) -> str:
+    """Numbers of seeds as a clause: `one seed each`, `2 to 3 seeds each`."""
+    found = sorted({int(count) for count in counts}) or [1]
+    if found == [1]:
+        return "one seed each"
+    return f"{' to '.join(map(str, dict.fromkeys([found[0], found[-1]])))} seeds each"
 
 
 def several(commands: list[str]) -> str:

@@ -18,24 +18,21 @@ def advice(frame: pd.DataFrame, target_fps: float | None = None) -> list[str]:
     By end-to-end rates where there are some. A rate is held where the lower end of its interval is not below it. Of the ways
     in which a network was executed in one precision the one that holds most stands for it.
     """
-    part = compared(frame)
-    if part["network"].nunique() < 2:
+    part = candidates(frame)
+    if part.empty:
         return []
     where = part["panel"].iloc[0]
-    part = (
-        part.sort_values("fps_low", kind="stable").drop_duplicates(["network", "precision"], keep="last").sort_index()
-    )
     if target_fps is None:
         return [_front(part, where)]
     target = f"{target_fps:g} frames per second"
-    able = part[part["fps_low"] >= target_fps]
+    able = holding(part, target_fps)
     if able.empty:
         return [f"no trained network holds {target} ({where}): the fastest is {_told(part.loc[part['fps'].idxmax()])}."]
-    best, places = able.sort_values(["mean", "fps"], ascending=[True, False]).iloc[0], decimals(part["mean"])
+    best, places = able.iloc[0], decimals(part["mean"])
     interval = between(best["low"], best["high"], places)
-    holding, networks = able["network"].nunique(), part["network"].nunique()
-    if holding > 1:
-        why = f"it has the lowest SAD of the {holding} networks that do so ({number(best['mean'], places)}"
+    able_too, networks = able["network"].nunique(), part["network"].nunique()
+    if able_too > 1:
+        why = f"it has the lowest SAD of the {able_too} networks that do so ({number(best['mean'], places)}"
     else:
         why = f"it is the only one of {networks} networks that does so (SAD {number(best['mean'], places)}"
     text = (
@@ -63,9 +60,32 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
     return chosen[chosen["panel"] == chosen["panel"].iloc[0]] if len(chosen) else chosen
 
 
-def _front(part: pd.DataFrame, where: str) -> str:
+def candidates(frame: pd.DataFrame) -> pd.DataFrame:
+    """The networks that advice is about, each in every precision by the way of execution that holds most.
+
+    Empty where only one network was trained, beside which there is nothing to choose.
+    """
+    part = compared(frame)
+    if part["network"].nunique() < 2:
+        return part.head(0)
+    return (
+        part.sort_values("fps_low", kind="stable").drop_duplicates(["network", "precision"], keep="last").sort_index()
+    )
+
+
+def holding(part: pd.DataFrame, target_fps: float) -> pd.DataFrame:
+    """Those of `candidates` that hold a rate, the one to ship first."""
+    return part[part["fps_low"] >= target_fps].sort_values(["mean", "fps"], ascending=[True, False])
+
+
+def best_by_rate(part: pd.DataFrame) -> pd.DataFrame:
+    """The front of `candidates`, the most accurate first."""
     # By the rates that are held, which a wide interval may order otherwise than the rates themselves; of equals the first.
-    best = part.iloc[front(part[["mean", "fps_low"]].to_numpy(float) * (1, -1))].drop_duplicates(["mean", "fps_low"])
+    return part.iloc[front(part[["mean", "fps_low"]].to_numpy(float) * (1, -1))].drop_duplicates(["mean", "fps_low"])
+
+
+def _front(part: pd.DataFrame, where: str) -> str:
+    best = best_by_rate(part)
     networks = counted(part["network"].nunique(), "network")
     if len(best) == 1:
         text = f"of {networks}, {best['name'].iloc[0]} is the fastest and has the lowest SAD ({where})"

@@ -29,15 +29,17 @@ def report(sections: list[Section], subtitle: str, out: Path) -> Path:
     files: dict[str, bytes] = {}
     drawings: dict[str, Markup] = {}
     for section in sections:
+        drawings |= {picture.name: _add_figure(picture, files) for picture in section.pictures}
         for block in section.blocks:
-            if isinstance(block, Picture):
-                drawings[block.name] = _add_figure(block, files)
-            else:
+            if not isinstance(block, Picture):
                 _add_table(block, files)
     environment = _environment()
     about = {
         "sections": [section for section in sections if section.filled],
-        "left_out": [(section.title, _ended(section.missing)) for section in sections if not section.filled],
+        "titles": {section.key: _short(section.title) for section in sections if section.filled},
+        "left_out": [
+            (section.title, _ended(section.missing)) for section in sections if section.missing and not section.filled
+        ],
         "subtitle": subtitle,
         "version": __version__,
     }
@@ -89,6 +91,11 @@ def prose_markdown(text: str) -> str:
     """The same in Markdown."""
     parts = CODE.split(LAST.sub(r"`\1`", text))
     return "".join(part if place % 2 else escaped(part) for place, part in enumerate(parts))
+
+
+def _short(title: str) -> str:
+    """A section's title as links have it."""
+    return title.partition(":")[0]
 
 
 def _ended(text: str) -> str:

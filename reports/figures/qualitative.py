@@ -9,7 +9,7 @@ import io
 import math
 import textwrap
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import matplotlib.image
@@ -34,15 +34,23 @@ COLUMNS = ["image", "column", "label", "run_id", "png", "sad"]
 OF_A_BLEND = {"teacher": "teacher matte", "label": "blended label"}
 
 
-def data(comparison: Comparison, budget: Budget, runs: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+def data(
+    comparison: Comparison,
+    budget: Budget,
+    runs: pd.DataFrame,
+    samples: pd.DataFrame,
+    wanted: Iterable[int] | None = None,
+) -> pd.DataFrame:
     """One row per picture that is shown: image, column (heading), label (of a method's matte), run_id, png, sad.
 
-    Every method is shown by its run with the lowest seed. Photo, mask and truth are the same for all runs; teacher and
-    blended label are those of the `mlb` run, else of the first that has them.
+    Every method (default: the first `METHODS`; else those of the cells `wanted`) is shown by its run with the lowest seed.
+    Photo, mask and truth are the same for all runs; teacher and blended label are those of the `mlb` run, else of the
+    first that has them.
     """
     cells = comparison.shown()
     cells = cells[cells["cell"].isin(comparison.at(budget))]
-    once = cells.drop_duplicates("cell").head(METHODS)
+    once = cells.drop_duplicates("cell")
+    once = once.head(METHODS) if wanted is None else once[once["cell"].isin(list(wanted))]
     chosen = {cell.label: lowest_seed(runs, cell.run_ids) for cell in once.itertuples()}
     every = set(comparison.cells["run_ids"].explode())
     part = kept(comparison, samples)

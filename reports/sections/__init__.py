@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from bench.cost import CostModel
 from reports.comparison import Comparison
 from reports.document import Section
 from reports.load import Frames
+from reports.planner import Purchase, purchase
 from wsshm.data.manifest import Manifest
 from wsshm.registry import Registry
 
@@ -36,6 +38,11 @@ class Given:
     manifest: Manifest | None = None
     budget: float | None = None
     target_fps: float | None = None
+
+    @cached_property
+    def purchase(self) -> Purchase:
+        """Which labels to buy: fitted once, for all that say so."""
+        return purchase(self.frames, self.comparisons, self.cost, self.budget)
 
 
 @dataclass(frozen=True)

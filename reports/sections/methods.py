@@ -75,11 +75,13 @@ def _what_they_are(comparisons: list[Comparison]) -> str:
     return " ".join(said + ([f"Controls answer a question and do not compete: {controls}."] if controls else []))
 
 
-def unscored(frames: Frames, what: str = "No finished run was scored", table: str = "scores") -> str:
+def unscored(
+    frames: Frames, what: str = "No finished run was scored", table: str = "scores", to: str = printed.FILL
+) -> str:
     """What a section lacks that is made from `table` of the store, whose rows every finished run writes."""
     own = frames.runs[~frames.runs["external"]]
     if own.empty:
-        return printed.missing(what, printed.fill("quickstart", frames))
+        return printed.missing(what, printed.fill("quickstart", frames), to=to)
     if (own["status"] == FINISHED).any():
         return (
             f"{what}: the store has no {table} of its finished runs; if it is a copy, copy its folder {table} as well"

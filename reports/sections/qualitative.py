@@ -35,4 +35,4 @@ def section(frames: Frames, comparisons: list[Comparison]) -> Section:
     return result
 
 
-register(PageSection("qualitative", 110, lambda given: section(given.frames, given.comparisons)))
+register(PageSection("qualitative", 27, lambda given: section(given.frames, given.comparisons)))

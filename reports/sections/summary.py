@@ -1,4 +1,4 @@
-"""The summary in plain words, generated from the data: what can be said, and what cannot.
+"""What the store says in plain words, a sentence a finding, below the answers of the first screen.
 
 Every sentence is made from the comparison whose tables stand below it, with the decimals of those tables. It stays
 short however much the store holds: the largest budget of each test set's main network in full, and a sentence each for
@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.cost import CostModel
 from bench.statistics import NOT_SIGNIFICANT
-from reports import shipping, tables, timings
+from reports import tables, timings
 from reports.comparison import GROUNDS, REFERENCE, Budget, Comparison, by_ground, ground_titles
 from reports.document import Section, between, counted, decimals, listed, network_name, number
 from reports.figures import speed as backbones
@@ -20,7 +20,6 @@ from reports.measures import BY_NAME
 from reports.sections import PageSection, register
 
 NAMED = 4  # budgets, predictions or conditions in one sentence: more are counted
-FEW_IMAGES = 30  # fewer make a percentile bootstrap's intervals too narrow
 VERDICTS = (("worse", "better than"), ("better", "worse than"), (NOT_SIGNIFICANT, "not significantly different from"))
 
 
@@ -29,8 +28,6 @@ def sentences(
     runs: pd.DataFrame,
     speed: pd.DataFrame,
     cost: CostModel,
-    target_fps: float | None = None,
-    executed: pd.DataFrame | None = None,
 ) -> list[str]:
     """A sentence per finding, about a dozen at most for each test set."""
     said = [_counts(runs)] if len(runs) else []
@@ -44,11 +41,10 @@ def sentences(
         said += _started(f"On {main.title}, " if len(comparisons) > 1 else "", _lowest(main, cost))
         said += _started(on, _verdicts(main) + _changes(main) + _lowest_elsewhere(main))
     for group, on in zip(shown[:GROUNDS], where, strict=False):
-        said += _started(on, _networks(group) + shipping.advice(backbones.data(group, speed, executed), target_fps))
+        said += _started(on, _networks(group))
     if left := len(shown) - len(mains):
         said.append(f"{counted(left, 'further test set or protocol', 'further test sets or protocols')} in the tables.")
     said += _external([group[0] for group in groups], titles)
-    said += _limits(mains)
     return said + _fastest(speed, mains)
 
 
@@ -236,30 +232,6 @@ def _external(mains: list[Comparison], titles: list[str]) -> list[str]:
     return said
 
 
-def _limits(mains: list[Comparison]) -> list[str]:
-    """What the intervals do not cover."""
-    said = []
-    own = [heads.loc[heads["shown"] & ~heads["external"], "seeds"] for heads in (main.heads for main in mains)]
-    seeds = [count for counts in own for count in counts]
-    once = seeds.count(1)
-    if once and once == len(seeds):
-        said.append(
-            "Every method was trained with one seed only: the intervals cover the choice of images, not that of the "
-            "seed, so small differences may be reversed with another seed."
-        )
-    elif once:
-        said.append(
-            f"{once} of {len(seeds)} means are of one seed only: their intervals cover the choice of images, not that of "
-            "the seed."
-        )
-    if few := [comparison.pictures for comparison in mains if 1 < len(comparison.images) < FEW_IMAGES]:
-        what = "All of this" if len(few) == len(mains) else "A part of this"
-        said.append(f"{what} is from {listed(few)} only: intervals from so few images tend to be too narrow.")
-    if single := [comparison.ground["dataset"] for comparison in mains if len(comparison.images) == 1]:
-        said.append(f"Of {listed(single)} one image was scored: without an interval, no difference has a verdict.")
-    return said
-
-
 def _fastest(speed: pd.DataFrame, mains: list[Comparison]) -> list[str]:
     """The fastest model in each of the places (scope, device, size) in which most were timed, and how it was executed; places
     are never mixed.
@@ -298,15 +270,14 @@ register(
         10,
         lambda given: Section(
             "summary",
-            "Summary",
+            "In more detail",
             sentences(
                 given.comparisons,
                 given.frames.runs,
                 given.frames.speed,
                 given.cost,
-                given.target_fps,
-                given.frames.executed,
             ),
+            points=True,
         ),
     )
 )
