@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from bench.statistics import NOT_SIGNIFICANT
 from reports import choice, printed
 from reports.agreement import BETTER, WORSE
@@ -43,36 +45,40 @@ def answer(given: Given) -> Answer:
 
 def _answer(found: Choice, frames: Frames) -> tuple[str, str]:
     """The recommendation, and its reason."""
-    name = found.head["method"]
+    name, rows = found.head["method"], found.rows
+    alike = rows[rows["verdict"] == NOT_SIGNIFICANT]
+    plain = rows[[not choice.blends(label) for label in rows["label"]]]
     if choice.blends(name):
-        return _blended(found, frames)
-    train = f"train {name} ({described(name).about})"
-    if not any(choice.blends(label) for label in found.rows["label"]):
-        text = f"Of the methods that were trained, none of which blends, {train}."
+        recipe = _recipe(found, found.cell, frames, settings=True)
+        tied = plain[plain["verdict"] == NOT_SIGNIFICANT]
+        text = f"Not decided, but {recipe} has the lowest error." if len(tied) else f"Blend: train {recipe}."
     else:
-        text = f"No blend: {train}."
+        tied = plain.head(0)
+        blend = "No blend" if len(plain) < len(rows) else "No method that was trained blends"
+        text = f"{blend}: train {name} ({described(name).about})."
     if found.best != found.cell:
-        best = found.rows.set_index("cell").loc[found.best]
+        best = rows.set_index("cell").loc[found.best]
         lower = f"The error of {_recipe(found, found.best, frames)} is {number(-best['percent'], 1)} % lower"
         return text, f"{lower}, which is no significant difference, and {name} is simpler."
-    alike = found.names(NOT_SIGNIFICANT)
-    if not alike:
+    if len(tied):
+        row = tied.iloc[0]
+        return text, f"That of {row['label']}, without a blend, is {_higher(row)}, which is no significant difference."
+    if choice.blends(name):
+        if plain.empty:
+            return text, "It has the lowest error; no method without a blend was trained."
+        row = plain.iloc[0]
+        return (
+            text,
+            f"The best method without a blend, {row['label']}, has an error {_higher(row)}, a significant difference.",
+        )
+    if alike.empty:
         return text, "Its error is the lowest, by a significant difference."
     verb = "is" if len(alike) == 1 else "are"
-    return text, f"Its error is the lowest; {listed(alike, NAMED)} {verb} not significantly different."
+    return text, f"Its error is the lowest; {listed(alike['label'], NAMED)} {verb} not significantly different."
 
 
-def _blended(found: Choice, frames: Frames) -> tuple[str, str]:
-    """The same where the method blends: with its settings, beside the best method without a blend."""
-    recipe = _recipe(found, found.cell, frames, settings=True)
-    plain = found.rows[[not choice.blends(label) for label in found.rows["label"]]]
-    if plain.empty:
-        return f"Blend: train {recipe}.", "It has the lowest error; no method without a blend was trained."
-    best = plain.iloc[0]
-    above = f"{best['label']}, the best method without a blend, has an error {number(best['percent'], 1)} % higher"
-    if (plain["verdict"] == WORSE).all():
-        return f"Blend: train {recipe}.", f"Without a blend the error is significantly higher: {above}."
-    return f"Not decided, but {recipe} has the lowest error.", f"{_large(above)}, which is no significant difference."
+def _higher(row: pd.Series) -> str:
+    return f"{number(row['percent'], 1)} % higher"
 
 
 def _recipe(found: Choice, cell: int, frames: Frames, settings: bool = False) -> str:
@@ -84,10 +90,6 @@ def _recipe(found: Choice, cell: int, frames: Frames, settings: bool = False) ->
     stages = {"average": " in one stage", "stage": " in two stages"}.get(str(own.get("teacher")), "")
     told = [f"{key} {own[key]:g}" for key in TOLD if isinstance(own.get(key), int | float)]
     return f"{head['method']}{stages}{f' ({listed(told)})' if told and settings else ''}"
-
-
-def _large(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _warning(others: list[Choice]) -> list[str]:

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from bench.engines import ENGINES
+from reports.answers import QUESTIONS
 from reports.sections import SECTIONS
 from wsshm import methods, models, plugins
 from wsshm.data.layouts import LAYOUTS
@@ -22,7 +23,7 @@ Add = Callable[[str, str], Path]
 @pytest.fixture
 def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
     """Writes a file NAME.py with a text, as a user would, and names it in WSSHM_PLUGINS beside those before it."""
-    for registry in (methods.METHODS, LABELS, models.ARCHITECTURES, LAYOUTS, ENGINES, SECTIONS):
+    for registry in (methods.METHODS, LABELS, models.ARCHITECTURES, LAYOUTS, ENGINES, QUESTIONS, SECTIONS):
         registry.entries()  # ours are imported once, and stay
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     for tried in (trial._checked, trial._on_meta):  # by name, which another test may have given another network

@@ -1,12 +1,13 @@
-"""A section of the page from outside the package: one file, no list touched."""
+"""A section of the page, and a box of its first screen, from outside the package: one file, no list touched."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from bench.store import Store
+from reports import answers
 from reports.page import build
-from tests.extending.conftest import Add
+from tests.extending.conftest import Add, example
 from tests.reports.example_store import fill
 from tests.reports.pages import Page
 
@@ -37,3 +38,15 @@ def test_it_stands_at_its_place_with_its_table(add: Add, tmp_path: Path) -> None
     runs = Store(tmp_path / "store").read("runs")
     assert hours == round(runs["train_s"].sum() / 3600, 2)
     assert (out / "tables" / "hours.csv").is_file()
+
+
+def test_a_further_question_has_a_box_beside_ours(add: Add, tmp_path: Path) -> None:
+    add("hours", example(answers))
+    fill(tmp_path / "store", seeds=(0,), images=4, budgets=((40, 1000),), methods=("seg_only", "mlb"))
+    page = Page(build(tmp_path / "store", tmp_path / "report").read_text())
+    boxes = [attributes["id"] for tag, attributes in page.tags if tag == "article"]
+    assert boxes == ["answer-labels", "answer-blend", "answer-backbone", "answer-hours"]
+    hours = Store(tmp_path / "store").read("runs")["train_s"].sum() / 3600
+    assert f"How long did it take?\nAll runs took {hours:.1f} hours." in page.text
+    assert "## In short" in (report := (tmp_path / "report" / "report.md").read_text())
+    assert "### How long did it take?" in report

@@ -1,7 +1,7 @@
-"""The summary's sentences taken apart, and every claim in them computed again by plain pandas from the store's rows.
+"""The sentences below the answers, and what holds these back, taken apart: every claim is computed again from the rows.
 
-A sentence that no pattern here knows is an error: what is said is what is checked. The stores that these checks are for
-have one network and no variants, so that a cell is a method and its labels.
+By plain pandas. A sentence that no pattern here knows is an error: what is said is what is checked. The stores that these
+checks are for have one network and no variants, so that a cell is a method and its labels.
 """
 
 from __future__ import annotations
@@ -261,6 +261,10 @@ class Checker:
     def single(self, match: re.Match[str]) -> None:
         assert {name for name, plain in self.sets.items() if plain.images == 1} == named(match["sets"])
 
+    def training(self, match: re.Match[str]) -> None:
+        finished = self.runs[self.runs["status"] == "finished"]
+        assert {int(match["steps"])} == set(finished["steps"])
+
 
 Judge = Callable[[Checker, re.Match[str]], None]
 KINDS: dict[str, tuple[str, Judge]] = {
@@ -295,5 +299,9 @@ KINDS: dict[str, tuple[str, Judge]] = {
         Checker.seeds,
     ),
     "few": (r"(?P<part>All of this|A part of this) is from (?P<sets>.+) only: .+", Checker.few),
+    "training": (
+        r"Training was short \((?P<steps>\d+) steps at 128 px\), and every method is this suite's own reading of it: .+",
+        Checker.training,
+    ),
     "single": (r"Of (?P<sets>.+) one image was scored: .+", Checker.single),
 }

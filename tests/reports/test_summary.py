@@ -1,4 +1,4 @@
-"""The sentences of the first section: few, however much the store holds, and true."""
+"""The sentences below the answers, and what holds these back: few, however much the store holds, and true."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from bench.cost import CostModel
 from bench.store import Store
 from reports.comparison import compare
 from reports.load import load
+from reports.sections import limits
 from reports.sections.summary import sentences
 from tests.reports import simulated_store
 from tests.reports.example_store import fill, run_row, score_rows, speed_rows
 
 
-def said(root, target_fps: float | None = None) -> list[str]:
+def said(root) -> list[str]:
+    """What is said in more detail, and what holds it back."""
     frames = load(root)
     comparisons = compare(frames, CostModel()) if len(frames.scores) else []
-    return sentences(comparisons, frames.runs, frames.speed, CostModel(), target_fps)
+    return sentences(comparisons, frames.runs, frames.speed, CostModel()) + limits.sentences(comparisons, frames)
 
 
 def add(store: Store, method: str, level: float, images: int = 40, **changes: object) -> None:
@@ -74,7 +76,7 @@ def test_networks_take_one_sentence_that_names_the_best(tmp_path):
         backbone = f"backbone_{number}"
         add(store, "mlb", 1.0 + 0.3 * abs(number - 5), backbone=backbone, run_id=backbone)
     add(store, "joint", 0.5, backbone="backbone_0", run_id="joint")
-    [sentence] = [line for line in said(tmp_path) if "networks" in line]
+    [sentence] = [line for line in said(tmp_path) if "networks trained" in line]
     assert sentence.startswith(
         "Of 8 networks trained with mlb at 40 mattes + 1,000 masks, backbone_5 has the lowest SAD"
     )
