@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from reports.comparison import Comparison
-from reports.document import Column, Picture, Section, Table, counted, decimals, number, numbers, texts
+from reports.document import Column, Picture, Section, Table, counted, decimals, labels_in_words, number, numbers, texts
 from reports.figures import qualitative, worst
 from reports.load import Frames
 from reports.measures import BY_NAME
@@ -44,7 +44,8 @@ def _best(comparison: Comparison) -> pd.Series | None:
 
 def _said(comparison: Comparison, best: pd.Series, run_id: str, found: pd.DataFrame) -> str:
     seeds = f" (the lowest of {best['seeds']} seeds)" if best["seeds"] > 1 else ""
-    said = f"{best['variant_label']} has the lowest SAD on {comparison.title}."
+    labels = labels_in_words(best["mattes"], best["masks"], best["grades"])
+    said = f"{best['variant_label']} with {labels} has the lowest SAD on {comparison.title}."
     tail = math.ceil(len(found) / TAIL)
     if len(found) < 2 * TAIL or not found["sad"].sum():
         return f"{said} These are the images of its run {run_id}{seeds}."
@@ -79,8 +80,9 @@ def _table(found: pd.DataFrame) -> Table:
         texts("image"),
         numbers(f"{measure.header} {measure.arrow}", "sad", places, measure.unit),
         Column("of the error", share, True),
-        Column("picture", lambda row: "kept" if row["kept"] else ""),
     ]
+    if found["kept"].any():
+        columns.append(Column("picture", lambda row: "kept" if row["kept"] else ""))
     caption = (
         f"The {counted(min(LISTED, len(found)), 'image')} with the highest SAD of {len(found):,}; all are in the CSV."
     )

@@ -100,7 +100,9 @@ def test_pictures_that_are_kept_for_their_errors_stay_out_of_the_sheet_of_method
 def test_without_pictures_the_images_are_named_all_the_same(tmp_path):
     frames = load(filled(tmp_path, pictures=False).root)
     section = worst.section(frames, compare(frames, CostModel()))
-    assert [type(block) for block in section.blocks] == [Table]
+    [table] = section.blocks
+    assert isinstance(table, Table)
+    assert [column.header for column in table.columns] == ["rank", "image", "SAD ↓", "of the error"]
 
 
 def test_mattes_without_any_error_have_no_share_of_it(tmp_path):
@@ -110,7 +112,9 @@ def test_mattes_without_any_error_have_no_share_of_it(tmp_path):
     store.write("scores", rows)
     frames = load(tmp_path)
     section = worst.section(frames, compare(frames, CostModel()))
-    assert section.text == ["mlb has the lowest SAD on procedural/test. These are the images of its run mlb-40-1000-0."]
+    assert section.text == [
+        "mlb with 40 mattes + 1,000 masks has the lowest SAD on procedural/test. These are the images of its run mlb-40-1000-0."
+    ]
     [table] = section.blocks
     assert {row[3].text for row in table.rows} == {"–"}
 
