@@ -189,7 +189,10 @@ def test_photos_goes_with_what_its_comments_make(tmp_path: Path) -> None:
     places = {"DATA": f"{tmp_path}/DATA", "M": f"{tmp_path}/M"}
     [words] = [shlex.split(line) for line in re.findall(r"#   wsshm data (prepare .*)", text)]
     done = CliRunner().invoke(data_app, [places.get(word, word) for word in words], catch_exceptions=False)
-    command = shlex.split(done.output.splitlines()[-1].removeprefix("next: wsshm sweep run "))
+    *_, measuring, following = done.output.splitlines()
+    stats = CliRunner().invoke(data_app, shlex.split(measuring.partition("wsshm data ")[2]), catch_exceptions=False)
+    assert "boundary error 0.0 thousandths of the shorter side" in stats.output  # tiny masks are exact
+    command = shlex.split(following.removeprefix("next: wsshm sweep run "))
     assert command == ["photos", "--set", f"base.data.root={tmp_path}/M"]
     runs = expand(load_plan(command[0], [command[2], "base.model.weights=none"]))
     assert len(runs) == 30

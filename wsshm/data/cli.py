@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Sized
 from pathlib import Path
@@ -260,6 +261,8 @@ def prepare_(
         typer.echo(f"{out} is prepared already, from the same data")
     for name in MANIFESTS:
         typer.echo(f"{out / name}: {_split_counts(Manifest.read(out / name))}")
+    photos = shlex.quote(str(out / MANIFESTS[0]))
+    typer.echo(f"how far its masks err, by which the blend's band is set: wsshm data stats {photos}")
     typer.echo(f"next: wsshm sweep run photos {set_option('base.data.root', str(out))}")
 
 

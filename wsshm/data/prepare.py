@@ -93,9 +93,11 @@ def _check_measured(photos: Manifest, folder: Path) -> None:
     measured_on = [sample for sample in photos.samples if sample.split != "train"]
     with_matte = sum(sample.matte is not None for sample in measured_on)
     if with_matte < HELD_BACK:
+        others = sum(sample.matte is not None for sample in photos.samples) - with_matte
+        which = f"the {others} others with mattes" if others else "photos with mattes"
         raise UserError(
             f"{folder} has {with_matte} photos with mattes to validate and test on, and at least {HELD_BACK} are"
-            f" needed; give photos with mattes the split val in {folder.name}.csv (columns id and split)"
+            f" needed; give {which} the split val in {folder.name}.csv (columns id and split)"
         )
     if with_matte < len(measured_on):
         without = [sample.id for sample in measured_on if sample.matte is None]

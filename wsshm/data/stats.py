@@ -176,7 +176,12 @@ def grade_sentences(samples: Sequence[Measured]) -> Iterator[str]:
             continue
         iou = float(np.mean([each.mask_iou for each in own]))
         errors = [each.mask_boundary_error for each in own if each.mask_boundary_error is not None]
-        outline = f", boundary error {np.mean(errors):.1f} thousandths of the shorter side" if errors else ""
+        outline = ""
+        if errors:
+            far = float(np.mean(errors))
+            outline = f", boundary error {far:.1f} thousandths of the shorter side"
+            if far >= 0.1:  # a band has a width
+                outline += f" (a blend as wide: method.blend.band={far / 1000:.4f})"
         found, (low, high) = like(iou), like(iou).iou
         where = "within" if low <= iou <= high else "outside of"
         stated = f"stated to be {grade}" if grade else f"of unstated grade (they count as {DEFAULT})"

@@ -88,7 +88,8 @@ def resolve(backbone: str, weights: str) -> str:
             raise UserError(f"timm lists no pretrained weights for {backbone!r} on a hub; set model.weights: none")
         if not hub_answers():
             raise UserError(
-                "model.weights is 'hub' but no model hub answers; set model.weights to auto, none or a safetensors file"
+                "model.weights is 'hub' but no model hub answers; set model.weights to auto, none, a safetensors file, or"
+                " package (for the backbones of `wsshm models list --weights offline`)"
             )
         return "hub"
     if weights == "package":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,10 @@ def test_masks_are_said_to_be_like_a_grade(wsshm, manifest: Path, tmp_path: Path
     _, out, _ = wsshm("data", "stats", manifest)
     assert "2 masks with mattes, of unstated grade (they count as polygon): mean IoU 0.800" in out
     assert "; most like polygon (outside of its 0.83 to 0.87)" in out
+    (far, band) = re.findall(
+        r"boundary error (\S+) thousandths .* \(a blend as wide: method\.blend\.band=(\S+)\)", out
+    )[0]
+    assert float(band) == pytest.approx(float(far) / 1000, abs=6e-5)
     read = Manifest.read(manifest)
     a, b, c = read.samples
     stated = [replace(a, attributes={"mask_grade": "expert"}), b, c]
