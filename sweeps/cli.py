@@ -86,6 +86,20 @@ def plans() -> None:
 
 
 @app.command()
+def keys() -> None:
+    """Print every key of a plan with its default, type and meaning, as a page of Markdown.
+
+    `wsshm sweep show PLAN --full` prints one plan with all of them, as YAML; the keys of its `base` are those that
+    `wsshm config` explains.
+
+    Example: wsshm sweep keys > keys.md
+    """
+    from sweeps.plan import keys_page
+
+    typer.echo(keys_page(), nl=False)
+
+
+@app.command()
 def show(
     plan: PlanArgument,
     assignments: SetOption = None,

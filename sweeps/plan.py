@@ -36,6 +36,7 @@ from wsshm.config import (
 from wsshm.documents import load_document
 from wsshm.errors import UserError, nearest
 from wsshm.grades import DEFAULT, GRADES
+from wsshm.key_page import page
 from wsshm.keys import explained
 from wsshm.models import text_of
 from wsshm.registry import Registered
@@ -71,8 +72,11 @@ class Sampler(Section):
     """What a searched key is drawn from: exactly one of an interval, an interval of logarithms, a list."""
 
     uniform: Interval | None = None
+    """Both ends of an interval."""
     loguniform: Interval | None = None
+    """Both ends of an interval above 0, whose logarithms are equally likely."""
     choice: Choices | None = None
+    """The values."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -420,6 +424,19 @@ def explained_plan(plan: Plan, width: int) -> str:
     """The plan as YAML with every key, its type, meaning and default (`wsshm.keys`)."""
     head = "# Every key of the plan. A comment names the default where the value differs.\n"
     return head + explained(Plan, plan.model_dump(mode="json"), width, {"base": RunConfig})
+
+
+KEYS = """# Every key of a plan
+
+What `wsshm sweep keys` prints; a test compares this page with it. [README.md](README.md#plans) says how they go together, and
+`wsshm sweep show PLAN --full` prints a plan with all of them. The keys of `base` are those of [a run](../wsshm/CONFIG.md).
+`--set` changes any key: `wsshm sweep run quickstart --set speed.target_fps=30`.
+"""
+
+
+def keys_page() -> str:
+    """Every key of a plan, as a page of Markdown."""
+    return page(KEYS, Plan)
 
 
 def plan_path(name: str) -> Path:

@@ -58,7 +58,9 @@ def train(
 
 
 @app.command()
-def config() -> None:
+def config(
+    format: Annotated[str, typer.Option(help="yaml, a file to start from, or markdown, a page to read")] = "yaml",
+) -> None:
     """Print every key of a run's configuration with its default, type and meaning, as YAML to start from.
 
     The same keys are those of a plan's `base`; `wsshm sweep show PLAN --full` prints a plan so. Options of methods and
@@ -68,8 +70,16 @@ def config() -> None:
     """
     from wsshm.config import RunConfig
     from wsshm.console import columns
+    from wsshm.errors import UserError, nearest
+    from wsshm.key_page import configuration_page
     from wsshm.keys import explained
 
+    formats = ("yaml", "markdown")
+    if format not in formats:
+        raise UserError(f"there is no format {format!r}; {nearest(format, formats)}")
+    if format == "markdown":
+        typer.echo(configuration_page(), nl=False)
+        return
     typer.echo("# All keys with their defaults; keep only those that you change: wsshm train run.yaml --out runs/one")
     typer.echo(explained(RunConfig, {}, columns()), nl=False)
 

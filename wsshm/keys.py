@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic_core import PydanticUndefined, to_jsonable_python
@@ -21,6 +21,42 @@ EXECUTION = (*(f"train.{key}" for key in EXECUTION_KEYS), *(f"data.{key}" for ke
 """Keys that say where and how fast a run is trained: no part of its identity, nor of a variant's name."""
 WIDTH = 100
 """Columns of the comments where no terminal says how wide it is."""
+
+
+class Key(NamedTuple):
+    """A key of a section."""
+
+    name: str
+    takes: str
+    """Its type and limits, in words."""
+    default: Any
+    """As JSON; None also where the key has to be given."""
+    required: bool
+    meaning: str
+
+
+def keys_of(kind: type[Section]) -> dict[str, Key]:
+    """The keys of a section by their names, sections in it too."""
+    schema = kind.model_json_schema()
+    found = {}
+    for name, field in kind.model_fields.items():
+        default = to_jsonable_python(field.get_default(call_default_factory=True), fallback=lambda _: None)
+        required = field.is_required() or default is PydanticUndefined
+        meaning = " ".join((field.description or "").split())
+        takes = _type(schema["properties"][name], schema)
+        found[name] = Key(name, takes, None if required else default, required, meaning)
+    return found
+
+
+def about(section: type[Section]) -> str:
+    """What a section is: the first paragraph of its docstring."""
+    return " ".join((section.__doc__ or "").partition("\n\n")[0].split())
+
+
+def flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    return text.removesuffix("...\n").strip()
 
 
 def explained(
@@ -76,26 +112,23 @@ def first_difference(a: Any, b: Any, free: Collection[str] = (), key: str = "") 
 def _lines(
     kind: type[Section], document: Mapping[str, Any], width: int, inside: Mapping[str, type[Section]], indent: str
 ) -> list[str]:
-    schema = kind.model_json_schema()
     lines: list[str] = []
+    keys = keys_of(kind)
     for name, field in kind.model_fields.items():
         section = inside.get(name) or field.annotation
         value = document.get(name)
         if isinstance(section, type) and issubclass(section, Section):
-            about = " ".join((section.__doc__ or "").partition("\n\n")[0].split())
-            lines += ["", *_comment(about, width, indent), f"{indent}{name}:"]
+            lines += ["", *_comment(about(section), width, indent), f"{indent}{name}:"]
             lines += _lines(section, value or {}, width, {}, indent + "  ")
             continue
-        default = to_jsonable_python(field.get_default(call_default_factory=True), fallback=lambda _: None)
-        required = field.is_required() or default is PydanticUndefined
-        value = document.get(name, None if required else default)
-        facts = [_type(schema["properties"][name], schema)]
-        if not required and value != default:
-            facts.append(f"default {_flow(default)}")
-        meaning = " ".join((field.description or "").split())
-        lines += _comment(f"{meaning} ({'; '.join(facts)})", width, indent)
-        for owner, options in _own_options(kind, name):
-            lines += _comment(f"{owner}: {options}", width, indent + "  ")
+        key = keys[name]
+        value = document.get(name, key.default)
+        facts = [key.takes]
+        if not key.required and value != key.default:
+            facts.append(f"default {flow(key.default)}")
+        lines += _comment(f"{key.meaning} ({'; '.join(facts)})", width, indent)
+        for owner, options in own_options(kind, name):
+            lines += _comment(f"{owner}: {' '.join(told(options))}", width, indent + "  ")
         style = None if isinstance(value, list | dict) else False  # None: a list of numbers on one line
         text = yaml.safe_dump(
             {name: value}, default_flow_style=style, sort_keys=False, allow_unicode=True, width=width - len(indent)
@@ -104,7 +137,7 @@ def _lines(
     return lines
 
 
-def _own_options(kind: type[Section], name: str) -> Iterator[tuple[str, str]]:
+def own_options(kind: type[Section], name: str) -> Iterator[tuple[str, type[Section]]]:
     """Who has options of its own that a key holds, and what they are: methods and architectures."""
     entries: list[Method] | list[Architecture] = []
     if (kind, name) == (MethodConfig, "options"):
@@ -114,17 +147,15 @@ def _own_options(kind: type[Section], name: str) -> Iterator[tuple[str, str]]:
             entries = ARCHITECTURES.entries()
     for entry in entries:
         if entry.options:
-            yield entry.name, " ".join(told(entry.options))
+            yield entry.name, entry.options
 
 
 def told(options: type[Section]) -> list[str]:
     """Each option of a method, an architecture or a layout: its key, type, default and meaning."""
-    schema = options.model_json_schema()
     lines = []
-    for key, field in options.model_fields.items():
-        default = "" if field.is_required() else f"; default {_flow(to_jsonable_python(field.get_default()))}"
-        meaning = " ".join((field.description or "").split())
-        lines.append(f"{key} ({_type(schema['properties'][key], schema)}{default}): {meaning}".removesuffix(": "))
+    for key in keys_of(options).values():
+        default = "" if key.required else f"; default {flow(key.default)}"
+        lines.append(f"{key.name} ({key.takes}{default}): {key.meaning}".removesuffix(": "))
     return lines
 
 
@@ -133,16 +164,12 @@ def _comment(text: str, width: int, indent: str) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=mark, subsequent_indent=mark, break_long_words=False)
 
 
-def _flow(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).removesuffix("...\n").strip()
-
-
 def _type(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
     """A JSON schema in words."""
     if "$ref" in schema:
         schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
     if forms := schema.get("anyOf") or schema.get("oneOf"):
-        return " or ".join(_type(part, whole) for part in forms)
+        return " or ".join(dict.fromkeys(_type(part, whole) for part in forms))
     if "enum" in schema:
         *others, last = map(str, schema["enum"])
         return f"{', '.join(others)} or {last}" if others else last
@@ -157,6 +184,8 @@ def _type(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
             return f"list of {len(schema['prefixItems'])}"
         case "array":
             return f"list of {_type(schema['items'], whole)}"
+        case None:
+            return "any value"
         case kind:
             return {"string": "text", "null": "null", "boolean": "true or false"}.get(str(kind), "mapping")
 

@@ -21,6 +21,7 @@ from wsshm import plugins
 from wsshm.config import RunConfig, parse
 from wsshm.errors import UserError
 from wsshm.files.location import Location
+from wsshm.key_page import configuration_page
 from wsshm.keys import explained
 
 HERE = Path(__file__).parent
@@ -88,6 +89,7 @@ def test_the_configuration_explains_options_and_says_whose_they_are(add: Add) ->
     assert "unet: width (number above 0, at most 16; default 1.0): By how much" in comments
     assert "halves: share (number above 0; default 0.5): How much of the label is the teacher's." in comments
     assert "eased: ease (number, 0 or more and below 0.5; default 0.05): How far." in comments
+    assert "| `eased` | `ease` | `0.05` | number, 0 or more and below 0.5 | How far. |" in configuration_page()
     with pytest.raises(
         UserError, match=r"options are of a method's own, and 'mlb', the default, has none; set method.na"
     ):
