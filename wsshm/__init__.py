@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wsshm.prediction.matter import Matter
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(model: str | os.PathLike, **options: Any) -> Matter:
