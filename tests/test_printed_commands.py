@@ -18,7 +18,7 @@ from wsshm.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND: Any = typer.main.get_command(app)
 DOCUMENTS = [
-    *sorted(ROOT.glob("README.md")),
+    *sorted(ROOT.glob("*.md")),
     *sorted(ROOT.glob("*/*.md")),
     *sorted(ROOT.glob("wsshm/*/*.md")),
     *sorted(ROOT.glob("tests/*/*.md")),
@@ -56,7 +56,8 @@ def written(file: Path) -> Iterator[str]:
             if part.startswith("wsshm "):
                 yield part.partition(" > ")[0]
     # Inline code with brackets or dots stands for several commands.
-    yield from (code for code in re.findall(r"`(wsshm [^`\n]+)`", text) if not re.search(r"\[|\.\.\.|\|", code))
+    inline = re.findall(r"`(wsshm [^`\n]+)`", text)
+    yield from (code.partition(" > ")[0] for code in inline if not re.search(r"\[|\.\.\.|\|", code))
 
 
 def examples(command: Any) -> Iterator[str]:

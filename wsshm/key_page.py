@@ -18,7 +18,7 @@ NO_DEFAULT = "(must be given)"
 CONFIGURATION = f"""# Every key of a run
 
 What `wsshm config --format markdown` prints; a test compares this page with it. `wsshm config` prints the same as YAML to
-start from. The file of `wsshm train run.yaml` holds those keys that you change, as a mapping of sections;
+start from. A file for `wsshm train run.yaml --out runs/one` holds those keys that you change;
 `--set train.steps=800` changes one on the command line, and in a plan, whose `base` this is, `--set base.train.steps=800`.
 An unknown key or an impossible value is refused before anything is trained.
 
