@@ -17,7 +17,7 @@ from bench.statistics import NOT_SIGNIFICANT
 from reports.against import differences
 from reports.agreement import BETTER, WORSE, of_same_runs
 from reports.comparison import LABELS, Budget, Comparison, by_ground
-from reports.load import as_document, flatten
+from reports.load import ADDED, as_document, flatten
 from reports.measures import BY_NAME
 from wsshm.methods import described
 
@@ -91,7 +91,16 @@ def choose(comparison: Comparison, seed_of: dict[str, Hashable]) -> Choice | Non
     able = cells[cells["cell"].isin([best, *tied["cell"]])]
     ranks = {row.cell: (blends(row.method), described(row.method).order, row.mean) for row in able.itertuples()}
     cell = min(ranks, key=lambda each: ranks[each])
-    rows = beside if cell == best else compared(comparison, budget, cell, seed_of)
+    if cell == best:
+        return Choice(comparison, budget, best, best, beside)
+    rows = compared(comparison, budget, int(cell), seed_of).set_index("cell")
+    # What was chosen by stays so: among other differences this one might get another interval.
+    back = beside.set_index("cell").loc[cell]
+    means = cells.set_index("cell")["mean"]
+    scale = -means[best] / means[cell]
+    rows.loc[best, ["percent", "low", "high"]] = [scale * back[name] for name in ("percent", "high", "low")]
+    rows.loc[best, "verdict"] = MIRRORED[back["verdict"]]
+    rows = rows.reset_index()[COLUMNS]
     return Choice(comparison, budget, int(cell), best, rows)
 
 
@@ -142,7 +151,8 @@ def settings_of(runs: pd.DataFrame, run_ids: list[str]) -> dict[str, Any]:
     """How the runs of a cell blended: the keys of `method.blend` in their configuration; {} where it does not say."""
     config = runs.loc[runs["run_id"] == run_ids[0], "config"]
     flat = flatten(as_document(config.iloc[0])) if len(config) else {}
-    return {key.removeprefix(BLEND): value for key, value in flat.items() if key.startswith(BLEND)}
+    own = {key: value for key, value in flat.items() if key.startswith(BLEND)}
+    return {key.removeprefix(BLEND): value for key, value in {**(ADDED if own else {}), **own}.items()}
 
 
 def _mirrored(mlb: int, row: Any) -> tuple[int, float, float, float, str]:

@@ -133,10 +133,8 @@ def _sure(first: Advice, others: list[Advice], given: Given) -> list[str]:
         said += [f"{_measured(row, first.part)}." for _, row in best.head(1).iterrows()]
     else:
         shown = best if len(best) <= FRONT else best.iloc[[0, -1]]
-        said += [
-            f"Up to {_held(row)} frames per second: {row['name']}. {_measured(row, first.part)}."
-            for _, row in shown.iterrows()
-        ]
+        for _, row in shown.iterrows():
+            said.append(f"Up to {_held(row)} frames per second: {row['name']}, SAD {_error(row, first.part)}.")
         if len(best) > FRONT:
             said.insert(1, f"{counted(len(best) - 2, 'other')} between them.")
     if first.above and not first.target_fps:
@@ -157,13 +155,15 @@ def _sure(first: Advice, others: list[Advice], given: Given) -> list[str]:
 
 def _measured(row: pd.Series, part: pd.DataFrame) -> str:
     """A network's error and rate, each with its interval."""
+    rates = between(row["fps_low"], row["fps_high"], decimals([row["fps"]]))
+    rate = f"{number(row['fps'], decimals([row['fps']]))} frames per second{f' ({rates})' if rates else ''}"
+    return f"SAD {_error(row, part)} thousand pixels at {rate}"
+
+
+def _error(row: pd.Series, part: pd.DataFrame) -> str:
     places = decimals(part["mean"])
     interval = between(row["low"], row["high"], places)
-    rates = between(row["fps_low"], row["fps_high"], decimals([row["fps"]]))
-    return (
-        f"SAD {number(row['mean'], places)} thousand pixels{f' ({interval})' if interval else ''} at "
-        f"{number(row['fps'], decimals([row['fps']]))} frames per second{f' ({rates})' if rates else ''}"
-    )
+    return f"{number(row['mean'], places)}{f' ({interval})' if interval else ''}"
 
 
 def _held(row: pd.Series) -> str:

@@ -58,18 +58,18 @@ def _answer(found: Choice, frames: Frames) -> tuple[str, str]:
         text = f"{blend}: train {name} ({described(name).about})."
     if found.best != found.cell:
         best = rows.set_index("cell").loc[found.best]
-        lower = f"The error of {_recipe(found, found.best, frames)} is {number(-best['percent'], 1)} % lower"
-        return text, f"{lower}, which is no significant difference, and {name} is simpler."
+        beside = f"The error of {_recipe(found, found.best, frames)} is {_beside(best)}"
+        return text, f"{beside}, which is no significant difference, and {name} is simpler."
     if len(tied):
         row = tied.iloc[0]
-        return text, f"That of {row['label']}, without a blend, is {_higher(row)}, which is no significant difference."
+        return text, f"That of {row['label']}, without a blend, is {_beside(row)}, which is no significant difference."
     if choice.blends(name):
         if plain.empty:
             return text, "It has the lowest error; no method without a blend was trained."
         row = plain.iloc[0]
         return (
             text,
-            f"The best method without a blend, {row['label']}, has an error {_higher(row)}, a significant difference.",
+            f"The best method without a blend, {row['label']}, has an error {_beside(row)}, a significant difference.",
         )
     if alike.empty:
         return text, "Its error is the lowest, by a significant difference."
@@ -77,8 +77,9 @@ def _answer(found: Choice, frames: Frames) -> tuple[str, str]:
     return text, f"Its error is the lowest; {listed(alike['label'], NAMED)} {verb} not significantly different."
 
 
-def _higher(row: pd.Series) -> str:
-    return f"{number(row['percent'], 1)} % higher"
+def _beside(row: pd.Series) -> str:
+    """How far an error is from that of the chosen method: of the seeds that both have, so either may be the lower one."""
+    return f"{number(abs(row['percent']), 1)} % {'higher' if row['percent'] >= 0 else 'lower'}"
 
 
 def _recipe(found: Choice, cell: int, frames: Frames, settings: bool = False) -> str:

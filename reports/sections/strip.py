@@ -25,10 +25,11 @@ def section(frames: Frames, comparisons: list[Comparison]) -> Section:
     result = Section("strip", "In pictures")
     for group in choice.groups(comparisons, frames.runs):
         comparison = group[0]
-        samples = frames.pictures(comparison.shown()["run_ids"].explode())
         for budget in comparison.budgets:
             best = choice.contenders(comparison, budget).nsmallest(METHODS, "mean")
-            wanted = {*best["cell"], comparison.reference(budget)}  # MLB's run has the blended label, be it good or not
+            mlb = comparison.reference(budget)  # whose run has the blended label, be it one of the best or not
+            wanted = list({*best["cell"], *([] if mlb is None else [mlb])})
+            samples = frames.pictures(comparison.heads.loc[wanted, "run_ids"].explode())
             frame = qualitative.data(comparison, budget, frames.runs, samples, wanted)
             frame = frame[frame["column"].isin([*COLUMNS, *best["label"]])]
             frame = frame[frame["image"].isin(list(dict.fromkeys(frame["image"]))[:ROWS])].reset_index(drop=True)

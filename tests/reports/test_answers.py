@@ -6,10 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as drawn_by
 
 from bench.cost import CostModel
 from bench.store import Store
@@ -24,6 +27,8 @@ from reports.sections import Given, limits, strip
 from tests.reports import simulated_runs
 from tests.reports.example_store import DATA, run_row, sample_rows, speed_rows
 from tests.reports.pages import Page
+from tests.reports.plain_sentences import Plain
+from tests.reports.test_sentences import fill, studies
 from tests.test_printed_commands import taken
 
 Levels = Mapping[str, float]  # SAD of methods, or of backbones
@@ -233,7 +238,7 @@ def test_the_numbers_are_those_of_the_tables(simulated, tmp_path):
     links = {attributes.get("href") for tag, attributes in page.tags if tag == "a"}
     assert {"#methods", "#speed", "#cost"} <= links
     text = (report / "report.md").read_text()
-    assert "### How to blend?\n\n**Blend: train mlb" in text
+    assert "### How to blend?\n\n**Blend: train mlb in two stages (threshold 0.3 and band 0.025).**" in text
     assert text.index("## In short") < text.index("## In pictures") < text.index("## What holds these answers back")
 
 
@@ -287,12 +292,11 @@ def test_what_to_ship_depends_on_the_rate_where_speed_costs_accuracy(tmp_path):
     networks(tmp_path, {"a/test": LEVELS})
     answer = said(tmp_path)["backbone"]
     assert answer.text == "It depends on the frame rate that you must hold."
-    assert [line.partition(".")[0] for line in answer.sure[:3]] == [
-        "Up to 19 frames per second: large",
-        "Up to 49 frames per second: middle",
-        "Up to 98 frames per second: small",
+    assert [line.partition(" (")[0] for line in answer.sure[:3]] == [
+        "Up to 19 frames per second: large, SAD 1.00",
+        "Up to 49 frames per second: middle, SAD 2.00",
+        "Up to 98 frames per second: small, SAD 3.00",
     ]
-    assert answer.sure[0].endswith("at 20.0 frames per second (19.6 to 20.4).")
     assert answer.sure[3].startswith("The error of the fastest compared with the lowest: +200.0 % (")
     assert answer.sure[3].endswith("a significant difference.")
     taken(answer.sure[-1].partition(": ")[2])
@@ -306,7 +310,9 @@ def test_what_to_ship_at_a_rate_is_what_the_section_advises(tmp_path):
         "Ship middle.",
         "Of the 2 networks that hold 30 frames per second it has the lowest error.",
     )
-    assert answer.sure[0].startswith("SAD 2.00 thousand pixels (")
+    assert re.fullmatch(
+        r"SAD 2\.00 \(\S+ to \S+\) thousand pixels at 50\.0 frames per second \(49\.0 to 51\.0\)\.", answer.sure[0]
+    )
     found = given(tmp_path)
     [advice] = shipping.advice(speed.data(found.comparisons, found.frames.speed), 30)
     assert "ship middle" in advice
@@ -318,7 +324,7 @@ def test_a_rate_that_no_network_holds_is_said_to_be_so(tmp_path):
     networks(tmp_path, {"a/test": LEVELS})
     answer = said(tmp_path, target_fps=500)["backbone"]
     assert answer.text == "None of the 3 networks holds 500 frames per second."
-    assert answer.why.startswith("The fastest is small. SAD 3.00 thousand pixels (")
+    assert answer.why.startswith("The fastest is small. SAD 3.00 (")
     assert "ship" not in whole(answer).lower()
 
 
@@ -435,3 +441,29 @@ def test_the_simplest_method_is_chosen_by_its_blend_and_its_order():
     assert not any(
         choice.blends(name) for name in ("joint", "seg_only", "confident_masks", "pseudo_label", "unheard of")
     )
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@drawn_by(studies())
+def test_whatever_a_store_holds_its_answers_are_whole_and_so(study):
+    with TemporaryDirectory() as root:
+        store = fill(root, *study)
+        for answer in said(Path(root)).values():
+            assert answer.text.endswith(".")
+            assert not re.search(r"\b(nan|inf|None)\b", whole(answer))
+            assert answer.section or not answer.picture
+        box = said(Path(root))["blend"]
+        if box.picture is None:
+            assert box.remedy
+            return
+        frame = box.picture.frame[box.picture.frame["set"] == 0]
+        plain = Plain.of(store, frame["dataset"].iloc[0])
+        budget = next(b for b in plain.budgets() if len({cell[0] for cell in plain.rivals(b)}) > 1)
+        rivals = {cell[0]: mean for cell, mean in plain.rivals(budget).items()}
+        assert frame.set_index("label")["mean"].to_dict() == pytest.approx(rivals)
+        [chosen] = frame.loc[frame["verdict"].isna(), "label"]
+        assert f"train {chosen}" in box.text or f"but {chosen}" in box.text
+        assert ("Its error is the lowest" in box.why) <= (rivals[chosen] == min(rivals.values()))
+        best = frame.loc[frame["mean"] == min(rivals.values())]
+        assert (best["percent"] >= -choice.CLOSE).all()
+        assert (best["verdict"].isna() | (best["verdict"] == "no significant difference")).any()
