@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -163,7 +163,7 @@ class Report:
         from reports import amounts
         from reports.planner import plans_of
 
-        asked = {
+        asked: dict[str, Any] = {
             "have": amounts.owned(have),
             "most_mattes": most_mattes,
             "most_masks": amounts.most_masks(most_masks) if most_masks else None,

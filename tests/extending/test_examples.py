@@ -147,7 +147,7 @@ def test_it_runs_in_a_tiny_size(name: str, prepared: Path, tmp_path: Path) -> No
     assert sorted(runs["method"]) == sorted(PLANS[name])
     said = (tmp_path / "out" / "report" / "report.md").read_text()
     if name == "own-method":
-        assert "soft_masks is joint with masks blurred as far as they err" in said
+        assert "is joint with masks blurred as far as they err" in said
     if name == "own-backbones":
         assert set(runs["backbone"]) == {"test_efficientnet", "test_resnet"}
         assert "30 frames per second" in said
