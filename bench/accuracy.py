@@ -142,8 +142,8 @@ def measure(
                 worst = heapq.nlargest(WORST_IMAGES, [*worst, (sad, seen)], key=itemgetter(0))
         for _, seen in worst:
             if seen.sample.id not in shown:
-                key = {"run_id": run_id, "dataset": dataset, "image": seen.sample.id, "worst": True}
-                samples += _pictures(manifest, seen, teacher, key)
+                own = {"run_id": run_id, "dataset": dataset, "image": seen.sample.id, "worst": True}
+                samples += _pictures(manifest, seen, teacher, own)
     return Measured(scores, samples)
 
 

@@ -161,8 +161,8 @@ def _rows(timed: pd.DataFrame, cells: list[dict], known: list[dict]) -> list[dic
         if not cells or not is_known:
             kind = {"kind": "apart" if is_known else "timed", "network": network_name(row["model"])}
             names = {key: row[key] for key in ("architecture", "backbone", "model", "params")}
-            runs = {"run_ids": [row["run_id"]] if pd.notna(row["run_id"]) else []}
-            rows.append(names | conditions | kind | runs | timings.rates(row))
+            timed_run = {"run_ids": [row["run_id"]] if pd.notna(row["run_id"]) else []}
+            rows.append(names | conditions | kind | timed_run | timings.rates(row))
     return rows
 
 
