@@ -18,9 +18,9 @@ NO_DEFAULT = "(must be given)"
 CONFIGURATION = f"""# Every key of a run
 
 What `wsshm config --format markdown` prints; a test compares this page with it. `wsshm config` prints the same as YAML to
-start from. A file for `wsshm train run.yaml --out runs/one` holds those keys that you change;
-`--set train.steps=800` changes one on the command line, and in a plan, whose `base` this is, `--set base.train.steps=800`.
-An unknown key or an impossible value is refused before anything is trained.
+start from. A file for `wsshm train run.yaml --out runs/one` holds those keys that you change; `--set train.steps=800` changes
+one on the command line, and in a plan, whose `base` this is, `--set base.train.steps=800`. An unknown key or an impossible
+value is refused before anything is trained.
 
 These keys say where and how fast a run is trained and are no part of its identity:
 {", ".join(f"`{key}`" for key in EXECUTION)}.
@@ -40,19 +40,20 @@ def page(head: str, kind: type[Section]) -> str:
 def _section(kind: type[Section], at: str) -> Iterator[str]:
     """A section's own keys, then what they hold, then the sections in it."""
     prefix = f"{at}." if at else ""
-    sections = {name: field.annotation for name, field in kind.model_fields.items() if _is_section(field.annotation)}
+    types: dict[str, Any] = {name: field.annotation for name, field in kind.model_fields.items()}
+    sections = {name: inner for name, inner in types.items() if _is_section(inner)}
     if at:
         yield from _heading(at, kind)
-    own = [name for name in kind.model_fields if name not in sections]
+    own = [name for name in types if name not in sections]
     if own:
         yield from _keys(kind, own, prefix)
     for name in own:
-        for section in _held(kind.model_fields[name].annotation):
-            yield from _heading(f"In {prefix}{name}", section)
-            yield from _keys(section, list(section.model_fields), "")
+        for held in _held(types[name]):
+            yield from _heading(f"In {prefix}{name}", held)
+            yield from _keys(held, list(held.model_fields), "")
         yield from _options(kind, name, f"{prefix}{name}")
-    for name, section in sections.items():
-        yield from _section(section, f"{prefix}{name}")
+    for name, inner in sections.items():
+        yield from _section(inner, f"{prefix}{name}")
 
 
 def _heading(title: str, kind: type[Section]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 from pathlib import Path
@@ -41,7 +42,18 @@ def opened_root(root: str, place: Location) -> Path | Location:
         return Location.of(root)
     if place.local is None:
         return Path(root) if root.startswith("/") else place.parent.joined(root)
+    folder = place.local.parent / root
     try:
-        return (place.local.parent / root).resolve()
+        _refuse_a_loop(folder)
+        return folder.resolve()
     except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
         raise UserError(f"{place}: its root {root[:60]!r} cannot be followed ({error}); move the manifest") from error
+
+
+def _refuse_a_loop(folder: Path) -> None:
+    """Raise OSError where links lead back to themselves, which Path.resolve is silent about since Python 3.13."""
+    try:
+        folder.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise
