@@ -73,7 +73,7 @@ def test_imports_go_one_way(room: str) -> None:
         "import wsshm.methods; wsshm.methods.listed()",
         "import reports.page, reports.cli",
         "import wsshm.cli, bench.cli, sweeps.cli",
-        "from sweeps.plan import load_plan; load_plan('quickstart')",
+        "from sweeps.plan import load_plan; load_plan('methods')",
         "import sweeps.door",
     ],
 )

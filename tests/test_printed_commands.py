@@ -25,7 +25,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("reports/findings/*.yaml")),
     *sorted(ROOT.glob("sweeps/plans/*.yaml")),
     *sorted(ROOT.glob("sweeps/clusters/*")),
-    *sorted(file for file in ROOT.glob("sweeps/examples/*") if file.suffix != ".ipynb"),
+    *sorted(file for file in ROOT.glob("sweeps/examples/*") if file.is_file() and file.suffix != ".ipynb"),
 ]
 
 

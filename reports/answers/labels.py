@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports import choice, printed
+from reports import choice, other_labels, printed
 from reports.answers import Question, register
 from reports.comparison import Comparison
 from reports.document import Answer, Picture, between, counted, decimals, listed, number
@@ -93,7 +93,8 @@ def _unanswered(given: Given, text: str, remedy: str, section: str) -> Answer:
         if len(frame) < 2 or not (frame["price"] > 0).all():
             continue
         kinds = [_best(frame, kind) for kind in figure.KINDS if (frame["kind"] == kind).any()]
-        sure = [f"Measured so far, lowest SAD in {UNIT}: {'; '.join(kinds)}.", _basis(comparison, cells)]
+        changes = [f"{text[0].upper()}{text[1:]}" for text in other_labels.changes(comparison)]
+        sure = [f"Measured so far, lowest SAD in {UNIT}: {'; '.join(kinds)}.", *changes, _basis(comparison, cells)]
         caption = (
             "The lowest SAD of any method with each combination of labels, over what these cost; bars: 95 % intervals."
         )

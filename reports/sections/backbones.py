@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports import printed, shipping, tables, timings
-from reports.comparison import GROUNDS, Comparison, by_ground
+from reports.comparison import GROUNDS, Comparison, by_ground, ground_titles
 from reports.document import (
     ABSENT,
     Cell,
@@ -59,7 +59,8 @@ def section(frames: Frames, comparisons: list[Comparison], target_fps: float | N
         if frame.empty:
             continue
         name = f"-{index + 1}" if index else ""
-        advice = [said[0].upper() + said[1:] for said in shipping.advice(frame, target_fps)]
+        where = f"On {ground_titles(usable)[index]}, " if len(usable) > 1 else ""
+        advice = [where + said if where else said[0].upper() + said[1:] for said in shipping.advice(frame, target_fps)]
         result.text += advice
         advised |= bool(advice)
         result.blocks.append(_picture(f"speed{name}", group, frame, target_fps))

@@ -45,7 +45,7 @@ def _picture(comparison: Comparison, budget: Budget, frame: pd.DataFrame) -> Pic
     which = f"; {listed(mattes)} {have}" if mattes else ""
     caption = (
         f"{comparison.ground['dataset']}, {budget}: the first pictures that the runs kept, none chosen by its error{which}."
-        " SAD in thousands of pixels. Of all methods: see What it looks like."
+        " SAD in thousands of pixels. For all methods, see What it looks like."
     )
     figure = qualitative.draw(frame)
     return Picture("strip", "What goes in, and what comes out", caption, figure, frame, photographic=True)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.cost import CostModel
 from bench.statistics import NOT_SIGNIFICANT
-from reports import tables, timings
+from reports import other_labels, tables, timings
 from reports.comparison import GROUNDS, REFERENCE, Budget, Comparison, by_ground, ground_titles
 from reports.document import Section, between, counted, decimals, listed, network_name, number
 from reports.figures import speed as backbones
@@ -39,7 +39,7 @@ def sentences(
     for main, on in zip(mains, where, strict=False):  # those with known labels come first
         # The network is named once: all that follows is of the same.
         said += _started(f"On {main.title}, " if len(comparisons) > 1 else "", _lowest(main, cost))
-        said += _started(on, _verdicts(main) + _changes(main) + _lowest_elsewhere(main))
+        said += _started(on, _verdicts(main) + other_labels.changes(main) + _lowest_elsewhere(main))
     for group, on in zip(shown[:GROUNDS], where, strict=False):
         said += _started(on, _networks(group))
     if left := len(shown) - len(mains):
@@ -127,29 +127,6 @@ def _verdicts(comparison: Comparison) -> list[str]:
         verb = "is" if counts == "1 difference" else "are"
         said[-1] += f" These verdicts are corrected for the {counts}{of} that {verb} looked at."
     return said
-
-
-def _changes(comparison: Comparison) -> list[str]:
-    """How `mlb` with other labels differs from `mlb` with the most; another variant than that is named."""
-    largest, *others = comparison.budgets
-    first = comparison.reference(largest)
-    if first is None:
-        return []
-    places = tables.places_of(comparison).get("sad", 0)
-    changes = []
-    for budget in others:
-        own = comparison.beside(budget, first, measure="sad")
-        for row in own[own["cell"] == comparison.reference(budget)].itertuples():
-            interval = between(row.low, row.high, places, sign=True)
-            change = number(row.mean, places, sign=True) + (f" ({interval})" if interval else "")
-            variant = "" if row.label == comparison.heads["label"][first] else f" as {row.label}"
-            verdict = f", {row.verdict}" if interval else ""
-            changes.append(f"{change} with {budget}{variant}{verdict}")
-    if not changes:
-        return []
-    more = f"; {counted(len(changes) - NAMED, 'more budget')} in the tables" if len(changes) > NAMED else ""
-    text = f"change in the SAD of {REFERENCE} from {largest} to other label budgets, in thousand pixels"
-    return [f"{text}: {'; '.join(changes[:NAMED])}{more}."]
 
 
 def _lowest_elsewhere(comparison: Comparison) -> list[str]:

@@ -18,7 +18,7 @@ from bench.cost import CostModel
 from bench.store import Store
 from reports import answers, choice, shipping
 from reports.comparison import compare
-from reports.document import Answer
+from reports.document import Answer, decimals
 from reports.figures import speed
 from reports.figures.style import theme
 from reports.load import load
@@ -252,7 +252,10 @@ def test_the_planners_split_is_told_as_its_table_has_it(tmp_path):
         f"For 37.3 h of annotation: {best.mattes} mattes ({hours[0]:.1f} h) and {best.masks:,} masks ({hours[1]:.1f} h)."
     )
     assert "--budget" in answer.why
-    assert answer.sure[0].startswith(f"Predicted SAD {best.sad:.2f} thousand pixels (95 % interval {best.low:.2f} to")
+    places = decimals([best.sad])
+    assert answer.sure[0].startswith(
+        f"Predicted SAD {best.sad:.{places}f} thousand pixels (95 % interval {best.low:.{places}f} to"
+    )
     assert answer.sure[3].startswith("From 36 runs of mlb (3 seeds) on 1")
     split = answer.picture.frame.set_index("kind").loc["split"]
     assert (split["mattes"], split["masks"]) == (best.mattes, best.masks)

@@ -301,7 +301,7 @@ def test_what_holds_the_rate_is_marked(two_networks, tmp_path):
     table = next(block for block in section.blocks if block.name == "backbones")
     place = [column.title for column in table.columns].index("holds 40 FPS")
     assert {row[0].text: row[place].text for row in table.rows} == {BACKBONE: "by openvino", TIMED_ONLY: "by openvino"}
-    assert any("o hold 40 frames per second" in line for line in said(frames.root, 40))
+    assert any("o hold 40 frames per second" in line for line in section.text)
     [picture] = [block for block in section.blocks if isinstance(block, Picture)]
     assert "Dashed: 40 FPS" in picture.caption
     slow = backbones.section(frames, compare(frames, CostModel()), 4000)
