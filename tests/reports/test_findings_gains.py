@@ -14,9 +14,8 @@ from reports.comparison import scored
 from reports.load import load
 from reports.measures import WITH_FURTHER
 from reports.per_image import measures
-from tests.reports.stored_findings import HERE, TEXT
+from tests.reports.stored_findings import HERE, TEXT, of_images
 
-SETTINGS = HERE / "findings" / "settings.yaml"
 PAGE = TEXT.partition("## On one page")[2].partition("\n## ")[0]
 
 RIVAL = TEXT.partition("<!-- rival: confident_masks -->")[2].partition("```")[0]
@@ -44,9 +43,10 @@ def block(region: str) -> str:
 
 
 @pytest.mark.parametrize("region", ["whole", "unknown"])
-def test_the_tables_are_what_the_command_prints(region: str) -> None:
-    found = gains.gains(SETTINGS, gains.measure_of("sad", region))
-    assert gains_table.markdown(found).strip() == block(region)
+@pytest.mark.parametrize(("settings", "name"), [("settings", ""), ("networks-settings", "networks, ")])
+def test_the_tables_are_what_the_command_prints(settings: str, name: str, region: str) -> None:
+    found = gains.gains(HERE / "findings" / f"{settings}.yaml", gains.measure_of("sad", region))
+    assert gains_table.markdown(found).strip() == block(name + region)
 
 
 def test_every_number_of_the_sentences_stands_in_a_table() -> None:
@@ -82,3 +82,21 @@ def test_mlb_beside_the_confident_areas_is_as_the_command_prints_it(name: str) -
     assert [cell.strip() for cell in line.split("|")] == [
         f"{row.percent:+.1f}% [{row.percent_low:+.1f}%, {row.percent_high:+.1f}%]" for row in rows.itertuples()
     ]
+
+
+def test_what_the_width_is_worth_to_a_student_is_said_of_its_rows() -> None:
+    [said] = re.findall(
+        r"a threshold of (\S+) in the same band .*? an SAD of (\S+), and (\S+) on people .*?"
+        r" with (\S+) it has (\S+) and (\d\.\d+)",
+        PAGE,
+    )
+    runs = pd.read_parquet(HERE / "findings" / "drawn-polygon" / "runs")
+    blends = runs["config"].map(lambda text: json.loads(text)["method"]["blend"])
+    for threshold, like, unlike in (said[:3], said[3:]):
+        same = blends.map(lambda blend, at=float(threshold): (blend["teacher"], blend["threshold"]) == ("average", at))
+        [run_id] = runs.loc[(runs["method"] == "mlb") & (runs["seed"] == 0) & same, "run_id"]
+        means = [
+            of_images("drawn-polygon", [run_id], "sad", "whole", name).mean()
+            for name in ("procedural/test", "procedural/test-shifted")
+        ]
+        assert [f"{mean:.3f}" for mean in means] == [like, unlike]
