@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.page import build
 from sweeps.expand import expand
 from sweeps.plan import load_plan
 from tests.reports.stored_findings import (
@@ -36,7 +37,7 @@ WAYS = {("methods", "mlb"): ("mlb_masklabel", "oracle")}
 WAYS |= {(store, "mlb, one stage"): ("joint", "oracle, one stage") for store in ("methods", "larger")}
 # The plans of the stores that hold runs on the embedded set, as `wsshm sweep run` takes them.
 PLANS = {"quickstart": "quickstart"}
-TODAYS = ("drawn-polygon", "drawn-fine")
+TODAYS = ("drawn-polygon", "drawn-fine", "networks")
 PLANS |= {
     name: str(HERE / "findings" / f"{name}.yaml")
     for name in (*TODAYS, "methods", "schedules", "coarse", "shares", "larger", "larger-finer", "between")
@@ -207,14 +208,15 @@ def test_intervals_in_the_prose_are_those_of_a_table(text: str) -> None:
 
 
 QUICKSTART = re.findall(
-    r"^\| `(\w+)[^`]*`( \(one stage\)| \(two stages\)|) \| (\d+) \| ([\d,]+) \| ([\d.]+) h \|(.*)\|$",
-    README,
-    re.MULTILINE,
+    r"^\| `(\w+)`( \(one stage\)| \(two stages\)|) \| (\d+) \| ([\d,]+) \| ([\d.]+) h \|(.*)\|$", README, re.MULTILINE
+)
+LABELS = re.findall(
+    r"^\| (\d+) \| ([\d,]+) `(polygon|fine)` \| ([\d.]+) h \| ([\d.]+) \| ([\d.]+) \|$", README, re.MULTILINE
 )
 
 
 NETWORKS = re.findall(
-    r"^\| `(unet|fast)` over `(\w+)` \| ([\d.]+) M \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \| ([\d,]+) \|$",
+    r"^\| `fast` over `(\w+)` \| ([\d.]+) M \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \| ([\d,]+) \|$",
     README,
     re.MULTILINE,
 )
@@ -228,9 +230,13 @@ def is_one_stage(run: object) -> bool:
     return said(run.config)["teacher"] == "average"  # type: ignore[attr-defined]
 
 
+def full_budget(run: object) -> bool:
+    return run.mattes in (0, 40) and run.masks_polygon == 1000  # type: ignore[attr-defined]
+
+
 def test_the_readmes_tables_have_every_run_of_the_quickstart() -> None:
-    # One run stands in both.
-    assert (len(QUICKSTART), len(NETWORKS), len(quickstart("runs"))) == (5, 4, 8)
+    # One run, MLB in one stage with all labels, stands in all three.
+    assert (len(QUICKSTART), len(LABELS), len(NETWORKS), len(quickstart("runs"))) == (5, 3, 3, 9)
 
 
 @pytest.mark.parametrize("line", QUICKSTART, ids=lambda line: "-".join(line[:3]))
@@ -241,7 +247,7 @@ def test_the_readmes_table_of_the_quickstart_is_that_of_its_rows(line: tuple[str
         run
         for run in quickstart("runs").itertuples()
         if (run.method, run.mattes, said(run.config)["teacher"]) == (method, int(mattes), teacher)
-        and (run.architecture, run.backbone) == ("unet", "tf_efficientnet_lite0")
+        and (full_budget(run), run.backbone) == (True, "tf_efficientnet_lite0")
     )
     assert masks == f"{run.masks:,}"
     assert hours == f"{run.cost_s / 3600:.1f}"
@@ -254,19 +260,47 @@ def test_the_readmes_table_of_the_quickstart_is_that_of_its_rows(line: tuple[str
     assert [cell.strip() for cell in cells.split("|")] == [f"{mean:.{digits}f}" for mean, digits in means]
 
 
-@pytest.mark.parametrize("line", NETWORKS, ids=lambda line: "-".join(line[:2]))
-def test_the_readmes_table_of_networks_is_that_of_its_rows(line: tuple[str, ...]) -> None:
-    architecture, backbone, *cells = line
+@pytest.mark.parametrize("line", LABELS, ids=lambda line: "-".join(line[:3]))
+def test_the_readmes_table_of_labels_is_that_of_its_rows(line: tuple[str, ...]) -> None:
+    mattes, masks, grade, hours, *cells = line
     [run] = (
         run
         for run in quickstart("runs").itertuples()
-        if architecture in run.architecture and run.backbone == backbone and is_one_stage(run)
+        if (run.mattes, f"{getattr(run, f'masks_{grade}'):,}", run.backbone)
+        == (int(mattes), masks, "tf_efficientnet_lite0")
+        and is_one_stage(run)
+    )
+    assert hours == f"{run.cost_s / 3600:.1f}"
+    sets = ("procedural/test", "procedural/test-shifted")
+    assert cells == [f"{of_images('quickstart', [run.run_id], 'sad', 'whole', name).mean():.3f}" for name in sets]
+
+
+@pytest.mark.parametrize("line", NETWORKS, ids=lambda line: line[0])
+def test_the_readmes_table_of_networks_is_that_of_its_rows(line: tuple[str, ...]) -> None:
+    backbone, *cells = line
+    [run] = (
+        run
+        for run in quickstart("runs").itertuples()
+        if run.backbone == backbone and is_one_stage(run) and full_budget(run)
     )
     speed = quickstart("speed")
-    speed = speed[(speed["scope"] == "end_to_end") & (speed["backbone"] == backbone)]
-    speed = speed[[architecture in name for name in speed["architecture"]]].set_index("engine")
+    speed = speed[(speed["scope"] == "end_to_end") & (speed["backbone"] == backbone)].set_index("engine")
     sets = ("procedural/test", "procedural/test-shifted")
     sad = [of_images("quickstart", [run.run_id], "sad", "whole", name).mean() for name in sets]
     rates = [1000 / speed.loc[engine, "p50_ms"] for engine in ("eager", "openvino")]
     [params] = set(speed["params"])
     assert cells == [f"{params / 1e6:.2f}", *(f"{mean:.3f}" for mean in sad), *(f"{rate:,.0f}" for rate in rates)]
+
+
+def test_the_readmes_answers_are_those_of_the_report(tmp_path: Path) -> None:
+    build(HERE / "findings" / "quickstart", tmp_path / "report")
+    boxes = (tmp_path / "report" / "report.md").read_text().partition("## What holds")[0].replace("\\", "")
+    answers = re.findall(
+        r"^- \*\*(Which labels to buy|How to blend|Which backbone to ship)\?\*\* (.*)$", README, re.MULTILINE
+    )
+    assert len(answers) == 3
+    for question, text in answers:
+        _, _, box = boxes.partition(f"### {question}?")
+        box = box.partition("### ")[0].replace("*", "")
+        for sentence in re.split(r"(?<=\.) (?=[A-Z])", text):
+            assert sentence in box, sentence
