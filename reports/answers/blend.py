@@ -118,13 +118,13 @@ def _sure(found: Choice, others: list[Choice]) -> list[str]:
     for other in others[:NAMED]:
         title, rows = other.comparison.ground["dataset"], other.rows.to_dict("records")
         better = [row for row in rows if row["verdict"] == BETTER]
-        worse = [row for row in rows if row["verdict"] == WORSE and row["label"] in alike]
+        behind = [row for row in rows if row["verdict"] == WORSE and row["label"] in alike]
         if better:
             told = listed([f"{row['label']} ({_change(row)})" for row in better], NAMED)
             said.append(f"Test sets disagree: on {title} the error is lower with {told}.")
-        elif worse:
-            told = listed([f"{row['label']} ({_change(row)})" for row in worse], NAMED)
-            said.append(f"On {title} none is significantly better either; {told} {_is(worse)} significantly worse.")
+        elif behind:
+            told = listed([f"{row['label']} ({_change(row)})" for row in behind], NAMED)
+            said.append(f"On {title} none is significantly better either; {told} {_is(behind)} significantly worse.")
         else:
             agreeing.append(title)
     if agreeing:
