@@ -187,7 +187,7 @@ def named(comparison: Comparison, name: str) -> pd.DataFrame:
 class Purchase:
     """Which labels to buy by a whole store: `plans` at the prices given, then at other ratios of prices, or why there are none.
 
-    `command` is the sweep that would make a plan possible, `otherwise` says in words what to do where there is none.
+    `command` is the sweep that would make a plan possible, `otherwise` says in words what to do if no command would.
     """
 
     plans: list[Plan]
