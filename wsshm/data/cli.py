@@ -247,8 +247,8 @@ def prepare_(
 ) -> None:
     """Make all that the plan `photos` needs of your own photos, cut-outs and backgrounds; pictures stay where they are.
 
-    DATA/photos has images/, masks/, mattes/ (of those to validate and test on) and photos.csv, whose column split says
-    val of these. DATA/cutouts holds RGBA pictures, DATA/backgrounds pictures without people. Every fifth cut-out,
+    DATA/photos has images/, masks/ and mattes/ (of those to validate and test on); a photos.csv (columns id and split)
+    may name these otherwise. DATA/cutouts holds RGBA pictures, DATA/backgrounds pictures without people. Every fifth cut-out,
     background and photo with a matte is held back, and composites with exact mattes are made for tests. Rerun with the
     same data, it changes nothing.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from wsshm.data.composites import write_composites
@@ -17,6 +18,8 @@ PARTS = {"photos": "pairs", "cutouts": "rgba", "backgrounds": "backgrounds"}
 """DATA's folders and their layouts."""
 MANIFESTS = (*(f"{name}.parquet" for name in PARTS), "composites/composites.parquet")
 """What OUT holds."""
+TABLE = "photos.csv"
+"""In photos/: which of them are not to train on."""
 RECORD = "prepared.json"
 """In OUT: what it was made of. With it OUT is whole."""
 HELD_BACK = 5
@@ -30,9 +33,9 @@ log = logging.getLogger(__name__)
 def prepare(data: Path, out: Path, truth: str = "estimated", grade: str | None = None) -> bool:
     """Write OUT/photos.parquet, cutouts.parquet, backgrounds.parquet and composites/ from DATA's folders.
 
-    DATA holds photos/ (images/, masks/, mattes/ of those to validate and test on; photos.csv, whose column split says
-    `val` of these), cutouts/ (RGBA) and backgrounds/. Of what may be measured on, every fifth photo is for validation,
-    the others for tests. Every fifth cut-out and background is held back, and composites with exact mattes are made of
+    DATA holds photos/ (images/, masks/, mattes/ of those to validate and test on), cutouts/ (RGBA) and backgrounds/. The
+    photos to measure on are those that photos/photos.csv gives the split val or test; without that table all that have a
+    matte. Every fifth of them is for validation, the others for tests. Every fifth cut-out and background is held back, and composites with exact mattes are made of
     them. `truth` says what the photos' mattes are and `grade` what their masks are, as in `import_layout`. OUT is there whole
     or not at all; returns False where it was made from the same data before. Raises UserError where DATA lacks something, or
     OUT holds anything else.
@@ -84,8 +87,19 @@ def _imported(data: Path, name: str, truth: str, grade: str | None) -> Manifest:
             " for tests; add some"
         )
     if name == "photos":
+        if not (data / name / TABLE).exists():
+            found = _with_mattes_measured_on(found)
         _check_measured(found, data / name)
     return found
+
+
+def _with_mattes_measured_on(photos: Manifest) -> Manifest:
+    """All photos with mattes moved out of those to train on, which learn from their masks alone."""
+    samples = [replace(sample, split="val") if sample.matte else sample for sample in photos.samples]
+    moved = sum(sample.matte is not None for sample in photos.samples)
+    if moved:
+        log.info("no %s says otherwise: the %d photos with mattes are those to validate and test on", TABLE, moved)
+    return Manifest(photos.root, samples)
 
 
 def _check_measured(photos: Manifest, folder: Path) -> None:
@@ -94,10 +108,12 @@ def _check_measured(photos: Manifest, folder: Path) -> None:
     with_matte = sum(sample.matte is not None for sample in measured_on)
     if with_matte < HELD_BACK:
         others = sum(sample.matte is not None for sample in photos.samples) - with_matte
-        which = f"the {others} others with mattes" if others else "photos with mattes"
+        remedy = "put more into mattes/, named as their photos"
+        if others:
+            remedy = f"give the {others} others with mattes the split val in {TABLE} (columns id and split)"
         raise UserError(
             f"{folder} has {with_matte} photos with mattes to validate and test on, and at least {HELD_BACK} are"
-            f" needed; give {which} the split val in {folder.name}.csv (columns id and split)"
+            f" needed; {remedy}"
         )
     if with_matte < len(measured_on):
         without = [sample.id for sample in measured_on if sample.matte is None]

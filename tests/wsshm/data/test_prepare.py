@@ -83,15 +83,29 @@ def test_another_folder_is_not_written_to(data: Path, prepared: Path, tmp_path: 
     assert not list(tmp_path.glob(".M*"))
 
 
+def test_without_a_table_photos_with_mattes_are_measured_on(data: Path, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "DATA")
+    (tmp_path / "DATA" / "photos" / "photos.csv").unlink()
+    assert prepare(tmp_path / "DATA", tmp_path / "M")
+    made, known = (Manifest.read(folder / "photos.parquet").samples for folder in (tmp_path / "M", prepared))
+    assert {sample.id: sample.split for sample in made} == {sample.id: sample.split for sample in known}
+
+
+def edited(data: Path, old: str, new: str) -> None:
+    table = data / "photos" / "photos.csv"
+    assert old in table.read_text()
+    table.write_text(table.read_text().replace(old, new))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda data: shutil.rmtree(data / "cutouts"), "has no folder cutouts/; put photos into"),
         (
-            lambda data: (data / "photos" / "photos.csv").unlink(),
+            lambda data: edited(data, ",val", ",train"),
             r"has 0 photos with mattes to validate and test on, and .* give the 10 others with mattes the split val in",
         ),
-        (lambda data: shutil.rmtree(data / "photos" / "mattes"), "at least 5 are needed; give photos with mattes the"),
+        (lambda data: shutil.rmtree(data / "photos" / "mattes"), "at least 5 are needed; put more into mattes/"),
     ],
 )
 def test_what_is_missing_is_said_with_the_remedy(data: Path, tmp_path: Path, change, said: str) -> None:
