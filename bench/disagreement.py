@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.store import TEACHER, Store
-from wsshm.config import BlendConfig
 from wsshm.console import track
 from wsshm.data import pictures
 from wsshm.data.manifest import Manifest
@@ -26,6 +25,7 @@ from wsshm.prediction.forward import pick_device, predict_matte
 from wsshm.prediction.protocols import Short
 
 REGIONS = ("whole", "unknown")  # the rest is their difference
+BAND = 0.04  # radius of `unknown` around a mask's edge, of the shorter side
 
 
 def held_against_masks(
@@ -78,7 +78,7 @@ def edge_trimap(mask: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
 
 
 def _regions(matte: NDArray[np.float32], mask: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    radius = max(1, round(BlendConfig().band * min(mask.shape)))
+    radius = max(1, round(BAND * min(mask.shape)))
     trimap = edge_trimap(mask, radius)
     sums, _ = summed_image(matte, mask.astype(np.float32), trimap, "p3m", set(REGIONS), grad=False, conn=False)
     rules = sums.rules

@@ -46,6 +46,8 @@ RESOLVED_WEIGHTS = "resolved_weights"
 EARLIER_DATA: dict[str, Any] = {"test": ["procedural/test"], "procedural": {"mask_coarseness": 1.0}}
 """What a plan means that an earlier release wrote down: its test set, and how its masks were drawn. It names no test set, as
 plans do that are written down now (see `wsshm.config.TESTS`)."""
+EARLIER_BLEND = {"threshold": 0.5, "band": 0.04}
+"""What `method.blend` was where such a plan does not say."""
 TRAINED = "trained"  # of `speed.sizes` and `speed.models`
 
 Choices = Annotated[list[Any], pydantic.Field(min_length=1)]
@@ -379,7 +381,7 @@ def plan_of(document: dict[str, Any], where: str, assignments: list[str] | None 
     """A plan from its document, or OUT/plan.yaml's; `where` names it in a UserError."""
     document = override(document, assignments or [])
     if document.pop(RESOLVED_WEIGHTS, None) is not None and of_an_earlier_release(document):
-        document = with_earlier_data(document)
+        document = with_earlier_defaults(document)
     plan = parse(document, Plan, where)
     parse(plan.base, RunConfig, f"base of {where}")
     check_space(plan)
@@ -393,16 +395,22 @@ def of_an_earlier_release(document: dict[str, Any]) -> bool:
     return data is not None and "test" not in data
 
 
-def with_earlier_data(document: dict[str, Any]) -> dict[str, Any]:
-    """A plan's document on the data that it had then, as far as it names no others.
+def with_earlier_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """A plan's document with the data and the blend that it had then, as far as it names no others.
 
-    A run's id is of its data too: on others every finished run would be trained once more.
+    A run's id is of both: with others every finished run would be trained once more.
     """
     data = _data_of(document)
     if data is None:
         return document
+    base = document.get("base", {})
     drawn = {"procedural": EARLIER_DATA["procedural"] | (data.get("procedural") or {})}
-    return document | {"base": document.get("base", {}) | {"data": EARLIER_DATA | data | drawn}}
+    changed = base | {"data": EARLIER_DATA | data | drawn}
+    method = base.get("method") or {}
+    if isinstance(method, dict) and isinstance(blend := method.get("blend") or {}, dict):
+        blend = EARLIER_BLEND | blend
+        changed["method"] = {"boundary": blend["threshold"]} | method | {"blend": blend}  # which were one key
+    return document | {"base": changed}
 
 
 def with_tests(document: dict[str, Any], tests: Iterable[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pydantic
 import yaml
 
 from sweeps.place import Place
-from sweeps.plan import RESOLVED_WEIGHTS, Plan, of_an_earlier_release, with_earlier_data, with_tests
+from sweeps.plan import RESOLVED_WEIGHTS, Plan, of_an_earlier_release, with_earlier_defaults, with_tests
 from wsshm.config import TESTS, RunConfig, parse
 from wsshm.documents import mapping
 from wsshm.errors import UserError, redacted
@@ -90,12 +90,12 @@ def written(plan: Plan) -> dict[str, Any]:
 
 
 def going_on(plan: Plan, recorded: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
-    """The plan and what is recorded of it, both on the data that an earlier release began the sweep with, unless they name
-    others."""
+    """The plan and what is recorded of it, both with the data and the blend that an earlier release began the sweep with, unless
+    they name others."""
     if not of_an_earlier_release(recorded):
         return plan, recorded
-    base = with_earlier_data({"base": plan.base})["base"]
-    return plan.model_copy(update={"base": base}), with_earlier_data(recorded)
+    base = with_earlier_defaults({"base": plan.base})["base"]
+    return plan.model_copy(update={"base": base}), with_earlier_defaults(recorded)
 
 
 def free_keys(plan: Plan) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from reports.pareto import front
 from sweeps.estimate import Rates, Task, wall
 from sweeps.objectives import last_errors, latencies
 from sweeps.place import Place
-from sweeps.plan import Plan, of_an_earlier_release, with_earlier_data
+from sweeps.plan import Plan, of_an_earlier_release, with_earlier_defaults
 from sweeps.planned import KnownRun, read_plan, read_planned
 from sweeps.running import Running, ended, running_runs, slots
 from sweeps.variation import OWN_COLUMNS, console, shown, table, varying
@@ -124,7 +124,7 @@ def open_sweep(out: Location) -> tuple[Plan, dict[str, str], Place]:
         )
     document, weights = known
     if of_an_earlier_release(document):
-        document = with_earlier_data(document)
+        document = with_earlier_defaults(document)
     plan: Plan = parse(document, Plan, str(Place(out).plan))
     return plan, weights, Place(out, plan.stages and without_hidden(plan.stages))
 

@@ -181,10 +181,11 @@ class BlendConfig(Section):
     variant: Literal["hard", "soft", "gated"] = "gated"
     """Where the teacher's matte replaces the mask: where it sees a boundary (hard), by how much (soft), or as hard but
     only near the mask's edge (gated)."""
-    threshold: Fraction = 0.5
-    """Predicted boundary above which the teacher's matte is used (hard, gated)."""
-    band: Annotated[float, Field(gt=0.0, le=1.0)] = 0.04
-    """Radius of the band around the mask's edge, as a share of the picture's shorter side."""
+    threshold: Fraction = 0.001
+    """Predicted boundary above which the teacher's matte is used (hard, gated); next to 0, nearly everywhere in the band.
+    Without a band (hard) 0.1 to 0.5 is more like it."""
+    band: Annotated[float, Field(gt=0.0, le=1.0)] = 0.025
+    """Radius of the band around the mask's edge, as a share of the picture's shorter side: about as far as masks err."""
     feather: Fraction = 0.0
     """How far the seam between matte and mask is softened, as a share of the shorter side."""
     veto: Literal["none", "mask", "ignore"] = "mask"
@@ -216,7 +217,8 @@ class MethodConfig(Section):
     `matte_share` is the part of a batch that are composites with their mattes, the rest being natural pictures; None is
     the method's own: none of a student's after its teacher, half where both kinds are learnt at once (`joint`,
     `mean_teacher`, a `blend.teacher` that is the student's average).
-    `confidence` is `pseudo_label`'s: how sure its teacher must be of a pixel. `consistency_weight` is `mean_teacher`'s
+    `confidence` and `boundary` are `pseudo_label`'s: how sure its teacher must be of a pixel, or how much of a boundary it
+    must see there for the label to keep its fractional value. `consistency_weight` is `mean_teacher`'s
     weight of natural pictures, reached after `consistency_ramp` of its steps.
     """
 
@@ -231,6 +233,8 @@ class MethodConfig(Section):
     """What a student starts from: its teacher's weights, or the backbone's pretrained ones."""
     confidence: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9
     """pseudo_label: how sure its teacher must be of a pixel."""
+    boundary: Fraction = 0.5
+    """pseudo_label: predicted boundary above which a label keeps its fractional value."""
     consistency_weight: PositiveFloat = 0.1
     """mean_teacher: weight of natural pictures."""
     consistency_ramp: Fraction = 0.3

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from wsshm.blending import band_radius, blend, boundary_of, edge_band
-from wsshm.config import BlendConfig
 from wsshm.errors import UserError, first_line
 from wsshm.losses import Target
 from wsshm.methods.stage import Stage
 from wsshm.models.network import MattingOutput
 from wsshm.training.batches import Batch
+
+EDGE = 0.04
+"""Radius, as a share of the shorter side, of what is along a mask's edge: there it does not say that there is no boundary."""
 
 
 def target_of(batch: Batch, stage: Stage, teacher: MattingOutput | None) -> Target:
@@ -129,7 +131,7 @@ def _taught(batch: Batch, stage: Stage, output: MattingOutput) -> Target:
 
 def _without_boundary(mask: Tensor) -> Tensor:
     """Where a mask tells that there is no boundary (1): along its edge there is one, somewhere (0)."""
-    return _away_from_edge(mask, BlendConfig().band)
+    return _away_from_edge(mask, EDGE)
 
 
 def _away_from_edge(mask: Tensor, band: float) -> Tensor:

@@ -173,6 +173,7 @@ OTHERWISE = {
     "method.blended_weight": 0.5,
     "method.student_start": "backbone",
     "method.confidence": 0.8,
+    "method.boundary": 0.3,
     "method.consistency_weight": 0.5,
     "method.consistency_ramp": 0.5,
     "train.teacher_steps": 100,

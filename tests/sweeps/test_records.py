@@ -139,13 +139,15 @@ def test_what_is_timed_may_change_unless_a_search_goes_by_it(tmp_path: Path) -> 
     _recorded(made_up.plan_of(**searched, speed={"processes": 1, "target_fps": 30}), place)  # goes on
 
 
-def test_a_sweep_of_an_earlier_release_goes_on_with_its_test_set(tmp_path: Path) -> None:
+def test_a_sweep_of_an_earlier_release_goes_on_with_what_it_was(tmp_path: Path) -> None:
     """Its plan.yaml names none. One that begins now is on both sets, and says so."""
     plan, both = made_up.plan_of(), ["procedural/test", "procedural/test-shifted"]
     early = Place(Location.of(made_up.record(tmp_path / "early", plan)))
     going_on, _ = _recorded(plan, early)
     assert {config.data.test for config in configurations(going_on)} == {("procedural/test",)}
     assert {config.data.procedural.masks for config in configurations(going_on)} == {1.0}
+    blends = [config.method.blend for config in configurations(going_on) if config.method.name == "mlb"]
+    assert {(blend.threshold, blend.band) for blend in blends} == {(0.5, 0.04)}
     opened = open_plan(str(tmp_path / "early" / "plan.yaml"))[0]
     assert configurations(opened) == configurations(going_on) == configurations(open_sweep(early.out)[0])
     new = Place(Location.of(tmp_path / "new"))

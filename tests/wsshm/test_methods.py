@@ -145,7 +145,8 @@ RECIPES = {
 
 @pytest.mark.parametrize("method", RECIPES)
 def test_what_was_trained_with_an_older_release_keeps_its_address(method: str) -> None:
-    stages = stages_of(parse({"method": {"name": method}}))
+    blend = {"threshold": 0.5, "band": 0.04}  # what that release had by default
+    stages = stages_of(parse({"method": {"name": method, "blend": blend}}))
     assert digest([stage.recipe() for stage in stages]) == RECIPES[method]
 
 

@@ -55,7 +55,7 @@ def with_label(config: RunConfig, label: str) -> list[Stage]:
                 blend=method.blend if label in ("blended", "masklabel") else None,
                 photo_weight=method.blended_weight,
                 confidence=method.confidence if label == "pseudo" else 0.0,
-                threshold=method.blend.threshold if label == "pseudo" else 0.0,
+                threshold=method.boundary if label == "pseudo" else 0.0,
             )
         )
     return result

@@ -21,6 +21,6 @@ register(
         "pseudo_label",
         stages,
         about="mlb without masks: natural pictures labelled by the teacher alone",
-        reads=TAUGHT | {"method.blend.threshold", "method.confidence"},
+        reads=TAUGHT | {"method.boundary", "method.confidence"},
     )
 )

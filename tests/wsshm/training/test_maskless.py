@@ -117,7 +117,7 @@ def test_keys_of_the_configuration_reach_the_stages(root: Path) -> None:
     config = changed(
         tiny.config(root, "pseudo_label"),
         "method.confidence=0.8",
-        "method.blend.threshold=0.3",
+        "method.boundary=0.3",
         "method.matte_share=0.25",
     )
     _, student = stages_of(config)
