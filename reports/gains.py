@@ -71,6 +71,7 @@ class Gains:
 
     measure: RegionalMeasure
     baselines: tuple[str, ...]
+    rival: str | None
     judged: list[Judged]
 
     @cached_property
@@ -101,7 +102,7 @@ def gains(file: Path, measure: RegionalMeasure) -> Gains:
     asked = settings.read(file)
     stores = {root: load(root) for root in dict.fromkeys(each.store for each in asked.settings)}
     judged = [_judged(stores[each.store], each, asked, measure) for each in asked.settings]
-    return Gains(measure, asked.baselines, judged)
+    return Gains(measure, asked.baselines, asked.rival, judged)
 
 
 def measure_of(name: str, region: str | None) -> RegionalMeasure:

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "gains"
+ON = {"like": "On pictures like the training ones", "unlike": "On pictures unlike the training ones"}
 OTHER = "best other method on validation"
 NARROWEST = 26  # letters in a line of a column's head
 WIDEST = 100  # characters of a terminal
+BROADEST = 6  # columns of numbers in a page's table
 
 
 def tables(found: Gains, widest: int | None = WIDEST) -> list[Table]:
@@ -49,24 +51,31 @@ def sentences(found: Gains) -> list[str]:
 
 
 def markdown(found: Gains) -> str:
-    """The whole table, what it means, and the sentences."""
+    """The whole table, what it means, and the sentences; a broad table as one for each role of test set."""
     from reports.write import markdown_table  # brings matplotlib
 
     [table] = tables(found, None)
+    shown = [markdown_table(table)]
+    if len(table.columns) > 1 + BROADEST:
+        shown = []
+        for role in dict.fromkeys(role for each in found.judged for role in each.setting.tests.named):
+            part = [each for each in found.judged if role in each.setting.tests.named]
+            shown += [f"**{ON[role]}**", markdown_table(_table(found, part, role=role))]
     said = [f"- {escaped(sentence)}" for sentence in sentences(found)]
-    return "\n\n".join([markdown_table(table), escaped(table.caption), "\n".join(said)])
+    return "\n\n".join([*shown, escaped(table.caption), "\n".join(said)])
 
 
 def drawn(found: Gains) -> pd.DataFrame:
-    """What the figure shows: in each setting and role the rows of `mlb` and the best other method on validation.
+    """What the figure shows: in each setting and role the rows of `mlb`, of the rival and of the best other on validation.
 
     The rows of `Gains.frame` with `series` (the row's label, or `OTHER`) and `gain`, `gain_low`, `gain_high`: the difference
     in percent so that more is better. Raises UserError where there is nothing but baselines and controls.
     """
     frame = found.frame
     rows = frame[~frame["control"].astype(bool) & ~frame["method"].isin(found.baselines) & frame["percent"].notna()]
-    own = rows[rows["method"] == REFERENCE]
-    others = rows[(rows["method"] != REFERENCE) & rows["val_sad"].notna()].sort_values("val_sad", kind="stable")
+    by_name = rows["method"].isin([REFERENCE, found.rival])
+    own = rows[by_name].sort_values("method", key=lambda methods: methods != REFERENCE, kind="stable")
+    others = rows[~by_name & rows["val_sad"].notna()].sort_values("val_sad", kind="stable")
     best = others.drop_duplicates("setting")[["setting", "label"]]
     rows = pd.concat([own.assign(series=own["label"]), others.merge(best).assign(series=OTHER)], ignore_index=True)
     if rows.empty:
@@ -100,17 +109,19 @@ def write(found: Gains, out: Path) -> None:
     put(out, files, "the table of gains")
 
 
-def _table(found: Gains, part: list[Judged], suffix: str = "") -> Table:
-    """Methods by settings and roles; a row without any value in these settings is left out."""
+def _table(found: Gains, part: list[Judged], suffix: str = "", role: str | None = None) -> Table:
+    """Methods by settings and roles, or in one `role`; a row without any value there is left out."""
     names = [each.setting.name for each in part]
-    frame = found.frame[found.frame["setting"].isin(names)].reset_index(drop=True)
+    kept = found.frame["setting"].isin(names) & (found.frame["role"].eq(role) if role else True)
+    frame = found.frame[kept].reset_index(drop=True)
     rows = frame.set_index(["label", "setting", "role"]).to_dict("index")
     labels = [label for label in found.labels if label in set(frame["label"])]
     controls = set(frame.loc[frame["control"].astype(bool), "label"])
     columns = [method_column()]
     for each in part:
-        for role in each.setting.tests.named:
-            columns.append(Column(_head(each, role), _shown(rows, each.setting.name, role, found.measure), True))
+        for of in [role] if role else each.setting.tests.named:
+            head = _head(each, None if role else of)
+            columns.append(Column(head, _shown(rows, each.setting.name, of, found.measure), True))
     better = "below" if found.measure.lower_is_better else "above"
     sets = {role: listed(dict.fromkeys(own["dataset"])) for role, own in found.frame.groupby("role", sort=False)}
     caption = (
@@ -127,11 +138,12 @@ def _table(found: Gains, part: list[Judged], suffix: str = "") -> Table:
     return Table(f"{NAME}{suffix}", caption, columns, frame, records, title=title)
 
 
-def _head(each: Judged, role: str) -> str:
+def _head(each: Judged, role: str | None) -> str:
     """What stands above a column, in lines as narrow as its numbers."""
     said = f"{each.setting.name}, IoU {each.setting.masks.iou:.3f};"
     longest = max(map(len, said.split()))
-    return "\n".join([*textwrap.wrap(said, max(NARROWEST, longest)), f"{role};", f"minus {each.baseline.method}"])
+    roles = [f"{role};"] if role else []
+    return "\n".join([*textwrap.wrap(said, max(NARROWEST, longest)), *roles, f"minus {each.baseline.method}"])
 
 
 def _shown(rows: dict[Any, Any], setting: str, role: str, measure: RegionalMeasure) -> Callable[[Any], Cell]:

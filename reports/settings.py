@@ -129,6 +129,8 @@ class Settings(Section):
         tuple[Annotated[MethodName, pydantic.AfterValidator(_no_control)], ...], pydantic.Field(min_length=1)
     ] = ("joint", "seg_only", "matte_only")
     """Methods without a blended label; in each setting the best of them on validation is what others are compared with."""
+    rival: Annotated[MethodName, pydantic.AfterValidator(_no_control)] | None = None
+    """A method that the figure shows by its name wherever it was trained, next to mlb."""
     settings: Annotated[tuple[Setting, ...], pydantic.Field(min_length=1, max_length=26)]
     """The settings, in the order of the table; the figure names each by a letter."""
 

@@ -21,6 +21,7 @@ from reports.sections import Given, backbones
 QUESTION = "Which backbone to ship?"
 NAME = "backbone"
 FRONT = 3  # networks of a front that are named one by one
+NAMED = 5  # networks of a figure that are all named
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,12 @@ def answer(given: Given) -> Answer:
     named = [*dict.fromkeys([*shown["name"].head(1), *shown["name"].tail(1)])]
     if first.best.empty:
         named = [first.part.loc[first.part["fps"].idxmax(), "name"]]
+    if first.part["name"].nunique() <= NAMED:
+        named = [*dict.fromkeys([*named, *first.part["name"]])]
     frame = figure.data(first.part, shipping.best_by_rate(first.part), named, given.target_fps)
     caption = (
-        f"SAD over the rate that is held, {first.part['panel'].iloc[0]}; the steps join the networks that none beats."
+        "SAD over the rate that is held, the lower end of its 95 % interval,"
+        f" {first.part['panel'].iloc[0]}; the steps join the networks that none beats."
     )
     if given.target_fps:
         caption += f" Dashed: {given.target_fps:g} frames per second."

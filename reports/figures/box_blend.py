@@ -48,8 +48,15 @@ def draw(frame: pd.DataFrame) -> Figure:
     axes.margins(x=0.06)
     axes.set_xlabel(f"error above that of {shortened(str(first.loc[first['percent'] == 0, 'label'].iloc[0]), 20)}, %")
     if sets > 1:
-        named = frame.drop_duplicates("set").set_index("set")["dataset"]
+        named = _told_apart(*frame.drop_duplicates("set").sort_values("set")["dataset"].head(SETS))
         looks = {"marker": "o", "linestyle": "", "color": MUTED, "markersize": 5}
         entries = [key(shortened(named[0], 22), **looks), key(shortened(named[1], 22), markerfacecolor=PAPER, **looks)]
         figure.legend(handles=entries, loc="outside upper center", ncols=2, fontsize=TEXT - 0.5, handletextpad=0.2)
     return figure
+
+
+def _told_apart(first: str, second: str) -> tuple[str, str]:
+    """Two test sets' names without the folder or data set that both are of."""
+    of, _, name = first.rpartition("/")
+    other_of, _, other = second.rpartition("/")
+    return (name, other) if of == other_of and name != other else (first, second)

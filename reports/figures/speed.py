@@ -38,6 +38,7 @@ FRONT_NAMED, OTHERS_NAMED = 14, 6  # of a crowded panel
 CROWDED = 60  # networks: more are drawn smaller
 RING = 14  # square points, of a slower way of execution
 ON_FRONT, BEHIND, TARGET = "#0072b2", "#8fa9bf", "#d55e00"
+RINGS: Any = {"marker": "o", "linestyle": "", "markerfacecolor": "none", "markeredgecolor": BEHIND, "markersize": RING**0.5}
 COLUMNS = [
     *("panel", "scope", "setting", "way", "kind", "network", "name", "model", "architecture", "backbone"),
     *("engine", "precision", "layout", "label", "mattes", "masks", "grades"),
@@ -261,6 +262,8 @@ def draw(frame: pd.DataFrame, target_fps: float | None = None) -> Figure:
         else:
             rates.panel(axes, timed, looks)
     below = _sizes(most) if waiting and np.isfinite(most) else []
+    if any((~trained["fastest"].astype(bool)).any() for _, trained, _ in waiting):
+        below.append(key("executed in a slower way", **RINGS))
     if below or looks:
         legend_below(figure, [*below, *rates.legend(looks)])
     if waiting:

@@ -341,6 +341,7 @@ def test_what_tells_runs_apart(folder: Path, tmp_path: Path) -> None:
     [
         (document() | {"baselines": ["jiont"]}, "has baselines.0 = 'jiont'; the nearest valid choice is 'joint'"),
         (document() | {"baselines": ["oracle"]}, "impossible baselines.0 = 'oracle': a control answers a question"),
+        (document() | {"rival": "oracle"}, "impossible rival = 'oracle': a control answers a question"),
         (
             document() | {"baselines": ["mean_teacher"]},
             "has no scored run of mean_teacher with 40 mattes + 1,000 masks",
@@ -423,6 +424,36 @@ def test_what_the_figure_shows(drawn: pd.DataFrame, listed: pd.DataFrame) -> Non
     for key, row in shown.iterrows():
         percent = [float(listed.loc[key, name]) for name in ("percent", "percent_high", "percent_low")]
         assert [-row["gain"], -row["gain_low"], -row["gain_high"]] == pytest.approx(percent)
+
+
+def test_a_broad_table_is_one_for_each_kind_of_test_set(folder: Path) -> None:
+    """Four settings with two test sets each, and one with one: five columns and four, each cell as in the narrow table."""
+    given = yaml.safe_load((folder / "settings.yaml").read_text())
+    drawn, finer = given["settings"]
+    again = [drawn | {"name": f"drawn {letter}"} for letter in "abcd"]
+    broad = written(folder, given | {"settings": [*again, finer]}, "broad.yaml")
+    said = wsshm("report", "gains", broad, "--format", "markdown").out
+    tables = [part.splitlines() for part in said.split("\n\n") if part.startswith("|")]
+    narrow = wsshm("report", "gains", folder / "settings.yaml", "--format", "markdown").out
+    whole = {line.split(" | ")[0]: line.strip("|").split(" | ") for line in narrow.splitlines() if line[:1] == "|"}
+    assert [lines[0].count(" | ") for lines in tables] == [5, 4]
+    assert said.index("**On pictures like the") < said.index("**On pictures unlike the")
+    for lines, place in zip(tables, (1, 2), strict=True):
+        assert "like;" not in lines[0]
+        for line in lines[2:]:
+            cells = line.strip("|").split(" | ")
+            assert {cell.strip() for cell in cells[1:5]} == {whole[line.split(" | ")[0]][place].strip()}
+
+
+def test_a_rival_is_drawn_by_its_name(folder: Path) -> None:
+    text = (folder / "settings.yaml").read_text()
+    (folder / "rival.yaml").write_text(f"rival: matte_then_seg\n{text}")
+    found = gains_table.drawn(gains.gains(folder / "rival.yaml", BY_NAME["sad"]))
+    by_role = found[found["setting"] == "drawn, 128 px"].groupby("role")["series"].agg(set)
+    # pseudo_label is the best of what is left.
+    series = {"mlb, teacher=average", "mlb, teacher=stage", "matte_then_seg", gains_table.OTHER}
+    assert dict(by_role) == {"like": series, "unlike": series}
+    assert set(found.loc[found["series"] == gains_table.OTHER, "label"]) == {"pseudo_label"}
 
 
 def test_every_mark_stands_at_its_gain(drawn: pd.DataFrame) -> None:
