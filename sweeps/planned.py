@@ -90,8 +90,8 @@ def written(plan: Plan) -> dict[str, Any]:
 
 
 def going_on(plan: Plan, recorded: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
-    """The plan and what is recorded of it, both with the data and the blend that an earlier release began the sweep with, unless
-    they name others."""
+    """The plan and what is recorded of it, both with the data and the blend that an earlier release began the sweep with,
+    unless they name others."""
     if not of_an_earlier_release(recorded):
         return plan, recorded
     base = with_earlier_defaults({"base": plan.base})["base"]

@@ -54,7 +54,9 @@ def draw(frame: pd.DataFrame) -> Figure:
     figure.draw_without_rendering()
     points = [
         Point(row.fps_low, row.mean, shortened(str(row.network), LONGEST), INK)
-        for row in frame[frame["named"].astype(bool)].sort_values(["on_front", "mean"], ascending=[False, True]).itertuples()
+        for row in frame[frame["named"].astype(bool)]
+        .sort_values(["on_front", "mean"], ascending=[False, True])
+        .itertuples()
     ]
     name_apart(axes, points, frame[["fps_low", "mean"]].to_numpy(), size=TEXT - 0.5, bold=())
     return figure

@@ -38,7 +38,13 @@ FRONT_NAMED, OTHERS_NAMED = 14, 6  # of a crowded panel
 CROWDED = 60  # networks: more are drawn smaller
 RING = 14  # square points, of a slower way of execution
 ON_FRONT, BEHIND, TARGET = "#0072b2", "#8fa9bf", "#d55e00"
-RINGS: Any = {"marker": "o", "linestyle": "", "markerfacecolor": "none", "markeredgecolor": BEHIND, "markersize": RING**0.5}
+RINGS: Any = {
+    "marker": "o",
+    "linestyle": "",
+    "markerfacecolor": "none",
+    "markeredgecolor": BEHIND,
+    "markersize": RING**0.5,
+}
 COLUMNS = [
     *("panel", "scope", "setting", "way", "kind", "network", "name", "model", "architecture", "backbone"),
     *("engine", "precision", "layout", "label", "mattes", "masks", "grades"),
@@ -247,7 +253,9 @@ def draw(frame: pd.DataFrame, target_fps: float | None = None) -> Figure:
     looks = rates.looks_of(pd.concat(alone)) if alone else {}
     for axes, (name, part) in zip(grid[:, 0], panels, strict=True):
         trained, timed = part[part["kind"] == "trained"], part[part["kind"] != "trained"]
-        axes.set_title(name)
+        dots = trained[trained["fastest"].astype(bool)]
+        rings = len(dots) < len(trained)
+        axes.set_title(f"{name}; dots: {timings.way(dots.iloc[0])}" if rings and executed_alike(dots) else name)
         axes.set_xlabel("frames per second (logarithmic), more is better")
         if len(trained):
             low, high = part["fps_low"].min(), part["fps_high"].max()
@@ -276,11 +284,17 @@ def draw(frame: pd.DataFrame, target_fps: float | None = None) -> Figure:
             tell(axes, row["fps"], row["mean"], said(row), max(RADIUS, size**0.5 / 2 + 2))
         for row in fastest.to_dict("records"):
             tell(axes, row["fps"], axes.get_ylim()[0], said(row))
-        chosen = named(trained[trained["fastest"].astype(bool)])
-        points = [Point(row.fps, row.mean, row.name, INK) for row in chosen.rename(columns=str).itertuples(index=False)]
-        bold = tuple(trained.loc[trained["on_front"].astype(bool), "name"])
+        dots = trained[trained["fastest"].astype(bool)]
+        dots = dots.assign(label=dots["network"] if executed_alike(dots) else dots["name"])
+        points = [Point(row.fps, row.mean, row.label, INK) for row in named(dots).itertuples(index=False)]
+        bold = tuple(dots.loc[dots["on_front"].astype(bool), "label"])
         name_apart(axes, points, trained[["fps", "mean"]].to_numpy(), size=8, bold=bold)
     return figure
+
+
+def executed_alike(dots: pd.DataFrame) -> bool:
+    """Whether all networks are shown as executed in one way, which their names then need not say."""
+    return len(dots[WAY].drop_duplicates()) == 1
 
 
 def named(trained: pd.DataFrame) -> pd.DataFrame:

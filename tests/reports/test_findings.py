@@ -52,7 +52,7 @@ def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WSSHM_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(dataset, "usable_cores", lambda: 1)  # drawn in this process, where the next lines hold
-        for name in ("draw_photo", "draw_cutout"):
+        for name in ("draw_photo", "draw_cutout", "draw_shifted"):
             patch.setattr(dataset, name, lambda *_: (np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8)))
         patch.setattr(dataset, "background", lambda *_: np.zeros((*size, 3), np.float32))
         yield

@@ -35,10 +35,10 @@ def prepare(data: Path, out: Path, truth: str = "estimated", grade: str | None =
 
     DATA holds photos/ (images/, masks/, mattes/ of those to validate and test on), cutouts/ (RGBA) and backgrounds/. The
     photos to measure on are those that photos/photos.csv gives the split val or test; without that table all that have a
-    matte. Every fifth of them is for validation, the others for tests. Every fifth cut-out and background is held back, and composites with exact mattes are made of
-    them. `truth` says what the photos' mattes are and `grade` what their masks are, as in `import_layout`. OUT is there whole
-    or not at all; returns False where it was made from the same data before. Raises UserError where DATA lacks something, or
-    OUT holds anything else.
+    matte. Every fifth of them is for validation, the others for tests. Every fifth cut-out and background is held back,
+    and composites with exact mattes are made of them. `truth` says what the photos' mattes are and `grade` what their masks
+    are, as in `import_layout`. OUT is there whole or not at all; returns False where it was made from the same data before.
+    Raises UserError where DATA lacks something, or OUT holds anything else.
     """
     missing = [name for name in PARTS if not (data / name).is_dir()]
     if missing:
