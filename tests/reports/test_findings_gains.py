@@ -18,7 +18,7 @@ from tests.reports.stored_findings import HERE, TEXT, of_images
 
 PAGE = TEXT.partition("## On one page")[2].partition("\n## ")[0]
 
-RIVAL = TEXT.partition("<!-- rival: confident_masks -->")[2].partition("```")[0]
+RIVALS = {name: TEXT.partition(f"<!-- rival: {name} -->")[2].split("\n\n")[1] for name in ("confident_masks", "ddc")}
 NUMBER = r"[−+]\d+\.\d"
 TESTS = {
     "photos": ("photos-grades", "photos.parquet"),
@@ -53,7 +53,7 @@ def test_every_number_of_the_sentences_stands_in_a_table() -> None:
     numbered = re.findall(r"^\d+\. .*", PAGE, re.MULTILINE)
     assert len(numbered) == 10
     cells = re.findall(rf"({NUMBER})(?: better| worse)? \(({NUMBER} to {NUMBER}), ", block("whole") + block("unknown"))
-    shown = re.findall(rf"({NUMBER})% \[({NUMBER})%, ({NUMBER})%\]", minuses(RIVAL))
+    shown = re.findall(rf"({NUMBER})% \[({NUMBER})%, ({NUMBER})%\]", minuses("\n".join(RIVALS.values())))
     cells += [(number, f"{low} to {high}") for number, low, high in shown]
     said = re.findall(r"([−+]\d+\.\d) % \(([−+]\d+\.\d to [−+]\d+\.\d)\)", "\n".join(numbered))
     assert len(said) >= 15
@@ -69,16 +69,15 @@ def test_runs_differ_from_joint_only_in_their_method(store: str) -> None:
     assert len(alike) == len(masks)
 
 
+@pytest.mark.parametrize("rival", RIVALS)
 @pytest.mark.parametrize("name", TESTS)
-def test_mlb_beside_the_confident_areas_is_as_the_command_prints_it(name: str) -> None:
+def test_mlb_beside_a_rival_is_as_the_command_prints_it(name: str, rival: str) -> None:
     store, dataset = TESTS[name]
     frames = load(HERE / "findings" / store)
     wanted = measures("sad,mse,sad_unknown", None, (), WITH_FURTHER)
-    frame = pd.concat(
-        table.frame for table in against.tables(frames, scored(frames, CostModel()), "confident_masks", wanted)
-    )
+    frame = pd.concat(table.frame for table in against.tables(frames, scored(frames, CostModel()), rival, wanted))
     rows = frame[(frame["dataset"] == dataset) & (frame["method"] == "mlb") & ~frame["label"].str.contains("stage")]
-    [line] = re.findall(rf"^\| {re.escape(name)} \|(.*)\|$", RIVAL, re.MULTILINE)
+    [line] = re.findall(rf"^\| {re.escape(name)} \|(.*)\|$", RIVALS[rival], re.MULTILINE)
     assert [cell.strip() for cell in line.split("|")] == [
         f"{row.percent:+.1f}% [{row.percent_low:+.1f}%, {row.percent_high:+.1f}%]" for row in rows.itertuples()
     ]
