@@ -56,7 +56,10 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def _told_apart(first: str, second: str) -> tuple[str, str]:
-    """Two test sets' names without the folder or data set that both are of."""
-    of, _, name = first.rpartition("/")
-    other_of, _, other = second.rpartition("/")
-    return (name, other) if of == other_of and name != other else (first, second)
+    """Two test sets' names without the folder or data set that both are of, else without what a file's name repeats."""
+    (of, _, name), (other_of, _, other) = (each.removesuffix(".parquet").rpartition("/") for each in (first, second))
+    if name != other and (
+        of == other_of or all(folder in ("", own) for folder, own in ((of, name), (other_of, other)))
+    ):
+        return name, other
+    return first, second

@@ -7,6 +7,7 @@ import re
 
 import hypothesis
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from matplotlib.text import Text
 from bench.cost import CostModel
 from bench.store import Store
 from reports.comparison import compare
-from reports.figures import cost, curves, methods, qualitative, speed, style
+from reports.figures import box_blend, cost, curves, methods, qualitative, speed, style
 from reports.figures.labels import name_apart
 from reports.load import load
 from tests.reports import stored_findings
@@ -257,3 +258,20 @@ def test_a_legend_has_no_more_columns_than_fit():
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8.5)
     figure.draw_without_rendering()
     assert legend.get_window_extent().width <= figure.bbox.width
+
+
+@pytest.mark.parametrize(
+    ("sets", "shown"),
+    [
+        (("procedural/test", "procedural/test-shifted"), ["test", "test-shifted"]),
+        (("photos.parquet", "painted/painted.parquet"), ["photos", "painted"]),
+        (("a/test", "b/test"), ["a/test", "b/test"]),
+        (("a/x.parquet", "b/y.parquet"), ["a/x.parquet", "b/y.parquet"]),
+    ],
+)
+def test_a_small_figures_legend_tells_test_sets_apart_in_few_letters(sets: tuple[str, str], shown: list[str]) -> None:
+    own = {"label": "joint", "mean": 1.0, "percent": 0.0, "low": np.nan, "high": np.nan, "verdict": ""}
+    frame = pd.DataFrame([own | {"set": place, "dataset": name} for place, name in enumerate(sets)])
+    with style.theme():
+        [legend] = box_blend.draw(frame).legends
+    assert [text.get_text() for text in legend.get_texts()] == shown
