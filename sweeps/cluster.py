@@ -143,6 +143,11 @@ class Ask:
         """CPUs of a worker and of those that make its samples."""
         return dict(self.worker).get("CPU", 0.0) + self.streaming
 
+    def _told(self) -> str:
+        """What a run's workers ask for, in words."""
+        own = [f"{self.fewest * amount:g} {kind}" for kind, amount in self.worker if not kind.startswith(ACCELERATOR)]
+        return f"{' and '.join(own)} ({self.fewest} worker{'s' * (self.fewest != 1)})"
+
     def refuse(self, nodes: list[growth.Resources]) -> NoReturn:
         """Raise UserError: these nodes, all there are or may come, hold no such run; Ray would wait for ever."""
         for kind, amount in self.worker:
@@ -156,8 +161,8 @@ class Ask:
                 )
             if self.fewest * amount > have + 1e-9:
                 raise UserError(
-                    f"each run asks for {self.fewest * amount:g} {kind} ({self.fewest} workers) but the cluster has {have:g};"
-                    " lower base.train.workers, cpus_per_worker or gpus_per_worker"
+                    f"each run asks for {self._told()} but the cluster has {have:g} {kind}; lower base.train.workers,"
+                    " gpus_per_worker, cpus_per_worker or loader_workers (each a CPU more)"
                 )
         if self.streaming and self.places(nodes) >= self.fewest:
             raise UserError(

@@ -18,6 +18,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from bench import provenance, settings, speed
 from bench.store import SETTLED
+from reports.document import counted
 from reports.page import build
 from sweeps import tracking
 from sweeps.best import best_run, next_steps, record_best
@@ -125,7 +126,7 @@ class _Sweep:
     def run(self) -> Outcome:
         """All steps, in order."""
         plan, place = self.plan, self.place
-        log.info("plan %s: opening the data (the embedded set is drawn on first use)", plan.name)
+        log.info("plan %s: opening the data", plan.name)
         runs = expand(plan, self.weights)
         samples = self._samples() if plan.search.algorithm == "optuna" else []
         for run in {(run.data_fingerprint, *run.config.data.named): run for run in runs + samples}.values():
@@ -193,7 +194,7 @@ class _Sweep:
         settled = self.place.store.settled()
         todo = [run for run in runs if run.run_id not in settled]
         if runs:
-            log.info("%d runs, %d of them finished already", len(runs), len(runs) - len(todo))
+            log.info("%s, %d finished already", counted(len(runs), "run"), len(runs) - len(todo))
         # Runs in addition to the space are the baseline of the others, and never stopped early.
         apart = self.plan.search.scheduler is not None
         self._fit([run for run in todo if apart and run.beside], None)
@@ -266,7 +267,7 @@ class _Sweep:
         assert self.watch, "runs are trained in a cluster"
         self.watch.holds_a_run = room.holds_a_run
         self.watch.on_look = Slots(self.place, room, todo, self.settled).tell
-        log.info("training %d runs, %d at a time", todo, room.at_once)
+        log.info("training %s, %d at a time", counted(todo, "run"), room.at_once)
         return room.at_once
 
     def _tune(self, space: dict[str, Any], config: tune.TuneConfig, watcher: Watcher) -> None:

@@ -12,7 +12,7 @@ from reports import choice, printed, shipping
 from reports.answers import Question, register
 from reports.choice import CLOSE, MEASURE
 from reports.comparison import Comparison
-from reports.document import Answer, Picture, between, counted, decimals, number
+from reports.document import Answer, Picture, between, counted, decimals, network_name, number
 from reports.figures import box_networks as figure
 from reports.figures import speed
 from reports.per_image import paired_differences
@@ -73,6 +73,8 @@ def answer(given: Given) -> Answer:
         "SAD over the rate that is held, the lower end of its 95 % interval,"
         f" {first.part['panel'].iloc[0]}; the steps join the networks that none beats."
     )
+    if first.part["architecture"].nunique() > 1:
+        caption += f" Where no decoder is named it is {network_name(first.part['architecture'].mode()[0])}."
     if given.target_fps:
         caption += f" Dashed: {given.target_fps:g} frames per second."
     picture = Picture("answer-backbone", QUESTION, caption, figure.draw(frame), frame)

@@ -11,7 +11,7 @@ from reports.answers import Question, register
 from reports.averages import seeds_of
 from reports.choice import Choice
 from reports.comparison import Comparison
-from reports.document import Answer, Picture, between, counted, listed, number
+from reports.document import Answer, Picture, between, counted, listed, network_name, number
 from reports.figures import box_blend as figure
 from reports.load import Frames
 from reports.sections import Given
@@ -28,6 +28,7 @@ def answer(given: Given) -> Answer:
     """The method to train, and whether it blends; where no two were compared, what would compare them."""
     frames, seed_of = given.frames, seeds_of(given.frames.runs.set_index("run_id"))
     groups = choice.groups(given.comparisons, frames.runs)
+    networks = max(map(len, groups), default=0)
     found = next((made for group in groups if (made := choice.choose(group[0], seed_of))), None)
     if found is None:
         return _unanswered(frames, [group[0] for group in groups])
@@ -40,7 +41,9 @@ def answer(given: Given) -> Answer:
     )
     picture = Picture("answer-blend", QUESTION, caption, figure.draw(frame), frame)
     text, why = _answer(found, frames)
-    return Answer(NAME, QUESTION, text, " ".join([why, *_warning(others)]), _sure(found, others), picture, "methods")
+    return Answer(
+        NAME, QUESTION, text, " ".join([why, *_warning(others)]), _sure(found, others, networks), picture, "methods"
+    )
 
 
 def _answer(found: Choice, frames: Frames) -> tuple[str, str]:
@@ -103,7 +106,7 @@ def _warning(others: list[Choice]) -> list[str]:
     return [f"On {listed(better, NAMED)}, though, {names} {verb} significantly better."]
 
 
-def _sure(found: Choice, others: list[Choice]) -> list[str]:
+def _sure(found: Choice, others: list[Choice], networks: int) -> list[str]:
     """What is and is not significantly different from the chosen method, on every test set, and what that rests on."""
     name, said = found.head["method"], []
     if alike := found.names(NOT_SIGNIFICANT):
@@ -130,7 +133,11 @@ def _sure(found: Choice, others: list[Choice]) -> list[str]:
     if agreeing:
         said.append(f"On {listed(agreeing)} none is significantly better either.")
     seeds = printed.seeds([found.head["seeds"]])
-    return [*said, f"From {found.comparison.pictures}, {seeds}, {found.budget}."]
+    said.append(f"From {found.comparison.pictures}, {seeds}, {found.budget}.")
+    if networks > 1:
+        own = network_name(f"{found.comparison.network['architecture']} over {found.comparison.network['backbone']}")
+        said.append(f"Of {networks} networks this is about {own}; the section has the others.")
+    return said
 
 
 def _is(rows: list[dict]) -> str:

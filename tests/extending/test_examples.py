@@ -44,7 +44,7 @@ DRAWN = {
     "budgets": "[{mattes: 4, masks: 8}]",
 }
 PLANS = {
-    "own-photos": ["joint", "seg_only", "confident_masks", "mlb"],
+    "own-photos": ["joint", "seg_only", "mlb", "confident_masks"],
     "own-backbones": ["mlb"] * 2,
     "own-method": ["joint", "mlb", "soft_masks", "soft_masks", "soft_masks"],
 }

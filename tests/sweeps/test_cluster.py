@@ -81,9 +81,9 @@ def test_as_many_runs_as_their_workers_fit(machine, cpus: int, gpus: int, option
 
 def test_an_impossible_request_is_refused(machine) -> None:
     machine(3)
-    with pytest.raises(UserError, match=r"asks for 4 CPU \(4 workers\) but the cluster has 3; lower"):
+    with pytest.raises(UserError, match=r"asks for 4 CPU \(4 workers\) but the cluster has 3 CPU; lower"):
         at_once(workers=4)
-    with pytest.raises(UserError, match=r"asks for 1 GPU .* has 0"):
+    with pytest.raises(UserError, match=r"asks for .*1 GPU \(1 worker\) .* has 0 GPU"):
         at_once(gpus_per_worker=1)
 
 
@@ -136,7 +136,7 @@ def test_elastic_runs_need_their_fewest_workers_and_get_their_most(machine) -> N
     machine(33, 4)
     assert at_once(gpus_per_worker=1, workers=(1, 2)) == 2
     assert at_once(gpus_per_worker=1, workers=(2, 8), batch=840) == 1
-    with pytest.raises(UserError, match=r"asks for 6 GPU \(6 workers\) but the cluster has 4"):
+    with pytest.raises(UserError, match=r"asks for 6 CPU and 6 GPU \(6 workers\) but the cluster has 4 GPU"):
         at_once(gpus_per_worker=1, workers=(6, 8), batch=168)
 
 

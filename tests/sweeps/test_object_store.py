@@ -50,7 +50,7 @@ def test_a_sweep_on_an_object_store(uri: str, tmp_path: Path) -> None:
 
     again = sweep(uri, *OPTIONS)
     assert again.returncode == 0
-    assert "1 runs, 1 of them finished already" in again.err  # type: ignore[attr-defined]
+    assert "1 run, 1 finished already" in again.err  # type: ignore[attr-defined]
 
     status = subprocess.run(
         [sys.executable, "-m", "sweeps", "status", uri], cwd=ROOT, capture_output=True, text=True, check=True

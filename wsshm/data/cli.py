@@ -248,9 +248,10 @@ def prepare_(
     """Make all that the plan `photos` needs of your own photos, cut-outs and backgrounds; pictures stay where they are.
 
     DATA/photos has images/, masks/ and mattes/ (of those to validate and test on); a photos.csv (columns id and split)
-    may name these otherwise. DATA/cutouts holds RGBA pictures, DATA/backgrounds pictures without people. Every fifth cut-out,
-    background and photo with a matte is held back, and composites with exact mattes are made for tests. Rerun with the
-    same data, it changes nothing.
+    may name these otherwise. DATA/cutouts holds RGBA pictures, DATA/backgrounds pictures without people. Of the photos
+    with mattes one in five is for validation, the others are for tests, and none is trained on. Every fifth cut-out and
+    background is held back, and composites with exact mattes are made for tests. Rerun with the same data, it changes
+    nothing.
 
     Example: wsshm data prepare mine --out prepared
     """
@@ -262,7 +263,10 @@ def prepare_(
     for name in MANIFESTS:
         typer.echo(f"{out / name}: {_split_counts(Manifest.read(out / name))}")
     photos = shlex.quote(str(out / MANIFESTS[0]))
-    typer.echo(f"how far its masks err, by which the blend's band is set: wsshm data stats {photos}")
+    if truth == "estimated":
+        typer.echo("the photos' mattes count as estimated, which every score then says; exact ones: --truth exact")
+    typer.echo(f"does each mask fit its photo: wsshm data check {photos}")
+    typer.echo(f"how far do its masks err, which says how wide to blend: wsshm data stats {photos}")
     typer.echo(f"next: wsshm sweep run photos {set_option('base.data.root', str(out))}")
 
 

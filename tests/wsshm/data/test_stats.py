@@ -85,6 +85,7 @@ def test_masks_are_said_to_be_like_a_grade(wsshm, manifest: Path, tmp_path: Path
         r"boundary error (\S+) thousandths .* \(a blend as wide: method\.blend\.band=(\S+)\)", out
     )[0]
     assert float(band) == pytest.approx(float(far) / 1000, abs=6e-5)
+    assert "gained nothing from a blend" not in out
     read = Manifest.read(manifest)
     a, b, c = read.samples
     stated = [replace(a, attributes={"mask_grade": "expert"}), b, c]
