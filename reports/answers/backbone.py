@@ -73,7 +73,7 @@ def answer(given: Given) -> Answer:
         "SAD over the rate that is held, the lower end of its 95 % interval,"
         f" {first.part['panel'].iloc[0]}; the steps join the networks that none beats."
     )
-    if first.part["architecture"].nunique() > 1:
+    if len(set(first.part["architecture"])) > 1:
         caption += f" Where no decoder is named it is {network_name(first.part['architecture'].mode()[0])}."
     if given.target_fps:
         caption += f" Dashed: {given.target_fps:g} frames per second."

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from reports.cli import app
 from tests.reports.stored_findings import HERE, TEXT, bounds, of_images, stored, table, together
 
 MASK, TEACHER = "the mask", "the teacher's matte"
@@ -143,3 +146,16 @@ def test_scores_against_masks_are_those_of_their_rows() -> None:
                 expected = [f"{scores[measure].mean():.3f}" for measure in ("iou", "boundary_f")]
             assert cells[2 * place : 2 * place + 2] == expected
         assert runs.keys() <= shown.keys()
+
+
+def test_which_labels_next_is_what_the_command_prints() -> None:
+    """The sentences below the command in the section, each as it stands."""
+    section = TEXT.partition("### Which labels")[2].partition("\n### ")[0]
+    [command] = re.findall(r"^wsshm report (plan-budget .+)$", section, re.MULTILINE)
+    words = [word.replace("reports/findings", str(HERE / "findings")) for word in shlex.split(command)]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    quoted = re.findall(r"^> (.+)$", section, re.MULTILINE)
+    assert len(quoted) >= 2
+    printed = " ".join(done.output.split())
+    assert [line for line in quoted if " ".join(line.split()) not in printed] == []
