@@ -38,7 +38,7 @@ WAYS = {("methods", "mlb"): ("mlb_masklabel", "oracle")}
 WAYS |= {(store, "mlb, one stage"): ("joint", "oracle, one stage") for store in ("methods", "larger")}
 # The plans of the stores that hold runs on the embedded set, as `wsshm sweep run` takes them.
 PLANS = {"quickstart": "quickstart"}
-TODAYS = ("drawn-polygon", "drawn-fine", "networks")
+TODAYS = ("drawn-polygon", "drawn-fine", "networks", "labels")
 PLANS |= {
     name: str(HERE / "findings" / f"{name}.yaml")
     for name in (*TODAYS, "methods", "schedules", "coarse", "shares", "larger", "larger-finer", "between")
