@@ -27,7 +27,7 @@ from torch import nn
 from wsshm import ray_cluster
 from wsshm.config import RunConfig
 from wsshm.cores import usable_cores
-from wsshm.data.procedural import make
+from wsshm.data.procedural.dataset import SHIFTED, make
 from wsshm.data.sources import open_sources
 from wsshm.errors import UserError
 from wsshm.files.location import Location
@@ -43,7 +43,7 @@ from wsshm.training.run_plan import RunPlan
 from wsshm.training.steps import DTYPES, lr_at
 from wsshm.training.worker import set_up_torch
 
-PICTURES = {"cutouts": 6, "backgrounds": 6, "natural": 12, "val": 4, "test": 4}
+PICTURES = {"cutouts": 6, "backgrounds": 6, "natural": 12, "val": 4, "test": 4, SHIFTED: 1}
 ROOT = Path("/tmp")  # Ray's sockets lie below, and a socket's path may have about a hundred characters
 SEGMENT_S = 1.0
 TRAINER = "RayTrainWorker"  # as Ray calls the process
