@@ -6,6 +6,8 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ from tests.wsshm.data.test_cli import wsshm
 from wsshm.data.importing import import_layout
 from wsshm.data.manifest import Manifest
 from wsshm.data.pictures import write_png
-from wsshm.data.stats import Spread, boundary_error, by_split, measure
+from wsshm.data.stats import Spread, boundary_error, by_split, grade_sentences, measure
 from wsshm.metrics import score_mask
 
 __all__ = ["wsshm"]  # a fixture
@@ -139,3 +141,11 @@ def test_the_figure_has_a_panel_for_each_quantity(wsshm, manifest: Path, tmp_pat
     assert (code, out.splitlines()[-1]) == (0, str(tmp_path / "s.png"))
     with Image.open(tmp_path / "s.png") as drawn:
         assert drawn.width > 4 * drawn.height
+
+
+@pytest.mark.parametrize(("far", "nothing"), [(2.4, True), (3.0, True), (3.1, False), (19.0, False)])
+def test_nearly_exact_masks_are_said_to_gain_nothing_from_a_blend(far: float, nothing: bool) -> None:
+    mask: Any = SimpleNamespace(mask_grade=None, mask_iou=0.97, mask_boundary_error=far)
+    [said] = grade_sentences([mask])
+    assert f"method.blend.band={far / 1000:.4f}" in said
+    assert ("gained nothing from a blend: compare joint and seg_only first" in said) == nothing
