@@ -271,4 +271,4 @@ def test_early_stopping_settles_runs_and_frees_their_places(data: Path, tmp_path
     assert (longest[stopped.index] < 6).all()
     assert f"{len(stopped)} stopped early" in process.out  # type: ignore[attr-defined]
     again = sweep(out, "--set", "base.method.name=seg_only", plan=mine)
-    assert "5 runs, 5 of them finished already" in again.err  # type: ignore[attr-defined]
+    assert "5 runs, 5 finished already" in again.err  # type: ignore[attr-defined]
