@@ -57,6 +57,7 @@ def test_every_number_of_the_sentences_stands_in_a_table() -> None:
     cells += [(number, f"{low} to {high}") for number, low, high in shown]
     said = re.findall(r"([−+]\d+\.\d) % \(([−+]\d+\.\d to [−+]\d+\.\d)\)", "\n".join(numbered))
     assert len(said) >= 15
+    assert "()" not in PAGE
     assert set(said) <= set(cells)
 
 
