@@ -375,7 +375,7 @@ def test_a_sweep_as_a_job_of_a_real_cluster(tmp_path: Path) -> None:
         del environment[plugins.VARIABLE]
         refused = submit("smoke", "--out", str(tmp_path / "gpu"), "--set", "base.train.gpus_per_worker=1")
         assert refused.returncode == 2, refused.stdout + refused.stderr
-        assert "asks for 1 GPU" in refused.stdout
+        assert "each run asks for 1 CPU and 1 GPU (1 worker) but the cluster has 0 GPU" in refused.stdout
         assert "the job ended with exit status 2" in refused.stderr
 
         command = ["ray", "job", "submit", "--address", address, "--working-dir", ".", "--runtime-env-json"]
