@@ -124,11 +124,13 @@ class Report:
         return tables.speed(self._frames.speed).frame
 
     def leaderboard(self, sort: str = "sad") -> pd.DataFrame:
-        """Every cell of every network, ranked within its ground; see `reports.leaderboard`."""
+        """Every cell of every network, ranked within its ground, `fps_of` what its rates are of; see `reports.leaderboard`."""
         from reports.leaderboard import boards
 
         ranked = boards(self._frames, self.prices, sort, self._comparisons)
-        return pd.concat([board.frame.assign(ground=board.title) for board in ranked], ignore_index=True)
+        return pd.concat(
+            [board.frame.assign(ground=board.title, fps_of=board.condition) for board in ranked], ignore_index=True
+        )
 
     def slices(self, by: str, manifest: str | Path, measure: str = "sad") -> pd.DataFrame:
         """A measure by attributes (comma-separated) of a manifest of the test pictures: a row a cell and value."""

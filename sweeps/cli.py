@@ -121,8 +121,7 @@ def show(
 
     The estimate is based on finished runs of the same architecture, backbone, precision and device in a store, scaled by
     steps, pixels and batch. --run prints YAML that repeats one run with `wsshm train`; --full prints the plan with every
-    key, itself a valid plan. PLAN may also be a sweep's OUT/plan.yaml. A plan on the embedded data set needs it
-    drawn: the first time that takes minutes, and the pictures are kept for all that comes after.
+    key, itself a valid plan. PLAN may also be a sweep's OUT/plan.yaml. Nothing is drawn or trained.
 
     Example: wsshm sweep show blending --store runs/quickstart/store
     """

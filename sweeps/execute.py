@@ -126,12 +126,12 @@ class _Sweep:
     def run(self) -> Outcome:
         """All steps, in order."""
         plan, place = self.plan, self.place
-        log.info("plan %s: opening the data", plan.name)
-        runs = expand(plan, self.weights)
+        runs = expand(plan, self.weights, drawn=False)
         samples = self._samples() if plan.search.algorithm == "optuna" else []
+        specs = self._speed_specs(runs + samples)
+        log.info("plan %s: opening the data", plan.name)  # what is wrong in a plan was said before anything is drawn
         for run in {(run.data_fingerprint, *run.config.data.named): run for run in runs + samples}.values():
             check_data(run.config.data, run.sources)
-        specs = self._speed_specs(runs + samples)
         self._record(runs)
         settled, on_gpus = place.store.settled(), any(spec.device == "cuda" for spec in specs)
         if samples or on_gpus or any(run.run_id not in settled for run in runs):
@@ -164,7 +164,7 @@ class _Sweep:
         """For a search: a run with each backbone that it may draw. Their needs and weights stand for all."""
         plan = self.plan
         changes = tuple({"model.backbone": backbone} for backbone in plan.backbones())
-        return expand(plan.model_copy(update={"also": changes, "seeds": plan.seeds[:1]}), self.weights)
+        return expand(plan.model_copy(update={"also": changes, "seeds": plan.seeds[:1]}), self.weights, drawn=False)
 
     def _record(self, runs: list[RunPlan]) -> None:
         write_plan(self.place, self.plan, self.weights)

@@ -11,13 +11,16 @@ from sweeps.plan import Plan, configurations
 from sweeps.variation import OWN_COLUMNS, shown
 from wsshm import methods, models
 from wsshm.config import RunConfig
+from wsshm.data.sources import open_sources
 from wsshm.keys import without_defaults
 from wsshm.training.planning import plan_run, resolved
 from wsshm.training.run_plan import RunPlan
 
 
-def expand(plan: Plan, weights: dict[str, str] | None = None) -> list[RunPlan]:
-    """A plan's runs, each identity once, with data opened (the embedded set is drawn on first use); no picture is read.
+def expand(plan: Plan, weights: dict[str, str] | None = None, drawn: bool = True) -> list[RunPlan]:
+    """A plan's runs, each identity once, with data opened; no picture is read.
+
+    The embedded set is drawn on first use, unless `drawn` is False: then the runs are the same, but cannot be trained yet.
 
     `weights` are origins of pretrained weights that were resolved earlier, by backbone; new ones are added to it. They
     are kept so that a sweep which goes on elsewhere, or while a hub is away, still means the same runs.
@@ -31,7 +34,8 @@ def expand(plan: Plan, weights: dict[str, str] | None = None) -> list[RunPlan]:
         config = resolved(with_weights(config, weights))
         if auto:
             weights[config.model.backbone] = config.model.weights
-        run = labelled(plan_run(config, beside=number < beside), also if number < beside else plan.space)
+        planned = plan_run(config, open_sources(config.data, drawn), beside=number < beside)
+        run = labelled(planned, also if number < beside else plan.space)
         runs.setdefault(run.run_id, run)
     return list(runs.values())
 

@@ -127,7 +127,9 @@ def needed(plan: Plan, weights: dict[str, str], place: Place, found: Iterable[Fo
         if not status.over or status.failed:
             last = {addresses[-1] for addresses in settled.values() if addresses}
             return {item.address for item in found if item.address not in last or len(item.users) != 1}
-    stages = [entry for run in expand(plan, dict(weights)) if run.run_id not in settled for entry in run.stages]
+    stages = [
+        entry for run in expand(plan, dict(weights), drawn=False) if run.run_id not in settled for entry in run.stages
+    ]
     return {address for entry in stages for address in (entry.address, entry.labels) if address}
 
 

@@ -57,7 +57,7 @@ def repeat(plan: Plan, weights: dict[str, str], store: Location, prefix: str) ->
     else:
         from sweeps.expand import expand
 
-        runs = {run.run_id: run for run in expand(plan, weights)}
+        runs = {run.run_id: run for run in expand(plan, weights, drawn=False)}
         found = _matches(prefix, runs)
         if not found:
             known = [*rows, *runs]

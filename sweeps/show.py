@@ -31,9 +31,9 @@ UNET = "unet"  # the plan smoke's architecture
 def show(plan: Plan, weights: dict[str, str], store: Location) -> None:
     """Print a plan's runs, their stages and who shares them, the cost of the labels, and an estimate of the time."""
     searching = plan.search.algorithm == "optuna"
-    listed = expand(plan, dict(weights)) if not searching or plan.also else []
+    listed = expand(plan, dict(weights), drawn=False) if not searching or plan.also else []
     # What Optuna will draw is not known; as many random draws cost about the same and share about as much.
-    runs = expand(as_random(plan), dict(weights)) if searching else listed
+    runs = expand(as_random(plan), dict(weights), drawn=False) if searching else listed
     out = console()
     if listed:
         _print_runs(listed, runs)

@@ -27,7 +27,7 @@ from torch import nn
 from wsshm import ray_cluster
 from wsshm.config import RunConfig
 from wsshm.cores import usable_cores
-from wsshm.data.procedural.dataset import SHIFTED, make
+from wsshm.data.procedural import SHIFTED, make
 from wsshm.data.sources import open_sources
 from wsshm.errors import UserError
 from wsshm.files.location import Location

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -27,7 +25,6 @@ from tests.reports.stored_findings import (
     table,
     together,
 )
-from wsshm.data.procedural import dataset
 from wsshm.models.weights import PACKAGES
 from wsshm.training import planning
 
@@ -45,21 +42,8 @@ PLANS |= {
 }
 
 
-@pytest.fixture(scope="module")
-def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The embedded set with blank pictures: a run's identity is of their recipes."""
-    size = (8, 8)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WSSHM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(dataset, "usable_cores", lambda: 1)  # drawn in this process, where the next lines hold
-        for name in ("draw_photo", "draw_cutout", "draw_shifted"):
-            patch.setattr(dataset, name, lambda *_: (np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8)))
-        patch.setattr(dataset, "background", lambda *_: np.zeros((*size, 3), np.float32))
-        yield
-
-
 @pytest.mark.parametrize("store", PLANS)
-def test_a_sweep_knows_the_runs_of_a_copied_store(store: str, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_knows_the_runs_of_a_copied_store(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of the recipe that the rows are of."""
     [recipe] = set(pd.read_parquet(HERE / "findings" / store / "runs")["recipe_version"])
     monkeypatch.setattr(planning, "RECIPE_VERSION", recipe)
@@ -67,7 +51,7 @@ def test_a_sweep_knows_the_runs_of_a_copied_store(store: str, undrawn: None, mon
     tests = [] if store in ("quickstart", *TODAYS) else ["base.data.test=[procedural/test]"]
     plan = load_plan(PLANS[store], tests)
     weights = dict.fromkeys(PACKAGES, "package")
-    planned = {run.run_id: run.data_fingerprint for run in expand(plan, weights)}
+    planned = {run.run_id: run.data_fingerprint for run in expand(plan, weights, drawn=False)}
     kept = pd.read_parquet(HERE / "findings" / store / "runs")
     assert {run.run_id: run.data_fingerprint for run in kept.itertuples()}.items() <= planned.items()
 

@@ -226,21 +226,6 @@ def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "there is no store" in str(done.exception)
 
 
-def test_drawing_the_embedded_set_is_announced_and_ends_in_order_by_sigterm(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "wsshm", "sweep", "show", "quickstart"]
-    environment = {**os.environ, "WSSHM_CACHE": str(tmp_path)}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as asked:
-        assert asked.stderr
-        first = asked.stderr.readline()
-        assert "drawing the synthetic part of the embedded data set once: 300 pictures of 128 px" in first
-        while not list(tmp_path.rglob("*.png")):
-            assert asked.poll() is None
-            time.sleep(0.05)
-        os.killpg(asked.pid, signal.SIGTERM)
-        rest = asked.stderr.read()
-    assert (asked.returncode, [line for line in rest.splitlines() if "drawing synthetic" not in line]) == (143, [])
-
-
 def test_secrets_of_an_address_are_not_shown() -> None:
     shown = CliRunner().invoke(app, ["show", "smoke", "--full", "--set", "stages=s3://KEY:SECRET@bucket/stages"])
     assert "stages: s3://***@bucket/stages" in shown.output
@@ -290,3 +275,37 @@ def test_damaged_weights_are_refused_before_anything_is_drawn(tmp_path: Path, mo
     refused = CliRunner().invoke(app, ["show", "smoke", "--set", f"base.model.weights={file}"])
     assert f"model.weights: {file} is not a readable safetensors file" in str(refused.exception)
     assert not (tmp_path / "cache").exists()
+
+
+def test_nothing_is_drawn_to_show_a_plan_or_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ["--set", "base.data.size=64", "--set", "base.data.procedural={cutouts: 6, natural: {clicks: 5, fine: 4}}"]
+    small += ["--set", "budgets=[{mattes: 4, masks: {clicks: 3, fine: 2}}]"]
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("WSSHM_CACHE", str(cache))
+    done = CliRunner().invoke(app, ["show", "smoke", *small])
+    assert done.exit_code == 0
+    run_id = re.search(r"^[0-9a-f]{16}", done.stdout, re.MULTILINE)
+    assert run_id
+    one = CliRunner().invoke(app, ["show", "smoke", *small, "--run", run_id[0]])
+    assert one.exit_code == 0
+    assert not (cache / "procedural").exists()
+    plan = open_plan("smoke", [small[i] for i in (1, 3, 5)])[0]
+    assert [run.run_id for run in expand(plan)] == [run_id[0]]  # as when it is run
+    assert (cache / "procedural").exists()
+
+
+def test_drawing_the_embedded_set_is_announced_and_ends_in_order_by_sigterm(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "wsshm", "sweep", "run", "quickstart", "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "WSSHM_CACHE": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as asked:
+        assert asked.stderr
+        assert asked.stderr.readline() == "plan quickstart: opening the data\n"
+        first = asked.stderr.readline()
+        assert "drawing the synthetic part of the embedded data set once: 300 pictures of 128 px" in first
+        while not list(tmp_path.rglob("*.png")):
+            assert asked.poll() is None
+            time.sleep(0.05)
+        os.killpg(asked.pid, signal.SIGTERM)
+        rest = asked.stderr.read()
+    assert (asked.returncode, [line for line in rest.splitlines() if "drawing synthetic" not in line]) == (143, [])
+    assert not list((tmp_path / "out").glob("*"))

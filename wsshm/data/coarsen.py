@@ -16,7 +16,8 @@ from wsshm.console import track
 from wsshm.data import pictures
 from wsshm.data.manifest import Manifest, Sample, content_hash
 from wsshm.data.names import file_names
-from wsshm.data.procedural.dataset import Masks, draw_mask
+from wsshm.data.procedural.dataset import draw_mask
+from wsshm.data.procedural.recipe import Masks
 from wsshm.data.roots import common_root
 from wsshm.errors import UserError
 from wsshm.files.whole import whole_folder

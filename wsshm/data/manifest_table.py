@@ -144,7 +144,8 @@ def _validate_extents(columns: Mapping[str, Sequence[Any]], path: object) -> Non
 
 def _absent(path: object, why: str) -> UserError:
     return UserError(
-        f"there is no manifest at {path}{why}; write one with `wsshm data import` or `wsshm data make procedural`"
+        f"there is no manifest at {path}{why}; write one with `wsshm data import`, all that the plan photos reads with"
+        " `wsshm data prepare`, or drawn people with `wsshm data make procedural`"
     )
 
 

@@ -41,18 +41,18 @@ class Sources:
         return hashlib.sha256(" ".join(m.fingerprint for m in parts).encode()).hexdigest()[:16]
 
 
-def open_sources(config: DataConfig) -> Sources:
+def open_sources(config: DataConfig, drawn: bool = True) -> Sources:
     """Open every manifest of a configuration, drawing the embedded data set first where it is asked for and missing.
 
+    Not `drawn`, the embedded set's samples and identities are the same, but there are no files: enough to plan by.
     A process opens a manifest once and keeps it, until its file is replaced. Raises UserError naming the key where a
     source is missing, or holds no usable sample.
     """
-    mattes = open_manifest(config.mattes, config)
-    backgrounds = open_manifest(config.backgrounds, config) if config.backgrounds else mattes
-    masks, val = open_manifest(config.masks, config), open_manifest(config.val, config)
-    return _selected(
-        mattes, backgrounds, masks, val, tuple((redacted(name), open_manifest(name, config)) for name in config.test)
-    )
+    opened = functools.partial(open_manifest, config=config, drawn=drawn)
+    mattes = opened(config.mattes)
+    backgrounds = opened(config.backgrounds) if config.backgrounds else mattes
+    test = tuple((redacted(name), opened(name)) for name in config.test)
+    return _selected(mattes, backgrounds, opened(config.masks), opened(config.val), test)
 
 
 @functools.lru_cache(maxsize=16)
@@ -84,8 +84,11 @@ def _selected(
     return sources
 
 
-def open_manifest(name: str, config: DataConfig) -> Manifest:
-    """The manifest behind a source's name: `procedural/PART`, a path (relative ones under `data.root`), or an address."""
+def open_manifest(name: str, config: DataConfig, drawn: bool = True) -> Manifest:
+    """The manifest behind a source's name: `procedural/PART`, a path (relative ones under `data.root`), or an address.
+
+    `drawn` as for `open_sources`.
+    """
     if not name.startswith(PROCEDURAL):
         place = place_of(name, config)
         return _read(place, _state_of(place))
@@ -96,9 +99,10 @@ def open_manifest(name: str, config: DataConfig) -> Manifest:
         raise UserError(
             f"there is no embedded data set {name!r}; {nearest(name, [PROCEDURAL + p for p in procedural.PARTS])}"
         )
-    drawn = config.procedural
-    counts = drawn.model_dump(include=set(procedural.DEFAULT_COUNTS)) | {procedural.SHIFTED: drawn.test}
-    return procedural.embedded(procedural.Recipe(part, config.size, drawn.seed, drawn.masks), counts)
+    asked = config.procedural
+    counts = asked.model_dump(include=set(procedural.DEFAULT_COUNTS)) | {procedural.SHIFTED: asked.test}
+    recipe = procedural.Recipe(part, config.size, asked.seed, asked.masks)
+    return procedural.embedded(recipe, counts) if drawn else procedural.outline(recipe, counts)
 
 
 def place_of(name: str, config: DataConfig) -> Location:

@@ -9,13 +9,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wsshm.data.manifest import Manifest, content_hash
-from wsshm.data.procedural import DEFAULT_COUNTS, PARTS, SHIFTED, Recipe, dataset, embedded, ensure, make
+from wsshm.data.procedural import DEFAULT_COUNTS, PARTS, SHIFTED, Recipe, embedded, ensure, make, outline, recipe
 from wsshm.data.procedural.camera import defocus, motion
 from wsshm.data.procedural.canvas import Canvas, Light, Pen, ellipse, rectangle
 from wsshm.data.procedural.draw import draw_person
@@ -369,9 +372,29 @@ def test_an_identity_is_of_the_recipe_and_not_of_the_bytes(tmp_path, monkeypatch
     changes = ({"size": 64}, {"seed": 1}, {"masks": 2.0}, {"masks": "fine"}, {"part": "test"})
     others = [embedded(replace(asked, **change), two, tmp_path) for change in changes]
     others.append(embedded(asked, {"val": 1}, tmp_path))
-    monkeypatch.setattr(dataset, "GENERATOR_VERSION", 0)
+    monkeypatch.setattr(recipe, "GENERATOR_VERSION", 0)
     others.append(embedded(asked, two, tmp_path))
     assert len({manifest.fingerprint for manifest in (first, *others)}) == 8
+
+
+@given(
+    st.sampled_from(PARTS),
+    st.sampled_from([32, 48]),
+    st.integers(0, 3),
+    st.sampled_from(["polygon", "fine", 1.5]),
+    st.sampled_from([2, {"fine": 1, "clicks": 2}]),
+)
+@settings(max_examples=12)
+def test_an_outline_has_the_samples_of_what_is_drawn(part, size, seed, masks, natural):
+    if masks == 1.5 and natural != 2:
+        natural = 3  # a coarseness is of all pictures
+    counts = {"cutouts": 1, "backgrounds": 2, "natural": natural, "val": 1, "test": 1, SHIFTED: 2}
+    asked = Recipe(part, size, seed, masks)
+    with TemporaryDirectory() as cache:
+        drawn = embedded(asked, counts, Path(cache))
+        known = outline(asked, counts)
+    assert known.samples == drawn.samples
+    assert known.fingerprint == drawn.fingerprint
 
 
 # Mean and spread of a column's values: two pictures of each kind, 64 px, seed 0, generator version 2.
@@ -401,7 +424,7 @@ LOOKS = {
 @pytest.mark.parametrize("part", PARTS)
 def test_other_pictures_are_another_version(part, tmp_path):
     """Whoever changes what is drawn raises `GENERATOR_VERSION`, of which identities are made, and writes new numbers here."""
-    assert dataset.GENERATOR_VERSION == 2
+    assert recipe.GENERATOR_VERSION == 2
     manifest = embedded(Recipe(part, 64, 0, 1.0), dict.fromkeys(DEFAULT_COUNTS, 2), tmp_path)
     for column in {column for of, column in LOOKS if of == part}:
         values = np.concatenate(

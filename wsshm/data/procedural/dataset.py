@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,69 +20,37 @@ from wsshm.console import track
 from wsshm.cores import usable_cores
 from wsshm.data.manifest import Manifest, Sample, content_hash
 from wsshm.data.procedural import annotator
-from wsshm.data.procedural.backgrounds import KINDS, background
+from wsshm.data.procedural.backgrounds import background
 from wsshm.data.procedural.camera import to_8bit
 from wsshm.data.procedural.masks import annotate, trimap
-from wsshm.data.procedural.pictures import CUTOUT_SCALE, draw_cutout, draw_photo, plan_cutout, plan_photo
+from wsshm.data.procedural.pictures import Cutout, Photo, draw_cutout, draw_photo
 from wsshm.data.procedural.processes import draw_all
-from wsshm.data.procedural.shifted import ShiftedPhoto, draw_shifted, plan_shifted
+from wsshm.data.procedural.recipe import (
+    MASK_STREAM,
+    PARTS,
+    STREAMS,
+    Counts,
+    Job,
+    Masks,
+    Recipe,
+    checked,
+    folder_name,
+    hashed,
+    jobs,
+    kinds,
+    picture_id,
+    planned,
+)
+from wsshm.data.procedural.shifted import ShiftedPhoto, draw_shifted
 from wsshm.data.procedural.texture import Array
 from wsshm.errors import UserError, nearest
 from wsshm.files.cache import cache_folder, usual_cache
 from wsshm.files.whole import write_whole
-from wsshm.grades import ATTRIBUTE, DEFAULT, GRADES
-from wsshm.grades import named as grade_named
+from wsshm.grades import DEFAULT
 
-SHIFTED = "test-shifted"
-"""People as natural as those of `test`, unlike any to train on; see `shifted`."""
-PARTS = ("synthetic", "natural", "val", "test", SHIFTED)
-DEFAULT_COUNTS: dict[str, int] = {
-    "cutouts": 100,
-    "backgrounds": 200,
-    "natural": 1000,
-    "val": 60,
-    "test": 100,
-    SHIFTED: 100,
-}
-GENERATOR_VERSION = 2  # part of the cache's key: raise it whenever the pictures change
-SMALLEST = 32
-LICENCE = "Apache-2.0"
 INLINE = 6  # so few pictures are drawn without starting processes
 
-# Pictures of each kind; of natural ones also by the grade of their masks: the first so many have the first grade's, ...
-Counts = Mapping[str, int | Mapping[str, int]]
-# How masks are drawn: a grade's name, or a coarseness of the annotator of earlier releases (`masks.annotate`).
-Masks = str | float
-
 log = logging.getLogger(__name__)
-
-# The streams of random numbers; a picture's generator is seeded by (seed, stream, index) and by nothing else.
-_STREAMS = {"cutouts": 1, "backgrounds": 2, "natural": 3, "val": 4, "test": 5, SHIFTED: 6}
-_MASK_STREAM = 10
-_HELD_BACK = {"val": "val", "test": "test", SHIFTED: "test"}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that one part's pictures depend on, their number apart."""
-
-    part: str
-    size: int
-    seed: int
-    masks: Masks = DEFAULT
-
-    def asdict(self) -> dict[str, float | int | str]:
-        pictures: dict[str, float | int | str] = {
-            "generator": GENERATOR_VERSION,
-            "part": self.part,
-            "size": self.size,
-            "seed": self.seed,
-        }
-        if self.part == "synthetic":
-            return pictures
-        if isinstance(self.masks, str):
-            return {**pictures, "masks": self.masks, "annotator": annotator.VERSION}
-        return {**pictures, "mask_coarseness": float(self.masks)}
 
 
 def make(
@@ -103,7 +70,7 @@ def make(
     Rerun, it keeps the pictures that are there and adds those that are missing. Picture i is the same whatever
     the counts and workers. Raises UserError for impossible values.
     """
-    number = _checked(size, counts, seed, masks, workers)
+    number = checked(size, counts, seed, masks, workers)
     out = Path(out)
     return {part: _make_part(out, Recipe(part, size, seed, masks), number, workers) for part in PARTS}
 
@@ -125,12 +92,9 @@ def ensure(
     """
     if part not in PARTS:
         raise UserError(f"the embedded data set has no part {part!r}; {nearest(part, PARTS)}")
-    number = _checked(size, counts, seed, masks, workers)
+    number = checked(size, counts, seed, masks, workers)
     recipe = Recipe(part, size, seed, masks)
-    amount = "+".join(_amount(number[kind]) for kind in _kinds(part))
-    name = f"{part}-v{GENERATOR_VERSION}-{size}px-seed{seed}-{amount}"
-    if part != "synthetic":
-        name += f"-{masks}-v{annotator.VERSION}" if isinstance(masks, str) else f"-coarse{masks:g}"
+    name = folder_name(recipe, number)
     usual = cache or usual_cache()
     if usual and (drawn := usual / "procedural" / name / f"{part}.parquet").is_file():
         return drawn  # though nothing can be written there, perhaps
@@ -139,7 +103,7 @@ def ensure(
     manifest = home / name / f"{part}.parquet"
     with _lock(home / f".{name}.lock"):
         if not manifest.is_file():
-            total = sum(len(_masks_of(number[kind], masks)) for kind in _kinds(part))
+            total = len(jobs(recipe, number))
             log.info(
                 "drawing the %s part of the embedded data set once: %d pictures of %d px, kept in %s",
                 part,
@@ -154,11 +118,7 @@ def ensure(
 
 
 def embedded(recipe: Recipe, counts: Counts | None = None, cache: Path | None = None) -> Manifest:
-    """A part from the cache (`ensure`), each sample's `sha256` that of its recipe and id in place of its files' bytes.
-
-    OpenCV rounds otherwise on another kind of processor, by 1 of 255 here and there. With the bytes' hashes a run would be
-    another run on another machine, or on two nodes of one cluster, and its rows would never be compared.
-    """
+    """A part from the cache (`ensure`), each sample's `sha256` that of its recipe and id (`recipe.hashed`)."""
     path = ensure(recipe.part, recipe.size, counts=counts, seed=recipe.seed, masks=recipe.masks, cache=cache)
     return _embedded(path, recipe)
 
@@ -167,78 +127,33 @@ def embedded(recipe: Recipe, counts: Counts | None = None, cache: Path | None = 
 def _embedded(path: Path, recipe: Recipe) -> Manifest:
     """A process opens it once: what lies at `path` is never another part."""
     manifest = Manifest.read(path)
-    recipes = {grade: json.dumps(replace(recipe, masks=grade).asdict(), sort_keys=True) for grade in GRADES}
-    usual = json.dumps(recipe.asdict(), sort_keys=True)
-    drawn = [(s, recipes[s.attributes[ATTRIBUTE]] if ATTRIBUTE in s.attributes else usual) for s in manifest.samples]
-    return Manifest(
-        manifest.root,
-        (replace(s, sha256=hashlib.sha256(f"{own}\0{s.id}".encode()).hexdigest()) for s, own in drawn),
-    )
+    return Manifest(manifest.root, hashed(recipe, manifest.samples))
 
 
-def _kinds(part: str) -> tuple[str, ...]:
-    return ("cutouts", "backgrounds") if part == "synthetic" else (part,)
+def outline(recipe: Recipe, counts: Counts | None = None) -> Manifest:
+    """The same samples as `embedded`'s, of the same identities, without a picture drawn: no file lies under its root."""
+    number = checked(recipe.size, counts, recipe.seed, recipe.masks)
+    return _outline(recipe, tuple(jobs(recipe, number)))
 
 
-def _masks_of(count: int | Mapping[str, int], masks: Masks) -> list[Masks]:
-    """How the mask of each picture is drawn, in the order of their numbers."""
-    if isinstance(count, Mapping):
-        return [grade for grade in GRADES for _ in range(count.get(grade, 0))]
-    return [masks] * count
-
-
-def _amount(count: int | Mapping[str, int]) -> str:
-    """A number of pictures in a folder's name."""
-    return (
-        str(count)
-        if isinstance(count, int)
-        else "+".join(f"{count[grade]}{grade}" for grade in GRADES if count.get(grade))
-    )
-
-
-def _checked(
-    size: int, counts: Counts | None, seed: int, drawn: Masks, workers: int | None
-) -> dict[str, int | Mapping[str, int]]:
-    if size < SMALLEST:
-        raise UserError(f"pictures of {size} px are too small to show a person; choose a size of at least {SMALLEST}")
-    if seed < 0:
-        raise UserError(f"the seed {seed} is negative; choose 0 or more")
-    if isinstance(drawn, str):
-        grade_named(drawn)
-    elif not 0 <= drawn < float("inf"):
-        raise UserError(f"mask coarseness {drawn} is not possible; choose 0 (exact) or more")
-    if workers is not None and workers < 1:
-        raise UserError(f"{workers} workers cannot draw; choose 1 or more")
-    for kind, count in (counts or {}).items():
-        if kind not in DEFAULT_COUNTS:
-            raise UserError(f"the embedded data set has no {kind!r} to count; {nearest(kind, DEFAULT_COUNTS)}")
-        if isinstance(count, Mapping) and (kind != "natural" or not isinstance(drawn, str)):
-            raise UserError(f"{kind} are counted by one number here, not by grade; give one number")
-        for grade in count if isinstance(count, Mapping) else ():
-            grade_named(grade)
-        for one in count.values() if isinstance(count, Mapping) else (count,):
-            if one < 0:
-                raise UserError(f"{one} {kind} cannot be made; choose a count of 0 or more")
-    return {**DEFAULT_COUNTS, **(counts or {})}
+@functools.lru_cache(maxsize=16)
+def _outline(recipe: Recipe, of: tuple[Job, ...]) -> Manifest:
+    return Manifest(Path("not-drawn"), hashed(recipe, (planned(recipe, job)[0] for job in of)))
 
 
 def _make_part(out: Path, recipe: Recipe, number: Counts, workers: int | None) -> Path:
     manifest = out / f"{recipe.part}.parquet"
-    jobs = [
-        (kind, index, drawn)
-        for kind in _kinds(recipe.part)
-        for index, drawn in enumerate(_masks_of(number[kind], recipe.masks))
-    ]
-    by_grade = {kind: dict(count) for kind in _kinds(recipe.part) if isinstance(count := number[kind], Mapping)}
+    wanted = jobs(recipe, number)
+    by_grade = {kind: dict(count) for kind in kinds(recipe.part) if isinstance(count := number[kind], Mapping)}
     if not _prepare(out, recipe, {**recipe.asdict(), **by_grade}, manifest) and manifest.is_file():
         known = Manifest.read(manifest)
-        if len(known) == len(jobs) and {s.id for s in known.samples} == {_id(*job[:2]) for job in jobs}:
+        if len(known) == len(wanted) and {s.id for s in known.samples} == {picture_id(*job[:2]) for job in wanted}:
             return manifest
     draw = partial(make_sample, out, recipe)
-    processes = min(workers or usable_cores(), max(len(jobs) // 2, 1))
+    processes = min(workers or usable_cores(), max(len(wanted) // 2, 1))
     label = f"drawing {recipe.part} at {recipe.size} px"
-    made = map(draw, jobs) if processes == 1 or len(jobs) <= INLINE else draw_all(draw, jobs, processes)
-    Manifest(out, track(made, len(jobs), label)).write(manifest)
+    made = map(draw, wanted) if processes == 1 or len(wanted) <= INLINE else draw_all(draw, wanted, processes)
+    Manifest(out, track(made, len(wanted), label)).write(manifest)
     return manifest
 
 
@@ -263,81 +178,33 @@ def _prepare(out: Path, recipe: Recipe, wanted: Mapping[str, object], manifest: 
     return True
 
 
-def _id(kind: str, index: int) -> str:
-    return f"{kind.rstrip('s')}-{index:05d}"
-
-
-def make_sample(out: Path, recipe: Recipe, job: tuple[str, int, Masks]) -> Sample:
-    """Draw and write one sample, or only what is missing of it; returns its manifest row.
-
-    `job` is its kind, its number, and how its mask is drawn if it has one.
-    """
-    kind, index, drawn = job
-    rng = np.random.default_rng([recipe.seed, _STREAMS[kind], index])
-    side = recipe.size
-    row = Sample(
-        id=_id(kind, index),
-        split=_HELD_BACK.get(kind, "train"),
-        kind={"cutouts": "cutout", "backgrounds": "background"}.get(kind, "photo"),
-        source=f"wsshm procedural v{GENERATOR_VERSION}",
-        licence=LICENCE,
-    )
-
-    def path(column: str) -> str:
-        return f"{recipe.part}/{column}/{index:05d}.png"
-
-    if kind == "backgrounds":
-        files = {"image": path("background")}
-        pattern = str(rng.choice(KINDS))
-        if _missing(out, files):
-            _png(out / files["image"], to_8bit(background(rng, pattern, side)))
-        row = replace(row, image=files["image"], attributes={"pattern": pattern})
-    elif kind == "cutouts":
-        plan = plan_cutout(rng)
-        files = {"foreground": path("foreground"), "matte": path("matte")}
-        if _missing(out, files):
-            colours, alpha = draw_cutout(plan, side)
-            _png(out / files["foreground"], colours)
-            _png(out / files["matte"], alpha)
-        side = round(side * CUTOUT_SCALE)
-        row = replace(
-            row,
-            foreground=files["foreground"],
-            matte=files["matte"],
-            domain="synthetic",
-            attributes=plan.attributes(),
-        )
-    else:
-        files = {column: path(column) for column in ("image", "matte", "mask", "trimap")}
-        row = _photo(out, replace(recipe, masks=drawn), rng, row, files, index)
-    row = replace(row, width=side, height=side)
+def make_sample(out: Path, recipe: Recipe, job: Job) -> Sample:
+    """Draw and write one sample, or only what is missing of it; returns its manifest row."""
+    row, rng, plan = planned(recipe, job)
+    if isinstance(plan, Photo):
+        _draw_photo(out, recipe, job, row, plan)
+    elif _missing(out, row.files):
+        if isinstance(plan, Cutout):
+            colours, alpha = draw_cutout(plan, recipe.size)
+            _png(out / row.files["foreground"], colours)
+            _png(out / row.files["matte"], alpha)
+        else:
+            _png(out / row.files["image"], to_8bit(background(rng, plan, recipe.size)))
     return replace(row, sha256=content_hash(out, row))
 
 
-def _photo(
-    out: Path, recipe: Recipe, rng: np.random.Generator, row: Sample, files: dict[str, str], index: int
-) -> Sample:
-    plan = plan_shifted(rng) if recipe.part == SHIFTED else plan_photo(rng)
-    pictures = {c: files[c] for c in ("image", "matte", "trimap")}
-    if _missing(out, pictures):
-        size = recipe.size
+def _draw_photo(out: Path, recipe: Recipe, job: Job, row: Sample, plan: Photo) -> None:
+    _, index, drawn = job
+    files, size = row.files, recipe.size
+    if _missing(out, {column: files[column] for column in ("image", "matte", "trimap")}):
         image, alpha = draw_shifted(plan, size) if isinstance(plan, ShiftedPhoto) else draw_photo(plan, size)
         _png(out / files["image"], image)
         _png(out / files["trimap"], trimap(alpha))
         _png(out / files["matte"], alpha)
     if _missing(out, {"mask": files["mask"]}):
         alpha = np.asarray(cv2.imread(str(out / files["matte"]), cv2.IMREAD_GRAYSCALE))
-        random = np.random.default_rng([recipe.seed, _STREAMS[recipe.part] + _MASK_STREAM, index])
-        _png(out / files["mask"], draw_mask(random, alpha, recipe.masks))
-    return replace(
-        row,
-        image=files["image"],
-        matte=files["matte"],
-        mask=files["mask"],
-        trimap=files["trimap"],
-        domain="natural",
-        attributes=plan.attributes() | ({ATTRIBUTE: recipe.masks} if isinstance(recipe.masks, str) else {}),
-    )
+        random = np.random.default_rng([recipe.seed, STREAMS[recipe.part] + MASK_STREAM, index])
+        _png(out / files["mask"], draw_mask(random, alpha, drawn))
 
 
 def draw_mask(random: np.random.Generator, alpha: Array, drawn: Masks) -> Array:
