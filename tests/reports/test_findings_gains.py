@@ -15,7 +15,9 @@ from reports.load import load
 from reports.measures import WITH_FURTHER
 from reports.per_image import measures
 from tests.reports.stored_findings import HERE, TEXT, of_images
+from wsshm.grades import GRADES
 
+README = (HERE.parent / "README.md").read_text()
 PAGE = TEXT.partition("## On one page")[2].partition("\n## ")[0]
 
 RIVALS = {name: TEXT.partition(f"<!-- rival: {name} -->")[2].split("\n\n")[1] for name in ("confident_masks", "ddc")}
@@ -59,6 +61,13 @@ def test_every_number_of_the_sentences_stands_in_a_table() -> None:
     assert len(said) >= 15
     assert "()" not in PAGE
     assert set(said) <= set(cells)
+    baselines = re.findall(r"best baseline \((\d+\.\d{3}) 10³ px", block("whole"))
+    (better_masks,) = [line for line in numbered if "best baseline has an SAD" in line]
+    (readme,) = [line for line in README.splitlines() if "best baseline has an SAD" in line]
+    for line in (better_masks, readme):
+        assert set(re.findall(r"\d+\.\d{3}", line)) <= set(baselines)
+    seconds = [f"{GRADES[grade].seconds:g} s" for grade in ("fine", "polygon")]
+    assert re.findall(r"[\d.]+ s\b", better_masks) == seconds
 
 
 @pytest.mark.parametrize("store", ["photos-grades", "drawn-polygon", "drawn-fine"])
