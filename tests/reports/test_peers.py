@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.cost import CostModel
@@ -71,7 +72,8 @@ def test_they_stand_beside_runs_whatever_their_input_rules_and_change_no_verdict
         "theirs": True,
         "others": True,
     }
-    assert after.differences.equals(before.differences)
+    # Where more is drawn at once a processor may round sums otherwise.
+    pd.testing.assert_frame_equal(after.differences, before.differences, rtol=1e-6)
     assert after.heads.loc[after.heads["peer"], ["mattes", "masks", "cost"]].isna().all(axis=None)
     scores = Store(filled).read("scores")
     whole = scores[(scores["region"] == "whole") & (scores["run_id"] == f"peer-{320:016x}")]

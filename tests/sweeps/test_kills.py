@@ -72,6 +72,7 @@ def another() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("another")
 def test_processes_of_runs_are_killed(quiet: Path, tmp_path: Path) -> None:
     """The workers, and once others have gone on the trials: the same sweep recovers by itself."""

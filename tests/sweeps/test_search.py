@@ -249,6 +249,7 @@ def test_a_search_over_two_objectives_is_raised(data: Path, tmp_path: Path) -> N
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_early_stopping_settles_runs_and_frees_their_places(data: Path, tmp_path: Path) -> None:
     """Of five learning rates the hopeless are stopped; with two places in all, the rest could not run otherwise."""
     out = tmp_path / "out"

@@ -159,6 +159,7 @@ def test_a_network_that_cannot_be_compiled_is_a_sentence() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_ray_workers_train_the_same_compiled(root: Path, tmp_path: Path) -> None:
     """By Inductor's C++, on two workers: their first losses are those of a run that is not compiled."""
     import ray

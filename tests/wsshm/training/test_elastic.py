@@ -32,6 +32,7 @@ def cluster() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.mark.long
 def test_a_run_takes_a_worker_that_comes_and_goes_on_without_one_that_is_lost(tmp_path: Path, cluster: Cluster) -> None:
     def seen() -> list[int]:
         with contextlib.suppress(FileNotFoundError):
