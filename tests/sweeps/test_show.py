@@ -292,6 +292,7 @@ def test_nothing_is_drawn_to_show_a_plan_or_a_run(tmp_path: Path, monkeypatch: p
     plan = open_plan("smoke", [small[i] for i in (1, 3, 5)])[0]
     assert [run.run_id for run in expand(plan)] == [run_id[0]]  # as when it is run
     assert (cache / "procedural").exists()
+    assert [run.run_id for run in expand(plan, drawn=False)] == [run_id[0]]  # and once it is there
 
 
 def test_drawing_the_embedded_set_is_announced_and_ends_in_order_by_sigterm(tmp_path: Path) -> None:

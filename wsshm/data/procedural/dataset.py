@@ -95,8 +95,7 @@ def ensure(
     number = checked(size, counts, seed, masks, workers)
     recipe = Recipe(part, size, seed, masks)
     name = folder_name(recipe, number)
-    usual = cache or usual_cache()
-    if usual and (drawn := usual / "procedural" / name / f"{part}.parquet").is_file():
+    if drawn := _drawn(recipe, number, cache):
         return drawn  # though nothing can be written there, perhaps
     home = cache_folder("procedural") if cache is None else cache / "procedural"
     home.mkdir(parents=True, exist_ok=True)
@@ -131,14 +130,26 @@ def _embedded(path: Path, recipe: Recipe) -> Manifest:
 
 
 def outline(recipe: Recipe, counts: Counts | None = None) -> Manifest:
-    """The same samples as `embedded`'s, of the same identities, without a picture drawn: no file lies under its root."""
+    """The same samples as `embedded`'s, of the same identities, whether or not they are drawn: without a file, perhaps."""
     number = checked(recipe.size, counts, recipe.seed, recipe.masks)
-    return _outline(recipe, tuple(jobs(recipe, number)))
+    drawn = _drawn(recipe, number)
+    return _embedded(drawn, recipe) if drawn else _outline(recipe, tuple(jobs(recipe, number)))
 
 
 @functools.lru_cache(maxsize=16)
 def _outline(recipe: Recipe, of: tuple[Job, ...]) -> Manifest:
-    return Manifest(Path("not-drawn"), hashed(recipe, (planned(recipe, job)[0] for job in of)))
+    rows = (planned(recipe, job)[0] for job in of)
+    told = track(rows, len(of), f"planning {recipe.part} at {recipe.size} px")
+    return Manifest(Path("not-drawn"), hashed(recipe, told))
+
+
+def _drawn(recipe: Recipe, number: Counts, cache: Path | None = None) -> Path | None:
+    """The manifest of a part that lies in the cache."""
+    usual = cache or usual_cache()
+    if not usual:
+        return None
+    manifest = usual / "procedural" / folder_name(recipe, number) / f"{recipe.part}.parquet"
+    return manifest if manifest.is_file() else None
 
 
 def _make_part(out: Path, recipe: Recipe, number: Counts, workers: int | None) -> Path:
