@@ -134,9 +134,8 @@ def test_backbones_without_a_hub_are_refused_with_a_remedy(monkeypatch: pytest.M
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.long] * (name != "own-method")) for name in PLANS]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", PLANS)
 def test_it_runs_in_a_tiny_size(name: str, prepared: Path, tmp_path: Path) -> None:
     changed = dict(SHRUNK, **({"base.data.root": str(prepared)} if name == "own-photos" else DRAWN))
     if name == "own-backbones":

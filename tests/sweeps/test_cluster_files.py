@@ -360,6 +360,7 @@ exec "$@"
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_slurm_script_runs_a_sweep_on_two_nodes(tmp_path: Path) -> None:
     """Both nodes are this machine: `srun` and `scontrol` are stand-ins, Ray is real."""
     programs = tmp_path / "bin"

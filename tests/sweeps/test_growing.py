@@ -86,9 +86,8 @@ def growing_cluster(folder: Path, second: bool, largest: int) -> Iterator[str]:
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "second", [pytest.param(False, id="first"), pytest.param(True, id="second", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("second", [False, True], ids=["first", "second"])
 def test_runs_that_wait_bring_nodes(tmp_path: Path, second: bool) -> None:
     """Two runs, each on a node of its own at the same time, though not one node was up when the sweep began."""
     mine = written(tmp_path, tiny.make(tmp_path / "data"), space={"method.blend.threshold": [0.3]}, seeds=[0, 1])

@@ -115,6 +115,7 @@ def nodes() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.mark.long
 def test_a_node_is_lost(quiet: Path, tmp_path: Path, nodes: Cluster) -> None:
     """With all the processes on it: its runs go on elsewhere from their last checkpoint."""
     out = tmp_path / "out"

@@ -16,7 +16,7 @@ from tests.sweeps.asking import ROOT, scores_of, sweep
 from tests.sweeps.trained_here import trained_here
 from wsshm.files.location import Location
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 OPTIONS = [
     "--set",
     "base.train.epoch_steps=4",

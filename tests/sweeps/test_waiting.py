@@ -24,9 +24,8 @@ DRAWN = {
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "document", [pytest.param(PLANNED, id="planned"), pytest.param(DRAWN, id="drawn", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("document", [PLANNED, DRAWN], ids=["planned", "drawn"])
 def test_no_worker_waits_for_a_teacher(tmp_path: Path, document: dict[str, Any]) -> None:
     """Of two students on two CPUs or more one has a worker until their teacher is trained, once."""
     out, most = tmp_path / "out", 0

@@ -186,6 +186,7 @@ def test_another_node_makes_the_same_samples_in_the_same_order(root: Path) -> No
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("feeder")
 def test_training_over_two_nodes_equals_training_here(root: Path, tmp_path: Path) -> None:
     near = weights_of(streaming_config(root, "mlb", loading="local", workers=0, loader_workers=0), tmp_path / "near")
